@@ -1,0 +1,69 @@
+//! Exercise 01-head: read the head of an answer, and stop there.
+//!
+//! A server may keep the connection open after its answer, so "read until the end" can wait for
+//! ever. This program asks for a page and prints the answer's head, up to and with the empty line
+//! that ends it. Then it is done, whatever the server does.
+//!
+//! Run it:      cargo host holding      and, in a second terminal,
+//!              cargo run -p ex01-blocking-read --bin ex01-head -- 127.0.0.1:7001
+//! Be graded:   cargo grade 1
+
+// Until you have written your part, much is unused here. Take this line out when you have.
+#![allow(dead_code, unreachable_code, unused_imports, unused_mut, unused_variables)]
+
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::unistd::{read, write};
+
+/// Longest head that is accepted, in bytes. A server that never sends the empty line must not fill our memory.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// Reads from `socket` until the empty line that ends the head has come, and gives the head, up to
+/// and with that line. What comes after it is not part of the head.
+///
+/// # Errors
+/// - `ErrorKind::UnexpectedEof` when the server hangs up before the empty line,
+/// - `ErrorKind::InvalidData` when there is none in the first `LONGEST_HEAD` bytes,
+/// - what `read` gives, save `EINTR`: a signal changes nothing.
+fn read_head(socket: &OwnedFd) -> io::Result<Vec<u8>> {
+    // your turn: read until the empty line has come, and give back the head alone
+    todo!("read until the empty line has come, and give back the head alone")
+    // end
+}
+
+fn main() -> ExitCode {
+    let address = std::env::args().nth(1).and_then(|address| address.parse().ok());
+    let Some(address) = address else {
+        eprintln!("ex01-head: give the server's address, such as 127.0.0.1:7001");
+        return ExitCode::from(2);
+    };
+    let head = ask(address).and_then(|socket| read_head(&socket));
+    match head.and_then(|head| io::stdout().write_all(&head)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ex01-head: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Connects, and sends a request after which the server may keep the connection open.
+fn ask(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let mut rest = request.as_bytes();
+    while !rest.is_empty() {
+        match write(&socket, rest) {
+            Err(Errno::EINTR) => continue,
+            result => rest = &rest[result?..],
+        }
+    }
+    Ok(socket)
+}

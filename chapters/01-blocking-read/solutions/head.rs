@@ -1,0 +1,100 @@
+//! Exercise 01-head: read the head of an answer, and stop there.
+//!
+//! A server may keep the connection open after its answer, so "read until the end" can wait for
+//! ever. This program asks for a page and prints the answer's head, up to and with the empty line
+//! that ends it. Then it is done, whatever the server does.
+//!
+//! Run it:      cargo host holding      and, in a second terminal,
+//!              cargo run -p ex01-blocking-read --bin ex01-head -- 127.0.0.1:7001
+//! Be graded:   cargo grade 1
+
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::unistd::{read, write};
+
+/// Longest head that is accepted, in bytes. A server that never sends the empty line must not fill our memory.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// Reads from `socket` until the empty line that ends the head has come, and gives the head, up to
+/// and with that line. What comes after it is not part of the head.
+///
+/// # Errors
+/// - `ErrorKind::UnexpectedEof` when the server hangs up before the empty line,
+/// - `ErrorKind::InvalidData` when there is none in the first `LONGEST_HEAD` bytes,
+/// - what `read` gives, save `EINTR`: a signal changes nothing.
+fn read_head(socket: &OwnedFd) -> io::Result<Vec<u8>> {
+    // your turn: read until the empty line has come, and give back the head alone
+    // hint: One `read` gives what has come so far: perhaps a byte, perhaps everything. Nobody promises
+    //   that it is the head. So there must be a loop, and a place outside of it that keeps what came.
+    // hint: After each `read`, look for the four bytes \r\n\r\n in all that has come, not in the last
+    //   piece alone: the server may well have sent \r\n\r in one piece and \n in the next.
+    // hint: `read` giving 0 means that the server has hung up and nothing will ever come again. Without
+    //   a branch for it your loop turns for ever. It is an error here: the head isn't whole.
+    // hint: Nearly the answer:
+    //       let mut came = Vec::new();
+    //       loop {
+    //           if let Some(start) = came.windows(4).position(|four| four == b"\r\n\r\n") {
+    //               … cut off what comes after start + 4, and return it
+    //           }
+    //           … more than LONGEST_HEAD? an error
+    //           match read(socket, &mut piece) {
+    //               Err(Errno::EINTR) => continue,
+    //               … 0 is an error, any other count is added to `came`
+    //           }
+    //       }
+    let mut came = Vec::new();
+    let mut piece = [0; 1024];
+    loop {
+        if let Some(start) = came.windows(4).position(|four| four == b"\r\n\r\n") {
+            came.truncate(start + 4);
+            return Ok(came);
+        }
+        if came.len() > LONGEST_HEAD {
+            return Err(io::Error::new(ErrorKind::InvalidData, "the head has no end"));
+        }
+        match read(socket, &mut piece) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => came.extend_from_slice(&piece[..count]),
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // end
+}
+
+fn main() -> ExitCode {
+    let address = std::env::args().nth(1).and_then(|address| address.parse().ok());
+    let Some(address) = address else {
+        eprintln!("ex01-head: give the server's address, such as 127.0.0.1:7001");
+        return ExitCode::from(2);
+    };
+    let head = ask(address).and_then(|socket| read_head(&socket));
+    match head.and_then(|head| io::stdout().write_all(&head)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ex01-head: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Connects, and sends a request after which the server may keep the connection open.
+fn ask(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let mut rest = request.as_bytes();
+    while !rest.is_empty() {
+        match write(&socket, rest) {
+            Err(Errno::EINTR) => continue,
+            result => rest = &rest[result?..],
+        }
+    }
+    Ok(socket)
+}

@@ -1,0 +1,92 @@
+//! Exercise 03-pool: so many threads and no more.
+//!
+//! This server has a fixed number of worker threads (the second argument, 4 where not given) and a
+//! queue for at most [`QUEUE`] accepted visitors. Who comes when the queue is full isn't accepted
+//! yet: the kernel keeps such visitors in the backlog. A bug in the handler (`GET /panic`) loses
+//! the visitor that met it, and nobody else.
+//!
+//! Run it:      cargo run -p ex03-threads --bin ex03-pool      and, in a second terminal,
+//!              cargo visit 127.0.0.1:7003 quick silent quick slow quick
+//! Be graded:   cargo grade 3
+
+// Until you have written your part, much is unused here. Take this line out when you have.
+#![allow(dead_code, unreachable_code, unused_imports, unused_mut, unused_variables)]
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::exit;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// How many accepted visitors may wait for a worker.
+const QUEUE: usize = 4;
+/// Longest accepted request, in bytes: a visitor must not fill our memory.
+const LONGEST_REQUEST: usize = 8 * 1024;
+
+/// Accepts visitors for ever and has each served, by `serve`, in one of `workers` threads.
+///
+/// # Errors
+/// When the threads can't be started.
+fn pool(listener: &TcpListener, workers: usize) -> io::Result<()> {
+    // your turn: start the workers, and hand them each visitor through a queue that has an end
+    todo!("start the workers, and hand them each visitor through a queue that has an end")
+    // end
+}
+
+/// Answers one visitor. `GET /panic` is a bug.
+fn serve(mut visitor: &TcpStream) {
+    let mut request = Vec::new();
+    let mut piece = [0; 1024];
+    while !request.windows(4).any(|four| four == b"\r\n\r\n") {
+        if request.len() >= LONGEST_REQUEST {
+            return log("asked too much");
+        }
+        match visitor.read(&mut piece) {
+            Ok(count) if count > 0 => request.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            _ => return log("hung up"),
+        }
+    }
+    assert!(!request.starts_with(b"GET /panic "), "a bug, for you to see what it does");
+    let body = "Good things come to those who wait.\n";
+    let answer = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    match visitor.write_all(answer.as_bytes()) {
+        Ok(()) => log("answered"),
+        Err(error) => log(&format!("lost: {error}")),
+    }
+}
+
+fn main() -> io::Result<()> {
+    let listener = listen(7003)?;
+    let workers = match std::env::args().nth(2).map(|number| number.parse()) {
+        None => 4,
+        Some(Ok(number @ 1..=1000)) => number,
+        Some(_) => {
+            eprintln!("ex03-pool: the second argument is a number of workers, 1 to 1000");
+            exit(2);
+        }
+    };
+    pool(&listener, workers)
+}
+
+/// One line an event. A closed stderr ends no server.
+fn log(event: &str) {
+    let _ = writeln!(io::stderr(), "a visitor {event}");
+}
+
+/// The server's socket: on the address given, or on 127.0.0.1 and `port`.
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let address = match std::env::args().nth(1).map(|address| address.parse()) {
+        None => SocketAddr::from(([127, 0, 0, 1], port)),
+        Some(Ok(address)) => address,
+        Some(Err(_)) => {
+            eprintln!("ex03-pool: give an ADDRESS such as 127.0.0.1:{port}");
+            exit(2);
+        }
+    };
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    Ok(listener)
+}

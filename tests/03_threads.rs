@@ -1,0 +1,289 @@
+//! The graded checks of chapter 3. The judged program is the server; the check plays its visitors.
+
+use grader::check;
+use grader::check::{Check, REQUEST, Server};
+use rstest::rstest;
+
+/// Has `count` visitors in the middle of their requests at the same time, and lets them finish in
+/// reverse order: only a server that serves all of them at once can answer the last one first.
+#[track_caller]
+fn serves_at_once(server: &Server<'_>, count: usize, when: &str) {
+    let mut visitors: Vec<_> =
+        (1..=count).map(|number| server.visitor(&format!("visitor {number}"))).collect();
+    for visitor in &mut visitors {
+        visitor.send(&REQUEST[..20]);
+    }
+    for visitor in visitors.iter_mut().rev() {
+        visitor.send(&REQUEST[20..]);
+        visitor.answer(when);
+    }
+}
+
+/// Waits until the server has done all that it can do with the visitors that it has.
+#[track_caller]
+fn settle(check: &Check, server: &Server<'_>, when: &str) {
+    if let Err(trouble) = server.program.settled() {
+        check.fail_for(&format!("{when}, it was to wait for them"), &trouble);
+    }
+}
+
+mod pool {
+    use super::*;
+
+    const WORKERS: usize = 3;
+    const ARGUMENTS: &[&str] = &["3"];
+    /// As in the exercise.
+    const QUEUE: usize = 4;
+
+    #[test]
+    fn a_visitor_is_served() {
+        let check = check!("03-pool");
+        check.likely(
+            "no worker takes visitors out of the queue",
+            "03-threads.html#so-many-and-no-more",
+        );
+        let server = check.server(ARGUMENTS);
+        server.still_serves("at the beginning");
+        server.still_serves("after one visitor");
+    }
+
+    #[test]
+    fn as_many_at_once_as_there_are_workers() {
+        let check = check!("03-pool");
+        check.likely(
+            "the lock is held while a visitor is served, so that all other workers wait for it: end it before",
+            "03-threads.html#so-many-and-no-more",
+        );
+        let server = check.server(ARGUMENTS);
+        serves_at_once(&server, WORKERS, "with three workers and three visitors at once");
+    }
+
+    #[test]
+    fn a_crowd_gets_no_more_threads() {
+        let check = check!("03-pool");
+        check.likely(
+            "it starts a thread for a visitor: a pool's threads are started once, at the beginning",
+            "03-threads.html#so-many-and-no-more",
+        );
+        let server = check.server(ARGUMENTS);
+        server.still_serves("at the beginning");
+        let crowd: Vec<_> = (0..40).map(|_| server.visitor("silent visitor")).collect();
+        settle(&check, &server, "with forty silent visitors");
+        let threads = server.program.usage().map_or(0, |usage| usage.threads);
+        // The workers, the one that accepts, and one more for whatever the answer needs it.
+        if threads > WORKERS + 2 {
+            check.fail(format!(
+                "with {WORKERS} workers and {} silent visitors it has {threads} threads",
+                crowd.len()
+            ));
+        }
+        drop(crowd);
+        server.still_serves("after forty silent visitors have left");
+    }
+
+    #[test]
+    fn the_queue_has_an_end() {
+        let check = check!("03-pool");
+        check.likely(
+            "the queue takes in everybody: `channel` has no end, `sync_channel(QUEUE)` has",
+            "03-threads.html#so-many-and-no-more",
+        );
+        let server = check.server(ARGUMENTS);
+        server.still_serves("at the beginning");
+        let crowd: Vec<_> = (0..40).map(|_| server.visitor("silent visitor")).collect();
+        settle(&check, &server, "with forty silent visitors");
+        // With each worker, in the queue, and in the hand of the one that accepts.
+        let most = WORKERS + QUEUE + 1;
+        let accepted = visitors::doing::accepted(server.address.port()).unwrap_or(0);
+        if accepted > most {
+            check.fail(format!(
+                "{WORKERS} workers and a queue for {QUEUE} hold {most} visitors, but of {} it accepted {accepted}",
+                crowd.len()
+            ));
+        }
+        drop(crowd);
+        server.still_serves("after forty silent visitors have left");
+    }
+
+    #[test]
+    fn nobody_is_forgotten() {
+        let check = check!("03-pool");
+        check.likely(
+            "a visitor who finds the queue full is dropped: `send` waits for room, `try_send` doesn't",
+            "03-threads.html#so-many-and-no-more",
+        );
+        let server = check.server(ARGUMENTS);
+        let silent: Vec<_> = (0..WORKERS).map(|_| server.visitor("silent visitor")).collect();
+        settle(&check, &server, "with a silent visitor for each worker");
+        let mut quick: Vec<_> =
+            (1..=20).map(|number| server.visitor(&format!("quick visitor {number}"))).collect();
+        for visitor in &mut quick {
+            visitor.send(REQUEST);
+        }
+        settle(&check, &server, "with twenty more visitors");
+        drop(silent);
+        for visitor in &mut quick {
+            let answer = visitor.answer("after the silent visitors had left");
+            if answer.status != 200 {
+                check.fail(format!("{} got {}", visitor.connection.name(), answer.status));
+            }
+        }
+    }
+
+    #[test]
+    fn a_bug_loses_one_visitor() {
+        let check = check!("03-pool");
+        check.likely(
+            "a panic ends the worker in which it happens, and nobody takes its place: catch it in the worker",
+            "03-threads.html#a-bug-in-a-thread",
+        );
+        let server = check.server(ARGUMENTS);
+        for _ in 0..2 * WORKERS {
+            let mut unlucky = server.visitor("unlucky visitor");
+            unlucky.send(b"GET /panic HTTP/1.1\r\n\r\n");
+            unlucky.end("after it met a bug");
+        }
+        server.still_serves("after six visitors met a bug");
+        serves_at_once(
+            &server,
+            WORKERS,
+            "after six visitors met a bug, with three visitors at once",
+        );
+    }
+
+    #[test]
+    fn a_rude_visitor_changes_nothing() {
+        let check = check!("03-pool");
+        check.likely(
+            "a visitor that is gone ends the worker, or the accepting: its error must end nothing else",
+            "03-threads.html#a-bug-in-a-thread",
+        );
+        let server = check.server(ARGUMENTS);
+        for _ in 0..2 * WORKERS {
+            let mut rude = server.visitor("rude visitor");
+            rude.send(&REQUEST[..20]);
+            rude.connection.reset();
+        }
+        serves_at_once(&server, WORKERS, "after six rude visitors, with three visitors at once");
+    }
+}
+
+mod stop {
+    use super::*;
+    use std::io::ErrorKind;
+    use std::thread;
+
+    use nix::sys::signal::Signal;
+    use visitors::connection::Connection;
+    use visitors::program::LOOK_EVERY;
+
+    /// How often to try whether the door is closed: ten seconds, where all is wrong.
+    const TRIES: usize = 500;
+
+    /// The server has to end with status 0.
+    #[track_caller]
+    fn ends_well(check: &Check, server: &Server<'_>, when: &str) {
+        match server.program.ended() {
+            Err(trouble) => check.fail_for(&format!("{when}, it was to end"), &trouble),
+            Ok(status) if !status.success() => {
+                let trouble = server.program.ended_with().expect("it has ended");
+                check.fail_for(&format!("{when}, it was to end with status 0"), &trouble);
+            }
+            Ok(_) => {}
+        }
+    }
+
+    #[test]
+    fn visitors_are_served_at_once() {
+        let check = check!("03-stop");
+        check.likely(
+            "each visitor needs a thread of its own",
+            "03-threads.html#somebody-else-waits",
+        );
+        let server = check.server(&[]);
+        serves_at_once(&server, 4, "with four visitors at once");
+    }
+
+    #[test]
+    fn it_ends_when_nobody_is_there() {
+        let check = check!("03-stop");
+        check.likely(
+            "`accept` goes on waiting although the signal has come: somebody has to wake it",
+            "03-threads.html#an-orderly-stop",
+        );
+        let server = check.server(&[]);
+        server.still_serves("before the signal");
+        settle(&check, &server, "with nobody there");
+        server.program.signal(Signal::SIGTERM);
+        ends_well(&check, &server, "after SIGTERM, with nobody there");
+    }
+
+    #[rstest]
+    #[case::one(1)]
+    #[case::three(3)]
+    fn those_who_are_there_are_served(#[case] count: usize) {
+        let check = check!("03-stop");
+        check.likely(
+            "when `main` returns, all threads end with it: wait for those that serve somebody",
+            "03-threads.html#an-orderly-stop",
+        );
+        let server = check.server(&[]);
+        let mut present: Vec<_> = (1..=count)
+            .map(|number| server.visitor(&format!("present visitor {number}")))
+            .collect();
+        for visitor in &mut present {
+            visitor.send_in_pieces(&REQUEST[..20], 1);
+        }
+        server.program.signal(Signal::SIGTERM);
+        settle(&check, &server, "after SIGTERM, with visitors in the middle of their requests");
+        for visitor in &mut present {
+            visitor.send(&REQUEST[20..]);
+            visitor.answer("after SIGTERM, in the middle of its request,");
+        }
+        ends_well(&check, &server, "after SIGTERM, when the last visitor was served");
+    }
+
+    #[test]
+    fn nobody_new_can_come() {
+        let check = check!("03-stop");
+        check.likely(
+            "the listener is still open: the kernel lets people queue whom nobody will serve; drop it first",
+            "03-threads.html#an-orderly-stop",
+        );
+        let server = check.server(&[]);
+        let mut present = server.visitor("present visitor");
+        present.send_in_pieces(&REQUEST[..20], 1);
+        server.program.signal(Signal::SIGTERM);
+        settle(&check, &server, "after SIGTERM, with a visitor in the middle of its request");
+        let refused = (0..TRIES).any(|_| {
+            thread::sleep(LOOK_EVERY);
+            let late = Connection::connect(server.address, "late visitor");
+            matches!(late, Err(error) if error.kind() == ErrorKind::ConnectionRefused)
+        });
+        if !refused {
+            check.fail("after SIGTERM, late visitors can still connect");
+        }
+        present.send(&REQUEST[20..]);
+        present.answer("after SIGTERM, and after a late visitor was refused,");
+        ends_well(&check, &server, "after SIGTERM, when the present visitor was served");
+    }
+
+    #[test]
+    fn the_ones_served_before_are_no_burden() {
+        let check = check!("03-stop");
+        check.likely(
+            "it waits for visitors who have long been served: count only those who are there",
+            "03-threads.html#an-orderly-stop",
+        );
+        let server = check.server(&[]);
+        for _ in 0..20 {
+            server.still_serves("before the signal");
+        }
+        let mut rude = server.visitor("rude visitor");
+        rude.send(&REQUEST[..20]);
+        rude.connection.reset();
+        settle(&check, &server, "after a rude visitor");
+        server.program.signal(Signal::SIGTERM);
+        ends_well(&check, &server, "after SIGTERM, with twenty-one visitors gone");
+    }
+}

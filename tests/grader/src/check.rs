@@ -1,0 +1,253 @@
+//! What the graded checks are made of. A check starts the program that is judged, plays visitors or
+//! hosts, and fails with three things: what it saw, what is likely wrong, where the book explains it.
+
+use std::cell::Cell;
+use std::env;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use visitors::answer::Answer;
+use visitors::connection::{Connection, End, Received};
+use visitors::program::{LOOK_EVERY, Program, Start, Trouble};
+
+/// The check of one exercise: `check!("02-pieces")`.
+///
+/// A macro, because only at compile time cargo tells where the programs of the package lie: the
+/// learner's in the exercises' package, the worked answer in the chapter's.
+#[macro_export]
+macro_rules! check {
+    ($exercise:literal) => {
+        $crate::check::Check::new(
+            $exercise,
+            option_env!(concat!("CARGO_BIN_EXE_ex", $exercise))
+                .or(option_env!(concat!("CARGO_BIN_EXE_answer", $exercise))),
+        )
+    };
+}
+
+/// A plain request, as the quick visitor sends it.
+pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// A check in progress.
+#[derive(Debug)]
+pub struct Check {
+    exercise: &'static str,
+    program: PathBuf,
+    likely: Cell<&'static str>,
+    book: Cell<&'static str>,
+}
+
+impl Check {
+    /// To be made by [`check!`]. `ANSWER=PATH` in the environment judges the program at PATH instead.
+    ///
+    /// # Panics
+    /// When there is no program to judge.
+    pub fn new(exercise: &'static str, compiled: Option<&'static str>) -> Self {
+        let program = env::var_os("ANSWER").or(compiled.map(Into::into));
+        let Some(program) = program else {
+            panic!("no program to judge: this package has none for {exercise}; give ANSWER=PATH");
+        };
+        Self { exercise, program: program.into(), likely: Cell::new(""), book: Cell::new("") }
+    }
+
+    /// What a failure from here on most likely means, and the place in the book that explains it.
+    pub fn likely(&self, likely: &'static str, book: &'static str) {
+        self.likely.set(likely);
+        self.book.set(book);
+    }
+
+    /// Fails the check, having seen `saw`.
+    ///
+    /// # Panics
+    /// Always: that is how a check fails.
+    #[track_caller]
+    pub fn fail(&self, saw: impl Display) -> ! {
+        let saw = saw.to_string().replace('\n', "\n          ");
+        panic!(
+            "\nsaw:      {saw}\nlikely:   {}\nbook:     {}\n",
+            self.likely.get(),
+            self.book.get()
+        );
+    }
+
+    /// Fails the check: the program was expected to do something, and there was trouble.
+    ///
+    /// # Panics
+    /// Always.
+    #[track_caller]
+    pub fn fail_for(&self, expected: &str, trouble: &Trouble) -> ! {
+        if let Trouble::Ended { last_words, .. } = trouble
+            && last_words.contains("not yet implemented")
+        {
+            self.likely.set("this part isn't written yet: look for todo! in the exercise");
+        }
+        self.fail(format!("{expected}, but {trouble}"));
+    }
+
+    /// Starts the program.
+    #[track_caller]
+    pub fn start(&self, arguments: &[&str]) -> Program {
+        let start = arguments.iter().fold(Start::new(&self.program), |start, text| start.arg(text));
+        match start.start() {
+            Ok(program) => program,
+            Err(error) => {
+                self.fail(format!("{} can't be started: {error}", self.program.display()))
+            }
+        }
+    }
+
+    /// Starts the program as a server on a free port, with `arguments` after its address.
+    #[track_caller]
+    pub fn server(&self, arguments: &[&str]) -> Server<'_> {
+        let arguments = [&["127.0.0.1:0"], arguments].concat();
+        let program = self.start(&arguments);
+        match program.listening() {
+            Ok(address) => Server { check: self, program, address },
+            Err(trouble) => {
+                self.fail_for("its first line on stdout was to be `listening on ADDRESS`", &trouble)
+            }
+        }
+    }
+
+    /// The exercise's name, such as `02-pieces`.
+    pub fn exercise(&self) -> &'static str {
+        self.exercise
+    }
+}
+
+/// The judged program, as a server.
+#[derive(Debug)]
+pub struct Server<'a> {
+    check: &'a Check,
+    /// The process.
+    pub program: Program,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Server<'_> {
+    /// A visitor who has connected. `name` is what a report calls it: `silent visitor`.
+    #[track_caller]
+    pub fn visitor(&self, name: &str) -> Guest<'_> {
+        match Connection::connect(self.address, name) {
+            Ok(connection) => Guest { server: self, connection },
+            Err(error) => self.fail_seeing(&format!("the {name} couldn't connect: {error}")),
+        }
+    }
+
+    /// A quick visitor comes and has to get the answer 200. `when` says what has happened before.
+    #[track_caller]
+    pub fn still_serves(&self, when: &str) {
+        let mut quick = self.visitor("quick visitor");
+        quick.send(REQUEST);
+        let answer = quick.answer(when);
+        if answer.status != 200 {
+            self.check.fail(format!("{when}, the quick visitor got {}", answer.status));
+        }
+    }
+
+    /// Fails with what was seen, and with the program's last words if it has ended.
+    #[track_caller]
+    fn fail_seeing(&self, saw: &str) -> ! {
+        // A process that is dying closes its sockets a moment before it can be seen to have ended.
+        let deadline = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < deadline {
+            if let Some(trouble) = self.program.ended_with() {
+                self.check.fail_for(saw, &trouble);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        self.check.fail(saw);
+    }
+}
+
+/// A visitor of the judged server, driven step by step. Whatever goes wrong fails the check.
+#[derive(Debug)]
+pub struct Guest<'a> {
+    server: &'a Server<'a>,
+    /// Its end of the connection.
+    pub connection: Connection,
+}
+
+impl Guest<'_> {
+    /// Sends `bytes`.
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.connection.send(bytes) {
+            let name = self.connection.name().to_owned();
+            self.server.fail_seeing(&format!("the {name} couldn't send: {error}"));
+        }
+    }
+
+    /// Sends `bytes` in about `pieces` pieces, each after the one before has been read.
+    #[track_caller]
+    pub fn send_in_pieces(&mut self, bytes: &[u8], pieces: usize) {
+        if let Err(error) = self.connection.send_in_pieces(bytes, pieces) {
+            let name = self.connection.name().to_owned();
+            self.server.fail_seeing(&format!(
+                "the {name} sent its request in {pieces} pieces, and couldn't send all: {error}"
+            ));
+        }
+    }
+
+    /// Waits for the next whole answer. `when` says what has happened before: `sent in two pieces`.
+    #[track_caller]
+    pub fn answer(&mut self, when: &str) -> Answer {
+        let name = self.connection.name().to_owned();
+        let whole = |bytes: &[u8]| Answer::parse(bytes, false).is_some();
+        let received = self.connection.receive_while_missing(&self.server.program, whole);
+        let (bytes, ended) = match received {
+            Ok(Ok(bytes)) => (bytes, None),
+            Ok(Err(Received { bytes, end })) => (bytes, Some(end)),
+            Err((trouble, bytes)) => {
+                let so_far = so_far(&bytes);
+                let expected = format!("{when}, the {name} waits for an answer ({so_far})");
+                self.server.check.fail_for(&expected, &trouble);
+            }
+        };
+        match (Answer::parse(&bytes, ended.is_some()), ended) {
+            (Some((answer, length)), _) => {
+                self.connection.give_back(&bytes[length..]);
+                answer
+            }
+            (None, Some(End::Reset)) => self.server.fail_seeing(&format!(
+                "{when}, the {name} got a reset instead of an answer ({})",
+                so_far(&bytes)
+            )),
+            (None, _) => self.server.fail_seeing(&format!(
+                "{when}, the server hung up on the {name} without a whole answer ({})",
+                so_far(&bytes)
+            )),
+        }
+    }
+
+    /// Waits until the server has closed the connection properly, and gives what came before that.
+    #[track_caller]
+    pub fn end(&mut self, when: &str) -> Vec<u8> {
+        let name = self.connection.name().to_owned();
+        match self.connection.receive_all(&self.server.program) {
+            Ok(Received { bytes, end: End::Closed }) => bytes,
+            Ok(Received { end: End::Reset, .. }) => {
+                self.server.fail_seeing(&format!("{when}, the {name} got a reset"))
+            }
+            Err((trouble, _)) => {
+                let expected = format!("{when}, the {name} waits for the server to hang up");
+                self.server.check.fail_for(&expected, &trouble);
+            }
+        }
+    }
+}
+
+/// What has come, in words.
+pub fn so_far(bytes: &[u8]) -> String {
+    match bytes.len() {
+        0 => "nothing has come".to_owned(),
+        count => {
+            let text = String::from_utf8_lossy(&bytes[..count.min(60)]).into_owned();
+            format!("{count} bytes have come: {text:?}{}", if count > 60 { " …" } else { "" })
+        }
+    }
+}

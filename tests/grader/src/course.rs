@@ -1,0 +1,165 @@
+//! The course as it lies on the disk: chapters, their exercises, and what belongs to each.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use visitors::chapters::{self, Chapter};
+
+use crate::markers::{self, Source};
+
+/// All chapters that have exercises.
+#[derive(Debug)]
+pub struct Course {
+    /// The folder of the workspace.
+    pub root: PathBuf,
+    /// In order.
+    pub chapters: Vec<Lessons>,
+}
+
+/// A chapter and its exercises, in the order in which they are best done.
+#[derive(Debug)]
+pub struct Lessons {
+    /// The chapter.
+    pub chapter: Chapter,
+    /// Its exercises.
+    pub exercises: Vec<Exercise>,
+}
+
+/// One exercise.
+#[derive(Debug)]
+pub struct Exercise {
+    /// Its name with the chapter's number, `02-pieces`.
+    pub id: String,
+    /// Its name alone, unique in the book: progress is kept by it, so that a chapter's number may change.
+    pub name: String,
+    /// The worked answer.
+    pub answer: PathBuf,
+    /// What the learner edits.
+    pub file: PathBuf,
+    /// What the worked answer holds.
+    pub source: Source,
+}
+
+impl Course {
+    /// Reads the course under `root`.
+    ///
+    /// # Errors
+    /// Which file can't be read or understood, and why.
+    pub fn read(root: &Path) -> Result<Self, String> {
+        let mut lessons = Vec::new();
+        let chapters = chapters::all(root);
+        for chapter in chapters.map_err(|error| format!("{}: {error}", root.display()))? {
+            let exercises = read_exercises(&chapter)?;
+            lessons.push(Lessons { chapter, exercises });
+        }
+        Ok(Self { root: root.to_owned(), chapters: lessons })
+    }
+
+    /// The chapters that are meant by a number or name, or all.
+    ///
+    /// # Errors
+    /// A sentence that says which there are.
+    pub fn chosen(&self, wanted: Option<&str>) -> Result<Vec<&Lessons>, String> {
+        let Some(wanted) = wanted else {
+            return Ok(self.chapters.iter().collect());
+        };
+        let chapter = chapters::find(&self.root, wanted)?;
+        Ok(self.chapters.iter().filter(|lessons| lessons.chapter == chapter).collect())
+    }
+
+    /// The exercise `02-pieces`, or `pieces` for short.
+    ///
+    /// # Errors
+    /// A sentence that says which there are.
+    pub fn exercise(&self, wanted: &str) -> Result<&Exercise, String> {
+        let mut all = self.chapters.iter().flat_map(|lessons| &lessons.exercises);
+        let found = all.clone().find(|exercise| exercise.id == wanted || exercise.name == wanted);
+        found.ok_or_else(|| {
+            let ids = all.by_ref().map(|exercise| exercise.id.as_str()).collect::<Vec<_>>();
+            format!("there is no exercise {wanted}; there are {}", ids.join(", "))
+        })
+    }
+}
+
+impl Lessons {
+    /// The file with the graded checks.
+    pub fn checks_file(&self, root: &Path) -> PathBuf {
+        root.join("tests").join(format!("{}.rs", self.chapter.name.replace('-', "_")))
+    }
+
+    /// The test target with the checks, in the chapter's package: `checks02`.
+    pub fn checks_target(&self) -> String {
+        format!("checks{:02}", self.chapter.number)
+    }
+}
+
+impl Exercise {
+    /// The program's name in the exercises' package: `ex02-pieces`.
+    pub fn program(&self) -> String {
+        format!("ex{}", self.id)
+    }
+
+    /// The module of its checks: `pieces`.
+    pub fn module(&self) -> String {
+        self.name.replace('-', "_")
+    }
+
+    /// What the learner has now.
+    ///
+    /// # Errors
+    /// What reading the file gives.
+    pub fn current(&self) -> io::Result<String> {
+        fs::read_to_string(&self.file)
+    }
+
+    /// True where the learner hasn't changed the starter.
+    pub fn is_untouched(&self) -> bool {
+        self.current().is_ok_and(|text| text == self.source.starter)
+    }
+}
+
+/// What of an exercises' Cargo.toml is needed here: its programs, in order.
+#[derive(Deserialize)]
+struct Manifest {
+    #[serde(default)]
+    bin: Vec<Bin>,
+}
+
+#[derive(Deserialize)]
+struct Bin {
+    name: String,
+}
+
+fn read_exercises(chapter: &Chapter) -> Result<Vec<Exercise>, String> {
+    let folder = chapter.folder.join("exercises");
+    let manifest = folder.join("Cargo.toml");
+    let text = match fs::read_to_string(&manifest) {
+        // A chapter may have none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result.map_err(|error| format!("{}: {error}", manifest.display()))?,
+    };
+    let parsed: Manifest =
+        toml::from_str(&text).map_err(|error| format!("{}: {error}", manifest.display()))?;
+    let prefix = format!("ex{:02}-", chapter.number);
+    let mut exercises = Vec::new();
+    for bin in parsed.bin {
+        let Some(name) = bin.name.strip_prefix(&prefix) else {
+            let manifest = manifest.display();
+            return Err(format!("{manifest}: {} must begin with {prefix}", bin.name));
+        };
+        let answer = chapter.folder.join("solutions").join(format!("{name}.rs"));
+        let source = fs::read_to_string(&answer).map_err(|error| error.to_string());
+        let source = source.and_then(|text| markers::parse(&text));
+        let source = source.map_err(|error| format!("{}: {error}", answer.display()))?;
+        exercises.push(Exercise {
+            id: format!("{:02}-{name}", chapter.number),
+            name: name.to_owned(),
+            answer,
+            file: folder.join(format!("{name}.rs")),
+            source,
+        });
+    }
+    Ok(exercises)
+}

@@ -1,0 +1,105 @@
+//! `cargo grade`: runs a chapter's checks on what the learner wrote, and keeps score.
+
+mod exercises;
+mod score;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use grader::course::Course;
+use visitors::chapters;
+
+/// Grades the book's exercises.
+#[derive(Parser)]
+#[command(name = "cargo grade", bin_name = "cargo grade", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// A chapter (2, 02-blocking-server) or an exercise (02-pieces, pieces). All chapters, if not given
+    #[arg(value_name = "CHAPTER|EXERCISE")]
+    what: Option<String>,
+    /// Grade again whenever an exercise is saved, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show one more hint for an exercise, from gentle to nearly the answer
+    Hint {
+        /// Such as 02-pieces
+        exercise: String,
+        /// Show those read so far, and no more
+        #[arg(long)]
+        again: bool,
+    },
+    /// Begin an exercise anew; what you wrote is kept beside it
+    Reset {
+        /// Such as 02-pieces
+        exercise: String,
+    },
+    /// For authors: write every starter anew from its worked answer
+    Starters {
+        /// Write nothing; say which differ, and fail if any does
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(Trouble::Usage(message)) => {
+            eprintln!("cargo grade: {message}");
+            ExitCode::from(2)
+        }
+        Err(Trouble::Other(message)) => {
+            eprintln!("cargo grade: {message}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Why something couldn't be done.
+enum Trouble {
+    /// It was asked for in a way that makes no sense.
+    Usage(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<String> for Trouble {
+    fn from(message: String) -> Self {
+        Self::Other(message)
+    }
+}
+
+/// Does what is asked. `Ok(false)`: not everything that was asked for passed.
+fn run(arguments: &Arguments) -> Result<bool, Trouble> {
+    let course = Course::read(&chapters::root())?;
+    match &arguments.command {
+        Some(Command::Hint { exercise, again }) => {
+            let exercise = course.exercise(exercise).map_err(Trouble::Usage)?;
+            exercises::hint(&course, exercise, *again)?;
+        }
+        Some(Command::Reset { exercise }) => {
+            let exercise = course.exercise(exercise).map_err(Trouble::Usage)?;
+            exercises::reset(&course, exercise)?;
+        }
+        Some(Command::Starters { check: true }) => return Ok(exercises::check_starters(&course)?),
+        Some(Command::Starters { check: false }) => exercises::write_starters(&course)?,
+        None => {
+            let what = arguments.what.as_deref();
+            let asked = score::Asked::parse(&course, what).map_err(Trouble::Usage)?;
+            if arguments.watch {
+                watch::watch(&course, &asked)?;
+            } else {
+                return Ok(score::grade(&course, &asked)?);
+            }
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,178 @@
+//! Runs graded checks, each in a process of its own, a few at a time.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than any check waits by itself: this ends one that hangs because of a bug of its own.
+const CHECK_AT_MOST: Duration = Duration::from_secs(120);
+
+/// One check, to be run on one program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The test program that holds the check.
+    pub checks: PathBuf,
+    /// The check's name there: `head::in_pieces::case_2_two`.
+    pub name: String,
+    /// The program to judge.
+    pub program: PathBuf,
+}
+
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The program does what is asked.
+    Passed,
+    /// It doesn't: the check's message.
+    Failed(String),
+}
+
+/// The names of all checks in a test program, in the order in which they stand in its source.
+///
+/// # Errors
+/// When the test program or its source can't be read.
+pub fn list(checks: &Path, source: &Path) -> io::Result<Vec<String>> {
+    let listed = Command::new(checks).args(["--list", "--format", "terse"]).output()?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let source = fs::read_to_string(source)?;
+    let mut names: Vec<String> =
+        listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
+    // A test program lists by the alphabet; its source goes from the easy to the hard.
+    names.sort_by_key(|name| {
+        let place = name.split("::").nth(1).and_then(|check| source.find(&format!("fn {check}(")));
+        (place.unwrap_or(usize::MAX), case_number(name))
+    });
+    Ok(names)
+}
+
+/// The check's name for people: `in pieces: two`.
+pub fn in_words(name: &str) -> String {
+    let mut parts = name.split("::").skip(1);
+    let check = parts.next().unwrap_or(name).replace('_', " ");
+    match parts.next() {
+        None => check,
+        Some(case) => {
+            let words = case.splitn(3, '_').nth(2).unwrap_or(case);
+            format!("{check}: {}", words.replace('_', " "))
+        }
+    }
+}
+
+/// Runs all jobs, at most `at_once` at a time. The outcomes are in the order of the jobs.
+pub fn run_all(jobs: &[Job], at_once: usize) -> Vec<Outcome> {
+    let next = Mutex::new(0);
+    let outcomes = Mutex::new(vec![None; jobs.len()]);
+    thread::scope(|threads| {
+        for _ in 0..at_once.min(jobs.len()) {
+            threads.spawn(|| {
+                loop {
+                    let mut taken = next.lock().unwrap_or_else(PoisonError::into_inner);
+                    let index = *taken;
+                    *taken += 1;
+                    drop(taken);
+                    let Some(job) = jobs.get(index) else { return };
+                    let outcome = run(job);
+                    let mut all = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                    all[index] = Some(outcome);
+                }
+            });
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let missing = || Outcome::Failed("the check was not run".to_owned());
+    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
+}
+
+/// How many checks to run at a time: they wait more than they work.
+pub fn at_once() -> usize {
+    2 * thread::available_parallelism().map_or(2, usize::from)
+}
+
+fn run(job: &Job) -> Outcome {
+    match run_process(job) {
+        Ok(outcome) => outcome,
+        Err(error) => Outcome::Failed(format!("the check can't be run: {error}")),
+    }
+}
+
+fn run_process(job: &Job) -> io::Result<Outcome> {
+    let mut child = Command::new(&job.checks)
+        .args(["--exact", &job.name, "--nocapture", "--test-threads=1"])
+        .env("ANSWER", &job.program)
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let read = |pipe: Option<Box<dyn Read + Send>>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // A pipe that breaks has nothing more to say.
+            let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let stdout = read(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let stderr = read(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let deadline = Instant::now() + CHECK_AT_MOST;
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break status,
+            None if Instant::now() > deadline => {
+                child.kill()?;
+                break child.wait()?;
+            }
+            None => thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
+    if status.success() && stdout.contains("1 passed") {
+        return Ok(Outcome::Passed);
+    }
+    if status.success() {
+        return Ok(Outcome::Failed(format!("there is no check called {}", job.name)));
+    }
+    Ok(Outcome::Failed(message(&stderr)))
+}
+
+/// The check's own words out of what a panicking test prints.
+fn message(stderr: &str) -> String {
+    let Some(start) = stderr.find("\nsaw:") else {
+        return stderr.trim().to_owned();
+    };
+    let text = &stderr[start + 1..];
+    let end = text.find("\nnote: run with").unwrap_or(text.len());
+    text[..end].trim_end().to_owned()
+}
+
+fn case_number(name: &str) -> u32 {
+    let digits = name.rsplit_once("::case_").and_then(|(_, case)| case.split('_').next());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("head::stops_there", "stops there")]
+    #[case("head::in_pieces::case_2_two_at_a_time", "in pieces: two at a time")]
+    #[case("head::in_pieces::case_03_three", "in pieces: three")]
+    fn names_for_people(#[case] name: &str, #[case] words: &str) {
+        assert_eq!(in_words(name), words);
+    }
+
+    #[test]
+    fn the_message_is_cut_out_of_what_a_test_prints() {
+        let printed = "thread 'x' panicked at y:\n\nsaw:      a\n          b\nlikely:   c\n\
+                       note: run with `RUST_BACKTRACE=1`\n";
+        assert_eq!(message(printed), "saw:      a\n          b\nlikely:   c");
+        assert_eq!(message("thread 'x' panicked: oh\n"), "thread 'x' panicked: oh");
+    }
+}

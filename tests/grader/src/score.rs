@@ -1,0 +1,287 @@
+//! Grading: builds what has been started, runs its checks, and shows the score.
+
+use std::collections::BTreeMap;
+
+use grader::cargo::{self, Built};
+use grader::course::{Course, Exercise, Lessons};
+use grader::progress::Progress;
+use grader::run::{self, Job, Outcome};
+
+use crate::exercises::shown;
+
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[31m";
+const DIM: &str = "\x1b[2m";
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+/// What is to be graded.
+pub struct Asked<'a> {
+    chapters: Vec<&'a Lessons>,
+    /// One exercise alone.
+    only: Option<&'a Exercise>,
+    /// Each check with its result, instead of the score at a glance.
+    in_detail: bool,
+}
+
+/// How an exercise stands.
+enum Standing {
+    NotStarted,
+    Missing,
+    DoesNotCompile(String),
+    Graded(Vec<(String, Outcome)>),
+}
+
+impl<'a> Asked<'a> {
+    /// All chapters, one chapter, or one exercise.
+    ///
+    /// # Errors
+    /// A sentence that says what there is.
+    pub fn parse(course: &'a Course, what: Option<&str>) -> Result<Self, String> {
+        let Some(what) = what else {
+            return Ok(Self { chapters: course.chosen(None)?, only: None, in_detail: false });
+        };
+        if let Ok(exercise) = course.exercise(what) {
+            let holds = |lessons: &&Lessons| lessons.exercises.iter().any(|e| e.id == exercise.id);
+            let chapters = course.chapters.iter().filter(holds).collect();
+            return Ok(Self { chapters, only: Some(exercise), in_detail: true });
+        }
+        Ok(Self { chapters: course.chosen(Some(what))?, only: None, in_detail: true })
+    }
+
+    /// The folders in which a change is a reason to grade again.
+    pub fn folders(&self) -> Vec<std::path::PathBuf> {
+        let folder = |lessons: &&Lessons| lessons.chapter.folder.join("exercises");
+        self.chapters.iter().map(folder).collect()
+    }
+
+    fn exercises(&self) -> impl Iterator<Item = (&'a Lessons, &'a Exercise)> {
+        let only = self.only.map(|exercise| exercise.id.as_str());
+        let pairs = |&lessons: &&'a Lessons| lessons.exercises.iter().map(move |e| (lessons, e));
+        let pairs: Vec<_> = self.chapters.iter().flat_map(pairs).collect();
+        pairs.into_iter().filter(move |(_, exercise)| only.is_none_or(|id| id == exercise.id))
+    }
+}
+
+/// Grades, and shows what came of it. `Ok(true)` when all that was asked for passed.
+///
+/// # Errors
+/// When something besides the learner's programs is broken.
+pub fn grade(course: &Course, asked: &Asked<'_>) -> Result<bool, String> {
+    let standings = judge(course, asked)?;
+    remember(course, &standings);
+    match asked.in_detail {
+        true => show_in_detail(course, asked, &standings),
+        false => show_at_a_glance(course, asked, &standings),
+    }
+    Ok(!standings.is_empty() && standings.values().all(has_passed))
+}
+
+/// How each exercise stands, by its id.
+fn judge(course: &Course, asked: &Asked<'_>) -> Result<BTreeMap<String, Standing>, String> {
+    let mut standings = BTreeMap::new();
+    let mut started = Vec::new();
+    for (lessons, exercise) in asked.exercises() {
+        if exercise.is_untouched() {
+            standings.insert(exercise.id.clone(), Standing::NotStarted);
+        } else if exercise.file.exists() {
+            started.push((lessons, exercise));
+        } else {
+            standings.insert(exercise.id.clone(), Standing::Missing);
+        }
+    }
+    if started.is_empty() {
+        return Ok(standings);
+    }
+
+    let built = build(course, &started)?;
+    let mut jobs = Vec::new();
+    let mut owners = Vec::new();
+    for (lessons, exercise) in &started {
+        let program = exercise.program();
+        let Some(path) = built.executables.get(&program) else {
+            let no_words = || format!("cargo didn't build {program}:\n{}", built.said);
+            let message = built.errors.get(&program).cloned().unwrap_or_else(no_words);
+            standings.insert(exercise.id.clone(), Standing::DoesNotCompile(message));
+            continue;
+        };
+        let target = lessons.checks_target();
+        let Some(checks) = built.executables.get(&target) else {
+            let words = built.errors.get(&target).unwrap_or(&built.said);
+            return Err(format!(
+                "the checks of chapter {} can't be built:\n{words}",
+                lessons.chapter.number
+            ));
+        };
+        let source = lessons.checks_file(&course.root);
+        let names =
+            run::list(checks, &source).map_err(|error| format!("{}: {error}", checks.display()))?;
+        let module = format!("{}::", exercise.module());
+        standings.insert(exercise.id.clone(), Standing::Graded(Vec::new()));
+        for name in names.into_iter().filter(|name| name.starts_with(&module)) {
+            owners.push(exercise.id.clone());
+            jobs.push(Job { checks: checks.clone(), name, program: path.clone() });
+        }
+    }
+    let outcomes = run::run_all(&jobs, run::at_once());
+    for ((owner, job), outcome) in owners.iter().zip(jobs).zip(outcomes) {
+        if let Some(Standing::Graded(results)) = standings.get_mut(owner) {
+            results.push((job.name, outcome));
+        }
+    }
+    Ok(standings)
+}
+
+/// Builds the started exercises, and the checks of their chapters, in one go.
+fn build(course: &Course, started: &[(&Lessons, &Exercise)]) -> Result<Built, String> {
+    let mut arguments: Vec<String> = Vec::new();
+    for (lessons, exercise) in started {
+        let packages = [lessons.chapter.package(), lessons.chapter.exercises_package()];
+        arguments.extend([
+            "-p".to_owned(),
+            packages[0].clone(),
+            "-p".to_owned(),
+            packages[1].clone(),
+        ]);
+        arguments.extend(["--bin".to_owned(), exercise.program()]);
+        arguments.extend(["--test".to_owned(), lessons.checks_target()]);
+    }
+    let built = cargo::build(&course.root, &arguments);
+    let built = built.map_err(|error| format!("can't run cargo: {error}"))?;
+    if !built.complete && built.executables.is_empty() && built.errors.is_empty() {
+        return Err(format!("cargo could build nothing:\n{}", built.said));
+    }
+    Ok(built)
+}
+
+fn remember(course: &Course, standings: &BTreeMap<String, Standing>) {
+    let noted = Progress::read(&course.root).and_then(|mut progress| {
+        for (id, standing) in standings {
+            let name = id.split_once('-').map_or(id.as_str(), |(_, name)| name);
+            if let Standing::Graded(results) = standing {
+                progress.note_score(name, passed(results), results.len());
+            }
+        }
+        progress.write()
+    });
+    if let Err(error) = noted {
+        eprintln!("cargo grade: the score can't be kept in .progress: {error}");
+    }
+}
+
+fn passed(results: &[(String, Outcome)]) -> usize {
+    results.iter().filter(|(_, outcome)| *outcome == Outcome::Passed).count()
+}
+
+/// No checks at all is no pass: it would hide that they are gone.
+fn has_passed(standing: &Standing) -> bool {
+    matches!(standing, Standing::Graded(results) if !results.is_empty() && passed(results) == results.len())
+}
+
+fn show_at_a_glance(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<String, Standing>) {
+    let progress = Progress::read(&course.root).ok();
+    let mut chapter = 0;
+    for (lessons, exercise) in asked.exercises() {
+        if lessons.chapter.number != chapter {
+            chapter = lessons.chapter.number;
+            anstream::println!("{BOLD}{chapter:>2}  {}{PLAIN}", lessons.chapter.title());
+        }
+        let best = progress.as_ref().map_or(0, |progress| progress.of(&exercise.name).best);
+        let words = match &standings[&exercise.id] {
+            Standing::NotStarted => format!("{DIM}not started{PLAIN}"),
+            Standing::Missing => format!("{RED}its file is gone{PLAIN}"),
+            Standing::DoesNotCompile(_) => format!("{RED}does not compile{PLAIN}"),
+            Standing::Graded(results) => {
+                let (count, all) = (passed(results), results.len());
+                let color = if count == all { GREEN } else { RED };
+                let best = if best > count { format!(", {best} before") } else { String::new() };
+                format!("{color}{} {count} of {all}{PLAIN}{best}", bar(count, all))
+            }
+        };
+        anstream::println!("    {:<14} {words}", exercise.id);
+    }
+    let done = standings.values().filter(|standing| has_passed(standing)).count();
+    anstream::println!("\n{done} of {} exercises passed.", standings.len());
+    let next = asked.exercises().find(|(_, exercise)| !has_passed(&standings[&exercise.id]));
+    if let Some((lessons, _)) = next {
+        anstream::println!("Next: cargo grade {}", lessons.chapter.number);
+    }
+}
+
+fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<String, Standing>) {
+    for lessons in &asked.chapters {
+        anstream::println!(
+            "{BOLD}{:>2}  {}{PLAIN}",
+            lessons.chapter.number,
+            lessons.chapter.title()
+        );
+    }
+    for (_, exercise) in asked.exercises() {
+        anstream::println!("\n{BOLD}{}{PLAIN}  {}", exercise.id, exercise.source.title);
+        match &standings[&exercise.id] {
+            Standing::NotStarted => anstream::println!("  {DIM}not started{PLAIN}"),
+            Standing::Missing => anstream::println!("  {RED}its file is gone{PLAIN}"),
+            Standing::DoesNotCompile(_) => anstream::println!("  {RED}does not compile{PLAIN}"),
+            Standing::Graded(results) => {
+                for (name, outcome) in results {
+                    let words = run::in_words(name);
+                    match outcome {
+                        Outcome::Passed => anstream::println!("  {GREEN}✓{PLAIN} {words}"),
+                        Outcome::Failed(_) => anstream::println!("  {RED}✗ {words}{PLAIN}"),
+                    }
+                }
+                anstream::println!("  {} of {} checks passed", passed(results), results.len());
+            }
+        }
+    }
+    let first = asked.exercises().find(|(_, exercise)| !has_passed(&standings[&exercise.id]));
+    match first {
+        None => anstream::println!("\n{GREEN}All passed.{PLAIN} Next: cargo grade"),
+        Some((lessons, exercise)) => explain(course, lessons, exercise, &standings[&exercise.id]),
+    }
+}
+
+/// Explains what stands in the way first, and says what to do.
+fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &Standing) {
+    let file = shown(course, &exercise.file);
+    let page = format!("book/src/{}.md", lessons.chapter.name);
+    let again = format!("cargo grade {}", lessons.chapter.number);
+    anstream::println!();
+    match standing {
+        Standing::NotStarted => {
+            anstream::println!("Next: read {page}, then write your part of {file}; then {again}");
+            return;
+        }
+        Standing::Missing => {
+            anstream::println!("Next: cargo grade reset {} puts {file} back", exercise.id);
+            return;
+        }
+        Standing::DoesNotCompile(message) => anstream::println!("{}", message.trim_end()),
+        Standing::Graded(results) => {
+            let failed = results.iter().find_map(|(name, outcome)| match outcome {
+                Outcome::Failed(message) => Some((name, message)),
+                Outcome::Passed => None,
+            });
+            match failed {
+                Some((name, message)) => {
+                    let (words, message) = (run::in_words(name), message.replace('\n', "\n  "));
+                    anstream::println!(
+                        "{RED}✗ {words}{PLAIN}  {DIM}({}){PLAIN}\n  {message}",
+                        exercise.id
+                    );
+                }
+                None => anstream::println!("There are no checks for {}.", exercise.id),
+            }
+        }
+    }
+    anstream::println!(
+        "\nNext: mend {file}, then {again}. A hint: cargo grade hint {}",
+        exercise.id
+    );
+}
+
+/// How much of it is done, in ten cells.
+fn bar(count: usize, all: usize) -> String {
+    let full = (count * 10).checked_div(all).unwrap_or(0);
+    format!("{}{}", "■".repeat(full), "□".repeat(10 - full))
+}

@@ -35,7 +35,7 @@ fn called(check: &Check) -> Call<'_> {
 impl Call<'_> {
     /// Sends in about `pieces` pieces. A program that has had enough may be gone: what it printed tells.
     fn send(&mut self, bytes: &[u8], pieces: usize) {
-        let _ = self.server.send_in_pieces(bytes, pieces);
+        let _ = self.server.send_in_pieces(bytes, pieces, &self.program);
     }
 
     /// The program has to end well now, and to have printed just `expected`. `when` tells what was sent.
@@ -306,19 +306,5 @@ mod length {
         );
         call.server.finish_sending();
         call.complains(&format!("after an answer with a length of {length:?}"));
-    }
-
-    #[test]
-    fn a_signal_changes_nothing() {
-        let check = check!("01-length");
-        check.likely(
-            "a `read` that a signal interrupts has not failed (EINTR): ask again",
-            "01-blocking-read.html#a-signal-in-between",
-        );
-        let mut call = called(&check);
-        call.send(&answer()[..HEAD.len() + 4], 1);
-        call.program.interrupt();
-        call.send(&answer()[HEAD.len() + 4..], 1);
-        call.prints(BODY, "after a signal in the middle of the body");
     }
 }

@@ -49,6 +49,7 @@ mod pieces {
         expect(&check, &mut quick, 1, "/", "after a request in one piece");
         quick.send(&request("/again"));
         expect(&check, &mut quick, 2, "/again", "after a second request on the same connection");
+        quick.no_answer_yet("after two requests and two answers");
     }
 
     #[rstest]
@@ -63,7 +64,11 @@ mod pieces {
         );
         let server = check.server(&[]);
         let mut slow = server.visitor("slow visitor");
-        slow.send_in_pieces(&request("/slow"), pieces);
+        let request = request("/slow");
+        let (all_but_a_byte, last_byte) = request.split_at(request.len() - 1);
+        slow.send_in_pieces(all_but_a_byte, pieces);
+        slow.no_answer_yet("after all but the last byte of its request");
+        slow.send(last_byte);
         expect(&check, &mut slow, 1, "/slow", "after a request in pieces");
     }
 
@@ -82,6 +87,7 @@ mod pieces {
         let request = request("/cut");
         let (start, end) = request.split_at(request.len() - 4 + after);
         slow.send_in_pieces(start, 1);
+        slow.no_answer_yet("after a part of the last four bytes");
         slow.send(end);
         expect(
             &check,
@@ -378,6 +384,7 @@ mod patience {
                 answer.status
             ));
         }
+        drop(visitor); // it has been told, and leaves
         server.still_serves("after a talkative visitor");
     }
 }

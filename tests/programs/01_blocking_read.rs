@@ -28,7 +28,7 @@ fn fetch(
         .expect("no trouble")
         .expect("a whole request");
     for piece in pieces {
-        server.send_in_pieces(piece, 1).expect("the program reads");
+        server.send_in_pieces(piece, 1, &program).expect("the program reads");
     }
     server.finish_sending();
     let status = program.ended().expect("it ends when the server hangs up");
@@ -70,20 +70,6 @@ fn a_name_is_looked_up_and_each_of_its_addresses_tried() {
     let named = |address: SocketAddr| format!("localhost:{}", address.port());
     let (program, _) = fetch(([127, 0, 0, 1], 0).into(), named, &[b"by name"]);
     assert_eq!(program.stdout(), b"by name");
-}
-
-#[test]
-fn a_signal_changes_nothing() {
-    let host = Host::bind().expect("a port of this machine is free");
-    let program =
-        Start::new(PROGRAM).arg(host.address().to_string()).start().expect("it can be started");
-    let mut server = host.accept(&program, "server").expect("the program connects");
-    server.send_in_pieces(b"before", 1).expect("the program reads");
-    program.interrupt();
-    server.send_in_pieces(b", after", 1).expect("the program reads");
-    server.finish_sending();
-    assert!(program.ended().expect("it ends").success());
-    assert_eq!(program.stdout(), b"before, after");
 }
 
 #[test]

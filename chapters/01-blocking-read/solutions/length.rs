@@ -14,11 +14,16 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{read, write};
 
 /// Longest answer that is accepted, in bytes: a server must not fill our memory.
 const LONGEST_ANSWER: usize = 1024 * 1024;
+/// How long the server may say nothing, in seconds.
+const PATIENCE: i64 = 60;
 
 /// What [`read_some`] tells.
 enum Came {
@@ -147,6 +152,8 @@ fn main() -> ExitCode {
 fn ask(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
+    // A server that says nothing for this long is given up: `read` fails with EAGAIN then.
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
     connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut rest = request.as_bytes();

@@ -90,7 +90,7 @@ impl Check {
     /// Starts the program.
     #[track_caller]
     pub fn start(&self, arguments: &[&str]) -> Program {
-        let start = arguments.iter().fold(Start::new(&self.program), |start, text| start.arg(text));
+        let start = arguments.iter().fold(Start::new(&self.program), Start::arg);
         match start.start() {
             Ok(program) => program,
             Err(error) => {
@@ -185,11 +185,24 @@ impl Guest<'_> {
     /// Sends `bytes` in about `pieces` pieces, each after the one before has been read.
     #[track_caller]
     pub fn send_in_pieces(&mut self, bytes: &[u8], pieces: usize) {
-        if let Err(error) = self.connection.send_in_pieces(bytes, pieces) {
+        if let Err(error) = self.connection.send_in_pieces(bytes, pieces, &self.server.program) {
             let name = self.connection.name().to_owned();
             self.server.fail_seeing(&format!(
                 "the {name} sent its request in {pieces} pieces, and couldn't send all: {error}"
             ));
+        }
+    }
+
+    /// Nothing may have come yet, although the server has done all that it can do. `when` says what has happened.
+    #[track_caller]
+    pub fn no_answer_yet(&mut self, when: &str) {
+        if let Err(trouble) = self.server.program.settled() {
+            self.server.check.fail_for(when, &trouble);
+        }
+        if self.connection.readable_within(Duration::ZERO) {
+            let answer = self.answer(when);
+            let (status, name) = (answer.status, self.connection.name());
+            self.server.check.fail(format!("{when}, the {name} was answered already: {status}"));
         }
     }
 

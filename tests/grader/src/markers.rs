@@ -23,8 +23,9 @@ const END: &str = "// end";
 
 /// The starter's first lines after its own documentation: without them half of it would be reported as unused.
 const ALLOW: &str = "\
-// Until you have written your part, much is unused here. Take this line out when you have.
-#![allow(dead_code, unreachable_code, unused_imports, unused_mut, unused_variables)]
+// Until you have written your part, much is unused here. Take these lines out when you have.
+#![allow(clippy::ptr_arg, dead_code, unreachable_code)]
+#![allow(unused_imports, unused_mut, unused_variables)]
 ";
 
 /// What a worked answer holds.
@@ -108,6 +109,21 @@ pub fn parse(answer: &str) -> Result<Source, String> {
     Ok(Source { title, starter, hints })
 }
 
+/// The worked answer without its hints: what a wrong answer is an edit of.
+pub fn without_hints(answer: &str) -> String {
+    let mut text = String::new();
+    let mut in_hint = false;
+    for line in answer.lines() {
+        let bare = line.trim_start();
+        in_hint = bare.starts_with(HINT) || (in_hint && bare.starts_with(HINT_GOES_ON));
+        if !in_hint {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +158,13 @@ fn add(a: i32, b: i32) -> i32 {
     fn hints_come_in_order_and_code_keeps_its_shape() {
         let source = parse(ANSWER).unwrap();
         assert_eq!(source.hints, ["There is an operator.", "It is\nthis:\n    a + b"]);
+    }
+
+    #[test]
+    fn an_answer_can_be_had_without_its_hints() {
+        let bare = "//! Exercise 01-add: add.\n\nfn add(a: i32, b: i32) -> i32 {\n    \
+                    // your turn: add them\n    a + b\n    // end\n}\n";
+        assert_eq!(without_hints(ANSWER), bare);
     }
 
     #[rstest]

@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::markers;
+
 /// A chapter's wrong answers.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +54,7 @@ pub fn parse(text: &str) -> Result<Vec<Wrong>, String> {
 /// # Errors
 /// When an edit finds its text not just once: it would change nothing, or something else.
 pub fn apply(answer: &str, wrong: &Wrong) -> Result<String, String> {
-    let mut text = answer.to_owned();
+    let mut text = markers::without_hints(answer);
     for Edit { find, replace } in &wrong.edit {
         match text.matches(find.as_str()).count() {
             1 => text = text.replacen(find.as_str(), replace, 1),

@@ -1,0 +1,214 @@
+//! `cargo grade` as a learner uses it, from the first look to the last check, on a copy of the
+//! repository: nothing here touches the exercises of the one who runs the tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use visitors::chapters;
+
+/// A copy of what `cargo grade` needs, with every exercise as at the beginning.
+struct Copy {
+    root: PathBuf,
+}
+
+/// What a run printed, and how it ended.
+struct Run {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Copy {
+    fn make() -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("learner");
+        // What an earlier run left, save for what it compiled.
+        for folder in ["chapters", "tests"] {
+            let _ = fs::remove_dir_all(root.join(folder));
+        }
+        let _ = fs::remove_file(root.join(".progress"));
+        let original = chapters::root();
+        copy_folder(&original.join("chapters"), &root.join("chapters"));
+        copy_folder(&original.join("tests"), &root.join("tests"));
+        let manifest = fs::read_to_string(original.join("Cargo.toml")).unwrap();
+        // Without the book's tool, which grading has no need of.
+        fs::write(root.join("Cargo.toml"), manifest.replace(", \"book/tool\"", "")).unwrap();
+        fs::copy(original.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
+        let copy = Self { root };
+        copy.grade(&["starters"]);
+        copy
+    }
+
+    fn grade(&self, arguments: &[&str]) -> Run {
+        // With the same folder for what is in between, the dependencies are compiled already.
+        let between = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .current_dir(&self.root)
+            .env("CARGO_BUILD_BUILD_DIR", between)
+            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            .env("CARGO_NET_OFFLINE", "true")
+            .args(["run", "--quiet", "--package", "grader", "--"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        Run {
+            status: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn exercise(&self, path: &str) -> PathBuf {
+        self.root.join("chapters").join(path)
+    }
+
+    /// Replaces an exercise by its worked answer, changed by `change`.
+    fn solve(&self, chapter: &str, name: &str, change: impl Fn(String) -> String) {
+        let chapter = self.root.join("chapters").join(chapter);
+        let answer =
+            fs::read_to_string(chapter.join("solutions").join(format!("{name}.rs"))).unwrap();
+        fs::write(chapter.join("exercises").join(format!("{name}.rs")), change(answer)).unwrap();
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().unwrap().is_dir() {
+            true if entry.file_name() == "kept" => {}
+            true => copy_folder(&path, &target),
+            false => {
+                fs::copy(&path, &target).unwrap();
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_says(run: &Run, status: i32, parts: &[&str]) {
+    let all = format!("{}{}", run.stdout, run.stderr);
+    assert_eq!(run.status, status, "{all}");
+    for part in parts {
+        assert!(all.contains(part), "{part:?} is missing in:\n{all}");
+    }
+}
+
+/// One test, because all of it happens in one place, one after the other.
+#[test]
+fn from_the_first_look_to_the_last_check() {
+    let copy = Copy::make();
+
+    // The first look: nothing has been started, and that is no failure.
+    let first = copy.grade(&[]);
+    assert_says(
+        &first,
+        1,
+        &["01-head", "03-stop", "0 of 6 exercises passed", "Next: cargo grade 1"],
+    );
+    assert_eq!(first.stdout.matches("not started").count(), 6, "{}", first.stdout);
+    assert!(!first.stdout.contains("✗"), "{}", first.stdout);
+    let chapter = copy.grade(&["1"]);
+    assert_says(
+        &chapter,
+        1,
+        &["not started", "read book/src/01-blocking-read.md", "exercises/head.rs"],
+    );
+
+    // Bad usage says what there is.
+    assert_says(&copy.grade(&["99"]), 2, &["there is no chapter 99; there are 1, 2, 3"]);
+    assert_says(&copy.grade(&["hint", "01-tail"]), 2, &["there is no exercise 01-tail", "01-head"]);
+    assert_says(&copy.grade(&["--loudly"]), 2, &["--loudly"]);
+
+    // Hints: one more each time, to the last.
+    let one = copy.grade(&["hint", "01-head"]);
+    assert_says(&one, 0, &["1. One `read` gives", "There are 3 more"]);
+    assert!(!one.stdout.contains("2. "), "{}", one.stdout);
+    assert_says(&copy.grade(&["hint", "head"]), 0, &["1. One `read`", "2. After each"]);
+    assert_says(
+        &copy.grade(&["hint", "head", "--again"]),
+        0,
+        &["2. After each", "There are 2 more"],
+    );
+    copy.grade(&["hint", "head"]);
+    assert_says(
+        &copy.grade(&["hint", "head"]),
+        0,
+        &["4. Nearly", "no more hints", "solutions/head.rs"],
+    );
+    assert_says(&copy.grade(&["hint", "head"]), 0, &["4. Nearly", "no more hints"]);
+
+    // One is right, one has a mistake, one doesn't compile: each counts by itself.
+    copy.solve("01-blocking-read", "head", |answer| answer);
+    copy.solve("01-blocking-read", "length", |answer| {
+        answer.replace("body.truncate(length);", "let _ = length;")
+    });
+    copy.solve("02-blocking-server", "pieces", |answer| {
+        answer.replace("let mut seen = 0;", "let seen = 0;")
+    });
+    let glance = copy.grade(&[]);
+    assert_says(&glance, 1, &["1 of 6 exercises passed", "does not compile"]);
+    let of_head = glance.stdout.lines().find(|line| line.contains("01-head")).unwrap();
+    assert!(of_head.contains("■■■■■■■■■■"), "{of_head}");
+
+    let chapter = copy.grade(&["1"]);
+    assert_says(
+        &chapter,
+        1,
+        &[
+            "✗ more comes than was promised",
+            "saw:      after two answers in one piece, it printed",
+            "likely:   it prints all that came",
+            "book:     01-blocking-read.html#",
+            "Next: mend chapters/01-blocking-read/exercises/length.rs",
+        ],
+    );
+    assert_eq!(
+        chapter.stdout.matches("✗").count(),
+        2,
+        "once in the list, once explained: {}",
+        chapter.stdout
+    );
+    let broken = copy.grade(&["02-pieces"]);
+    assert_says(&broken, 1, &["does not compile", "cannot assign twice to immutable variable"]);
+
+    // Mended: the score remembers nothing bad, and the exit status says so.
+    copy.solve("01-blocking-read", "length", |answer| answer);
+    assert_says(&copy.grade(&["1"]), 0, &["All passed."]);
+    let progress = fs::read_to_string(copy.root.join(".progress")).unwrap();
+    assert!(progress.contains("head: best 9 of 9, hints 4\n"), "{progress}");
+
+    // Reset keeps what was written, and never over an earlier copy.
+    let written =
+        fs::read_to_string(copy.exercise("02-blocking-server/exercises/pieces.rs")).unwrap();
+    assert_says(&copy.grade(&["reset", "02-pieces"]), 0, &["is kept in", "as at the beginning"]);
+    let kept = copy.exercise("02-blocking-server/exercises/kept/pieces-1.rs");
+    assert_eq!(fs::read_to_string(kept).unwrap(), written);
+    assert_says(&copy.grade(&["reset", "02-pieces"]), 0, &["already"]);
+    copy.solve("02-blocking-server", "pieces", |answer| answer);
+    copy.grade(&["reset", "02-pieces"]);
+    assert!(copy.exercise("02-blocking-server/exercises/kept/pieces-2.rs").exists());
+
+    // A file that is gone is said to be gone, and comes back.
+    fs::remove_file(copy.exercise("03-threads/exercises/stop.rs")).unwrap();
+    assert_says(&copy.grade(&["stop"]), 1, &["its file is gone", "cargo grade reset 03-stop"]);
+    copy.grade(&["reset", "stop"]);
+    assert_says(
+        &copy.grade(&["starters", "--check"]),
+        1,
+        &["01-blocking-read/exercises/head.rs is not what"],
+    );
+
+    // All worked answers in place: everything passes.
+    for (chapter, name) in [
+        ("02-blocking-server", "pieces"),
+        ("02-blocking-server", "patience"),
+        ("03-threads", "pool"),
+        ("03-threads", "stop"),
+    ] {
+        copy.solve(chapter, name, |answer| answer);
+    }
+    let last = copy.grade(&[]);
+    assert_says(&last, 0, &["6 of 6 exercises passed"]);
+}

@@ -1,0 +1,24 @@
+//! The visitors: the same cast calls on every server in the book, so that chapters can be compared.
+//!
+//! - [`cast`]: who the visitors are, and how they are asked for in words.
+//! - [`visit`]: what each of them does, and what it experienced; [`crowd`] is for the very many.
+//! - [`play`]: several of them side by side, in an order that is certain.
+//! - [`hosts`]: the counterpart: servers with manners, for programs that are visitors themselves.
+//! - [`chapters`]: where the chapters lie.
+//! - [`program`]: a program that is visited: started, watched from outside, ended.
+//! - [`doing`]: what a process is doing at this moment, in words.
+//! - [`answer`]: an HTTP answer as a visitor reads it.
+//! - [`connection`]: one end of a connection, driven step by step: what the graded checks use.
+
+pub mod answer;
+pub mod cast;
+pub mod chapters;
+pub mod connection;
+pub mod crowd;
+pub mod doing;
+pub mod hosts;
+mod line;
+pub mod play;
+pub mod program;
+mod unread;
+pub mod visit;

@@ -1,0 +1,230 @@
+//! A play: several visitors, side by side, in an order that is certain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::cast::{Cast, Who};
+use crate::line::{Bounds, Curtain};
+use crate::visit::{Doing, Ending, Part, Visit, Visitor};
+
+/// How long a play lasts at the most, if nobody says otherwise: long beside what an answer takes,
+/// short enough to watch twice.
+pub const LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest play: so long nobody watches bars.
+pub const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long those who wait for nothing stay, when nobody else is there.
+pub const STAY: Duration = Duration::from_secs(2);
+
+/// How long a crowd stays at the least once it's there: only then can be seen what it costs.
+const CROWD_STAYS: Duration = Duration::from_secs(1);
+
+/// How long a visitor's connecting is waited for before the next one comes: with a full queue it
+/// may take for ever, and then there's no order left to keep. Longer than a second, after which
+/// whoever the kernel turned away tries again.
+const ORDER_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Those who wait for nothing leave when the others have ended; should that fail, this much later.
+/// The other way round, they would make room for someone who is about to give up.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Cast {
+    /// Begins the play at `address`, for at most `limit`.
+    ///
+    /// # Errors
+    /// When there's no thread or no descriptor to be had.
+    pub fn play(&self, address: SocketAddr, limit: Duration) -> io::Result<Play> {
+        let began = Instant::now();
+        let stage = Arc::new(Stage {
+            state: Mutex::new(State {
+                parts: self.0.iter().map(|who| (*who, None)).collect(),
+                over: false,
+            }),
+            ended: Condvar::new(),
+            curtain: Arc::new(Curtain::up()?),
+        });
+        let director =
+            Director { stage: Arc::clone(&stage), cast: self.0.clone(), address, began, limit };
+        let director =
+            thread::Builder::new().name("director".to_owned()).spawn(move || director.direct())?;
+        Ok(Play { stage, director, began, limit })
+    }
+}
+
+/// A play that has begun.
+#[derive(Debug)]
+pub struct Play {
+    stage: Arc<Stage>,
+    director: JoinHandle<Vec<Visit>>,
+    began: Instant,
+    limit: Duration,
+}
+
+/// What is to be seen of a visitor: empty before it has come.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// Who it is.
+    pub who: Who,
+    /// What it has been doing, each with the time since the play began.
+    pub track: Vec<(Duration, Doing)>,
+}
+
+impl Play {
+    /// How long it has lasted.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How long it lasts at the most.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// What there is to see now, in the visitors' order.
+    pub fn scenes(&self) -> Vec<Scene> {
+        let state = self.stage.state();
+        let since = |moment: Instant| moment.saturating_duration_since(self.began);
+        let scene = |(who, part): &(Who, Option<Arc<Part>>)| {
+            let track = part.as_ref().map_or_else(Vec::new, |part| part.track());
+            let track = track.into_iter().map(|(moment, doing)| (since(moment), doing));
+            Scene { who: *who, track: track.collect() }
+        };
+        state.parts.iter().map(scene).collect()
+    }
+
+    /// Waits until it is over, at the longest for `time`. True if it is.
+    pub fn wait(&self, time: Duration) -> bool {
+        let state = self.stage.state();
+        let waited = self.stage.ended.wait_timeout_while(state, time, |state| !state.over);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.over
+    }
+
+    /// Ends it early: all leave now.
+    pub fn call_off(&self) {
+        self.stage.curtain.fall();
+    }
+
+    /// Waits until it is over, and gives each visitor's experience, in their order.
+    pub fn end(self) -> Vec<Visit> {
+        // Only a mistake in this crate makes the director panic; nobody has experienced anything then.
+        self.director.join().unwrap_or_default()
+    }
+}
+
+/// What the director and the spectators share.
+#[derive(Debug)]
+struct Stage {
+    state: Mutex<State>,
+    ended: Condvar,
+    curtain: Arc<Curtain>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` for who hasn't come yet.
+    parts: Vec<(Who, Option<Arc<Part>>)>,
+    over: bool,
+}
+
+impl Stage {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends the visitors on, one after the other, and ends the play.
+struct Director {
+    stage: Arc<Stage>,
+    cast: Vec<Who>,
+    address: SocketAddr,
+    began: Instant,
+    limit: Duration,
+}
+
+/// A visitor on stage, or the end of one who never got there.
+type Sent = Result<Visitor, Ending>;
+
+impl Director {
+    fn direct(self) -> Vec<Visit> {
+        let sent = self.send_all_on();
+        self.wait_for_those_who_want_an_answer(&sent);
+        self.stage.curtain.fall();
+        let visits = self.hear_all(sent);
+        self.stage.state().over = true;
+        self.stage.ended.notify_all();
+        visits
+    }
+
+    /// Each comes when the one before stands in line, so that who stands before whom is certain.
+    fn send_all_on(&self) -> Vec<Sent> {
+        let mut all_sent = Vec::new();
+        let mut in_order = true;
+        for (index, who) in self.cast.iter().enumerate() {
+            let sent = self.send_on(*who);
+            if let Ok(visitor) = &sent {
+                let part = Arc::clone(visitor.part());
+                self.stage.state().parts[index].1 = Some(Arc::clone(&part));
+                in_order = in_order && part.wait_in_line(ORDER_PATIENCE);
+            }
+            all_sent.push(sent);
+        }
+        all_sent
+    }
+
+    fn send_on(&self, who: Who) -> Sent {
+        let time = if who.wants_an_answer() { self.limit } else { self.limit + GRACE };
+        let bounds =
+            Bounds { deadline: self.began + time, curtain: Arc::clone(&self.stage.curtain) };
+        if self.began.elapsed() >= self.limit || bounds.are_over() {
+            return Err(Ending::Unstarted);
+        }
+        Visitor::start(who, self.address, bounds).map_err(|error| Ending::Failed(error.to_string()))
+    }
+
+    fn wait_for_those_who_want_an_answer(&self, sent: &[Sent]) {
+        let visitors = || sent.iter().filter_map(|sent| sent.as_ref().ok());
+        let wanting: Vec<_> = visitors().filter(|v| v.who().wants_an_answer()).collect();
+        let crowds = visitors().any(|visitor| matches!(visitor.who(), Who::Crowd(_)));
+        let stay = match (wanting.is_empty(), crowds) {
+            (true, _) => STAY,
+            (false, true) => CROWD_STAYS,
+            (false, false) => Duration::ZERO,
+        };
+        let stay_until = self.began + self.limit.min(self.began.elapsed() + stay);
+
+        for visitor in wanting {
+            // Its own bounds end it; the grace is for a machine that is too busy to let it.
+            let left = (self.limit + GRACE).saturating_sub(self.began.elapsed());
+            visitor.part().wait_over(left);
+        }
+        for visitor in visitors() {
+            // Over earlier when the server has sent all of them away, or the play is called off.
+            let left = stay_until.saturating_duration_since(Instant::now());
+            visitor.part().wait_over(left);
+        }
+    }
+
+    /// Gives each visitor's experience. Only when all have ended do those who gave up let go of their lines.
+    fn hear_all(&self, sent: Vec<Sent>) -> Vec<Visit> {
+        let mut lines = Vec::new();
+        let mut visits = Vec::new();
+        for (sent, who) in sent.into_iter().zip(&self.cast) {
+            let visit = match sent {
+                Ok(visitor) => {
+                    let (visit, line) = visitor.end_holding();
+                    lines.push(line);
+                    visit
+                }
+                Err(ending) => Visit { ending, ..Visit::new(*who) },
+            };
+            visits.push(visit);
+        }
+        drop(lines);
+        visits
+    }
+}

@@ -1,0 +1,437 @@
+//! A program that is visited: started, listened to, watched from outside, and ended.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::doing::{self, Snapshot};
+
+/// The longest that anything here waits for a program, whatever it is doing. Generous, because
+/// it is paid only where something is wrong and the program isn't asleep.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program that has slept this long, while nothing is on its way to it, sleeps for ever.
+pub const ASLEEP_FOR_GOOD: Duration = Duration::from_millis(1200);
+
+/// A program that has used this much CPU time while something simple was expected of it turns in a loop.
+pub const BUSY_FOR_NOTHING: Duration = Duration::from_secs(3);
+
+/// How often a waiting check looks at the program.
+pub const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How many of a program's last lines on stderr are kept for a report.
+const LAST_WORDS: usize = 400;
+
+/// A program about to be started.
+#[derive(Debug)]
+pub struct Start {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    apart: bool,
+}
+
+/// A running program. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Program {
+    child: Mutex<Child>,
+    pid: Pid,
+    output: Arc<Output>,
+    started: Instant,
+}
+
+/// What the program has written so far, filled by two threads that read its pipes.
+#[derive(Debug, Default)]
+struct Output {
+    state: Mutex<Written>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    stdout: Vec<u8>,
+    stderr: VecDeque<String>,
+    stdout_ended: bool,
+    stderr_ended: bool,
+}
+
+/// Why it is no use to wait for a program any longer.
+#[derive(Clone, Debug)]
+pub enum Trouble {
+    /// It has ended.
+    Ended {
+        /// As the system reports it.
+        status: ExitStatus,
+        /// Its last lines on stderr.
+        last_words: String,
+    },
+    /// It is asleep, and nothing is on its way that would wake it.
+    Asleep {
+        /// What it is doing, in a sentence without a subject: `is inside read(5): …`.
+        doing: String,
+    },
+    /// It burns CPU time ([`BUSY_FOR_NOTHING`]) without getting anywhere.
+    Spinning,
+    /// [`PATIENCE`] is at an end, and the program is busy with something else.
+    TooLong {
+        /// What it is doing, as above.
+        doing: String,
+    },
+}
+
+impl Start {
+    /// The program at `path`.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            apart: false,
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds a variable to the program's environment.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let variable = (name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.environment.push(variable);
+        self
+    }
+
+    /// Keeps it out of the terminal's reach: Ctrl-C ends whoever started it, who ends it in turn.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
+        self
+    }
+
+    /// Starts it, with nothing on its standard input.
+    ///
+    /// # Errors
+    /// What starting a process gives: the program isn't there, may not be executed, …
+    pub fn start(self) -> io::Result<Program> {
+        let mut command = Command::new(&self.path);
+        if self.apart {
+            command.process_group(0);
+        }
+        let mut child = command
+            .args(&self.arguments)
+            .envs(self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+        let output = Arc::new(Output::default());
+        if let Some(stdout) = child.stdout.take() {
+            let output = Arc::clone(&output);
+            thread::spawn(move || output.keep_stdout(stdout));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            let output = Arc::clone(&output);
+            thread::spawn(move || output.keep_stderr(stderr));
+        }
+        Ok(Program { child: Mutex::new(child), pid, output, started: Instant::now() })
+    }
+}
+
+impl Program {
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// How long ago it was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The address in its first line on stdout: `listening on 127.0.0.1:7002`.
+    ///
+    /// # Errors
+    /// When it ends, sleeps or takes its time without having said so.
+    pub fn listening(&self) -> Result<SocketAddr, Trouble> {
+        let address = |written: &Written| {
+            let text = String::from_utf8_lossy(&written.stdout);
+            let line = text.lines().next().filter(|_| text.contains('\n'))?;
+            line.strip_prefix("listening on ")?.trim().parse().ok()
+        };
+        self.wait_for(address)
+    }
+
+    /// Waits until it has written a whole line on stderr of which `wanted` says yes, and gives the line.
+    ///
+    /// # Errors
+    /// When that won't happen any more.
+    pub fn says(&self, wanted: impl Fn(&str) -> bool) -> Result<String, Trouble> {
+        self.wait_for(|written| written.stderr.iter().find(|line| wanted(line)).cloned())
+    }
+
+    /// Waits until it has ended and closed its output.
+    ///
+    /// # Errors
+    /// When it sleeps, or takes too long.
+    pub fn ended(&self) -> Result<ExitStatus, Trouble> {
+        let mut watch = Watch::new(self);
+        loop {
+            if let Some(status) = self.exit_status() {
+                self.wait_for_output_to_end();
+                return Ok(status);
+            }
+            match watch.trouble() {
+                None | Some(Trouble::Ended { .. }) => thread::sleep(LOOK_EVERY / 10),
+                Some(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        lock(&self.child).try_wait().ok().flatten()
+    }
+
+    /// How it ended and its last words, if it has ended.
+    pub fn ended_with(&self) -> Option<Trouble> {
+        let status = self.exit_status()?;
+        Some(Trouble::Ended { status, last_words: self.last_words() })
+    }
+
+    /// All that it has written on stdout.
+    pub fn stdout(&self) -> Vec<u8> {
+        lock(&self.output.state).stdout.clone()
+    }
+
+    /// The lines that it has written on stderr, the last few hundred.
+    pub fn stderr(&self) -> Vec<String> {
+        lock(&self.output.state).stderr.iter().cloned().collect()
+    }
+
+    /// Sends it a signal. A program that has ended gets none.
+    pub fn signal(&self, signal: Signal) {
+        // The lock keeps the process from being reaped, and its number from being given away, meanwhile.
+        let mut child = lock(&self.child);
+        if matches!(child.try_wait(), Ok(None)) {
+            // It may have ended by itself at this moment: then there is nobody to tell.
+            let _ = kill(self.pid, signal);
+        }
+    }
+
+    /// Stops it with a signal and lets it go on: no signal may change what a program does.
+    pub fn interrupt(&self) {
+        self.signal(Signal::SIGSTOP);
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !Snapshot::of(self.pid()).is_none_or(|now| now.stopped()) && Instant::now() < deadline
+        {
+            thread::sleep(LOOK_EVERY / 10);
+        }
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// Waits until all its threads are asleep and stay so for a moment: it has done what it can do
+    /// with what it has been given. Where the system can't tell, a pause has to do.
+    ///
+    /// # Errors
+    /// When it ends, or finds no rest.
+    pub fn settled(&self) -> Result<(), Trouble> {
+        let mut watch = Watch::new(self);
+        let mut before = None;
+        loop {
+            if let Some(trouble) = watch.trouble() {
+                return if let Trouble::Asleep { .. } = trouble { Ok(()) } else { Err(trouble) };
+            }
+            let now = Snapshot::of(self.pid());
+            if now == before && now.as_ref().is_none_or(Snapshot::asleep) {
+                return Ok(());
+            }
+            before = now;
+            thread::sleep(LOOK_EVERY * 3);
+        }
+    }
+
+    /// What it is doing at this moment, in a sentence without a subject.
+    pub fn doing(&self) -> String {
+        doing::describe(self.pid())
+    }
+
+    /// What it has used, as far as this system tells.
+    pub fn usage(&self) -> Option<doing::Usage> {
+        doing::usage(self.pid())
+    }
+
+    fn wait_for<T>(&self, found: impl Fn(&Written) -> Option<T>) -> Result<T, Trouble> {
+        let mut watch = Watch::new(self);
+        loop {
+            let written = lock(&self.output.state);
+            if let Some(value) = found(&written) {
+                return Ok(value);
+            }
+            let all_read = written.stdout_ended && written.stderr_ended;
+            let waited = self.output.changed.wait_timeout(written, LOOK_EVERY);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            match watch.trouble() {
+                // What it wrote before it ended may still be in the pipe.
+                Some(Trouble::Ended { .. }) if !all_read => {}
+                Some(trouble) => return Err(trouble),
+                None => {}
+            }
+        }
+    }
+
+    fn wait_for_output_to_end(&self) {
+        // A grandchild may hold the pipe open for ever: a second is enough for what was written.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let mut written = lock(&self.output.state);
+        while !(written.stdout_ended && written.stderr_ended) && Instant::now() < deadline {
+            let waited = self.output.changed.wait_timeout(written, LOOK_EVERY);
+            written = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn last_words(&self) -> String {
+        self.wait_for_output_to_end();
+        let lines = self.stderr();
+        let from = lines.len().saturating_sub(4);
+        lines[from..].join("\n")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let mut child = lock(&self.child);
+        // Nothing can be done about a process that won't be killed; it has most often ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Looks at a program again and again while something is expected of it.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    program: &'a Program,
+    began: Instant,
+    patience: Duration,
+    cpu_before: Duration,
+    seen: Option<Snapshot>,
+    unchanged_since: Instant,
+}
+
+impl<'a> Watch<'a> {
+    /// Begins to watch.
+    pub fn new(program: &'a Program) -> Self {
+        Self {
+            program,
+            began: Instant::now(),
+            patience: PATIENCE,
+            cpu_before: program.usage().unwrap_or_default().cpu,
+            seen: None,
+            unchanged_since: Instant::now(),
+        }
+    }
+
+    /// Why it's no use to wait any longer, if it isn't. To be asked every now and then.
+    pub fn trouble(&mut self) -> Option<Trouble> {
+        if let Some(ended) = self.program.ended_with() {
+            return Some(ended);
+        }
+        if self.began.elapsed() > self.patience {
+            let doing = self.program.doing();
+            return Some(Trouble::TooLong { doing });
+        }
+        let cpu = self.program.usage().unwrap_or_default().cpu;
+        if cpu.saturating_sub(self.cpu_before) > BUSY_FOR_NOTHING {
+            return Some(Trouble::Spinning);
+        }
+        let now = Snapshot::of(self.program.pid());
+        // Asleep in the same sleep as before: not once scheduled in between, whatever the machine's load.
+        let same_sleep = now.as_ref().is_some_and(Snapshot::asleep) && now == self.seen;
+        if !same_sleep {
+            self.seen = now;
+            self.unchanged_since = Instant::now();
+        } else if self.unchanged_since.elapsed() > ASLEEP_FOR_GOOD {
+            let doing = self.program.doing();
+            return Some(Trouble::Asleep { doing });
+        }
+        None
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended { status, last_words } if last_words.is_empty() => {
+                write!(f, "it ended ({status}) without a word")
+            }
+            Self::Ended { status, last_words } => {
+                write!(f, "it ended ({status}); its last words:\n{last_words}")
+            }
+            Self::Asleep { doing } => write!(f, "it {doing}"),
+            Self::Spinning => {
+                let seconds = BUSY_FOR_NOTHING.as_secs();
+                write!(
+                    f,
+                    "it turns in a loop that never waits: {seconds} s of CPU time, for nothing"
+                )
+            }
+            Self::TooLong { doing } => {
+                write!(f, "after {} s there was nothing to see; it {doing}", PATIENCE.as_secs())
+            }
+        }
+    }
+}
+
+impl Output {
+    fn keep_stdout(&self, mut pipe: impl Read) {
+        let mut buffer = [0; 4096];
+        loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => lock(&self.state).stdout.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            }
+            self.changed.notify_all();
+        }
+        lock(&self.state).stdout_ended = true;
+        self.changed.notify_all();
+    }
+
+    fn keep_stderr(&self, pipe: impl Read) {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while matches!(pipe.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            let mut written = lock(&self.state);
+            if written.stderr.len() == LAST_WORDS {
+                written.stderr.pop_front();
+            }
+            written.stderr.push_back(text);
+            drop(written);
+            self.changed.notify_all();
+        }
+        lock(&self.state).stderr_ended = true;
+        self.changed.notify_all();
+    }
+}
+
+/// A panicking check must still be able to end its program.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

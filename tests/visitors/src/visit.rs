@@ -1,0 +1,612 @@
+//! One visitor: what it does, what it is doing at this moment, and what it experienced.
+//!
+//! Each plays in a thread of its own. Whoever started it may watch it meanwhile ([`Visitor::track`]),
+//! and asks in the end how it was ([`Visitor::end`]).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::cast::Who;
+use crate::crowd::{self, Fared};
+use crate::doing;
+use crate::line::{Bounds, Curtain, Failure, Line};
+
+/// How much of an answer is kept: more than any page in the book, and no server that sends for
+/// ever fills the memory.
+pub const MOST_KEPT: usize = 64 * 1024;
+
+/// How long a slow visitor takes to send its request.
+pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
+
+/// How much a greedy visitor reads at a time, and how long it rests then: 80 KiB a second.
+pub const GREEDY_BITE: usize = 4096;
+/// See [`GREEDY_BITE`].
+pub const GREEDY_REST: Duration = Duration::from_millis(50);
+
+/// How long a rude visitor gives the server to begin reading, before it hangs up in the middle.
+/// It's no harm if the server hasn't: then it finds the hang-up later.
+const RUDE_PAUSE: Duration = Duration::from_millis(50);
+
+/// A visitor's thread needs little, and there may be hundreds.
+const STACK: usize = 256 * 1024;
+
+/// What a visitor is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It waits to be connected.
+    Connecting,
+    /// It sends its request.
+    Sending,
+    /// It has sent all, and waits for the answer.
+    Waiting,
+    /// It is connected, says nothing, and waits for nothing.
+    Silent,
+    /// It receives the answer.
+    Receiving,
+    /// Over: it has the answer, whole.
+    Answered,
+    /// Over: nobody let it in.
+    Refused,
+    /// Over: the server hung up, or the connection broke, before the answer was whole.
+    CutOff,
+    /// Over: it has no more time.
+    GaveUp,
+    /// Over: it went on purpose.
+    Left,
+}
+
+/// How a visit ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The whole answer came: its Content-Length was met, or, without one, the connection was
+    /// closed properly.
+    Answered {
+        /// The answer's status, such as 200.
+        status: u16,
+    },
+    /// The connection was closed in the middle of the answer.
+    CutShort,
+    /// The connection was closed after something that is no HTTP answer.
+    Nonsense,
+    /// Nobody listens there.
+    Refused,
+    /// The connection was reset, before the answer was whole.
+    Reset,
+    /// The connection was closed without a word.
+    Closed,
+    /// Its time was over, and what it waits for hadn't come.
+    GaveUp,
+    /// It left on purpose: the silent and the crowd at the end of the play, the rude before.
+    Left,
+    /// It never called: the play was over before its turn came.
+    Unstarted,
+    /// The visitor's own machine let it down: no descriptors left, no way to that address, …
+    Failed(String),
+}
+
+/// What a visitor experienced. Times are counted from its own beginning.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Who it was.
+    pub who: Who,
+    /// When it was connected. The rude call twice: the first time counts.
+    pub connected: Option<Duration>,
+    /// When it had sent its whole request.
+    pub sent: Option<Duration>,
+    /// When the first byte of the answer came.
+    pub first_byte: Option<Duration>,
+    /// When the last byte came that did come.
+    pub last_byte: Option<Duration>,
+    /// When it ended.
+    pub took: Duration,
+    /// How.
+    pub ending: Ending,
+    /// The answer, or its first [`MOST_KEPT`] bytes.
+    pub answer: Vec<u8>,
+    /// How many bytes came in all.
+    pub received: u64,
+    /// How often a rude visitor has hung up in the middle of something: twice, if it could.
+    pub rude_hang_ups: u32,
+    /// How each of a crowd fared.
+    pub crowd: Option<Fared>,
+}
+
+impl Visit {
+    pub(crate) fn new(who: Who) -> Self {
+        Self {
+            who,
+            connected: None,
+            sent: None,
+            first_byte: None,
+            last_byte: None,
+            took: Duration::ZERO,
+            ending: Ending::Unstarted,
+            answer: Vec::new(),
+            received: 0,
+            rude_hang_ups: 0,
+            crowd: None,
+        }
+    }
+
+    /// The status that the answer begins with, if it's HTTP's.
+    pub fn status(&self) -> Option<u16> {
+        status(&self.answer)
+    }
+
+    /// The answer's body, as far as it was kept. Empty while the head isn't whole.
+    pub fn body(&self) -> &[u8] {
+        head_length(&self.answer).map_or(&[], |length| &self.answer[length..])
+    }
+
+    /// How many bytes the answer has in all, head and body, if it says so.
+    pub fn expected(&self) -> Option<u64> {
+        let length = head_length(&self.answer)?;
+        let head = str::from_utf8(&self.answer[..length]).ok()?;
+        let body: u64 = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, value)| value.trim().parse().ok())?;
+        Some(body.saturating_add(length as u64))
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = MOST_KEPT - self.answer.len();
+        self.answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.received += bytes.len() as u64;
+    }
+}
+
+/// The status of an HTTP answer that begins like this.
+pub(crate) fn status(answer: &[u8]) -> Option<u16> {
+    // "HTTP/1.1 200 OK": the version is of no interest here.
+    let digits = answer.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn head_length(answer: &[u8]) -> Option<usize> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(end + 4)
+}
+
+/// A visitor at work.
+#[derive(Debug)]
+pub struct Visitor {
+    who: Who,
+    part: Arc<Part>,
+    curtain: Arc<Curtain>,
+    thread: Option<JoinHandle<(Visit, Option<Line>)>>,
+}
+
+/// Plays one visitor, for at most `limit`.
+///
+/// # Errors
+/// When there's no thread or no descriptor to be had.
+pub fn visit(who: Who, address: SocketAddr, limit: Duration) -> io::Result<Visitor> {
+    let bounds = Bounds { deadline: Instant::now() + limit, curtain: Arc::new(Curtain::up()?) };
+    Visitor::start(who, address, bounds)
+}
+
+impl Visitor {
+    pub(crate) fn start(who: Who, address: SocketAddr, bounds: Bounds) -> io::Result<Self> {
+        let part = Arc::new(Part::new());
+        let played = Arc::clone(&part);
+        let curtain = Arc::clone(&bounds.curtain);
+        let thread =
+            thread::Builder::new().name(who.to_string()).stack_size(STACK).spawn(move || {
+                let mut actor = Actor::new(who, address, &bounds, &played);
+                let ending = actor.play();
+                actor.finish(ending)
+            })?;
+        Ok(Self { who, part, curtain, thread: Some(thread) })
+    }
+
+    /// Who it is.
+    pub fn who(&self) -> Who {
+        self.who
+    }
+
+    /// What it has been doing, each with the moment since when. Never empty.
+    pub fn track(&self) -> Vec<(Instant, Doing)> {
+        self.part.track()
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        self.part.state().over
+    }
+
+    /// Waits until it is doing (or has done) something of which `wanted` says yes. False when its
+    /// visit ended without that.
+    pub fn wait_until(&self, wanted: impl Fn(Doing) -> bool) -> bool {
+        let mut state = self.part.state();
+        loop {
+            if state.track.iter().any(|(_, doing)| wanted(*doing)) {
+                return true;
+            }
+            if state.over {
+                return false;
+            }
+            let waited = self.part.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets it go: its time is over now.
+    pub fn leave(&self) {
+        self.curtain.fall();
+    }
+
+    /// Waits until it ends, and gives what it experienced.
+    pub fn end(self) -> Visit {
+        self.end_holding().0
+    }
+
+    /// As [`Visitor::end`], and gives the line of one who gave up: it is still in the server's queue.
+    pub(crate) fn end_holding(mut self) -> (Visit, Option<Line>) {
+        let ended = self.thread.take().map(JoinHandle::join);
+        let Some(Ok(visit)) = ended else {
+            // A visitor that panics is a mistake in this crate; the others' visits still count.
+            let mut visit = Visit::new(self.who);
+            visit.ending = Ending::Failed("it panicked".to_owned());
+            return (visit, None);
+        };
+        visit
+    }
+
+    pub(crate) fn part(&self) -> &Arc<Part> {
+        &self.part
+    }
+}
+
+/// What can be seen of a visitor from outside while it plays.
+#[derive(Debug)]
+pub(crate) struct Part {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    track: Vec<(Instant, Doing)>,
+    /// When anything last went on.
+    progress: Instant,
+    /// It has its place in the server's queue, or it will never have one.
+    in_line: bool,
+    over: bool,
+}
+
+impl Part {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            state: Mutex::new(State {
+                track: vec![(now, Doing::Connecting)],
+                progress: now,
+                in_line: false,
+                over: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// From now on it is doing this.
+    pub(crate) fn now(&self, doing: Doing) {
+        let mut state = self.state();
+        if state.track.last().is_none_or(|(_, last)| *last != doing) {
+            state.track.push((Instant::now(), doing));
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Something has gone on, although it is doing the same as before.
+    pub(crate) fn goes_on(&self) {
+        self.state().progress = Instant::now();
+    }
+
+    /// The next visitor may come: this one stands before it, for certain.
+    pub(crate) fn is_in_line(&self) {
+        self.state().in_line = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it stands in line, or has ended. False when `patience` has passed since
+    /// something went on.
+    pub(crate) fn wait_in_line(&self, patience: Duration) -> bool {
+        let mut state = self.state();
+        while !state.in_line && !state.over {
+            let left = patience.saturating_sub(state.progress.elapsed());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Waits until it has ended, at the longest for `time`.
+    pub(crate) fn wait_over(&self, time: Duration) {
+        let state = self.state();
+        let waited = self.changed.wait_timeout_while(state, time, |state| !state.over);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn track(&self) -> Vec<(Instant, Doing)> {
+        self.state().track.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever waits for a part must not wait for ever for one that panicked.
+struct OverAtLast<'a>(&'a Part);
+
+impl Drop for OverAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.state().over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Plays a part.
+struct Actor<'a> {
+    address: SocketAddr,
+    bounds: &'a Bounds,
+    part: &'a Part,
+    over: OverAtLast<'a>,
+    began: Instant,
+    visit: Visit,
+    line: Option<Line>,
+}
+
+/// An early end of a visit is its result as well: `?` ends a part where it can't go on.
+type Played<T = Ending> = Result<T, Ending>;
+
+impl<'a> Actor<'a> {
+    fn new(who: Who, address: SocketAddr, bounds: &'a Bounds, part: &'a Part) -> Self {
+        Self {
+            address,
+            bounds,
+            part,
+            over: OverAtLast(part),
+            began: Instant::now(),
+            visit: Visit::new(who),
+            line: None,
+        }
+    }
+
+    fn play(&mut self) -> Ending {
+        let played = match self.visit.who {
+            Who::Quick => self.quick(),
+            Who::Slow => self.slow(),
+            Who::Silent => self.silent(),
+            Who::Greedy => self.greedy(),
+            Who::Rude => self.rude(),
+            Who::Crowd(size) => Ok(self.crowd(size)),
+        };
+        played.unwrap_or_else(|ending| ending)
+    }
+
+    fn quick(&mut self) -> Played {
+        self.connect(false)?;
+        self.send(&request("/", self.address))?;
+        self.receive_answer()
+    }
+
+    fn slow(&mut self) -> Played {
+        self.connect(false)?;
+        let request = request("/", self.address);
+        let rest = SLOW_REQUEST / u32::try_from(request.len()).unwrap_or(u32::MAX);
+        for byte in request.chunks(1) {
+            if !self.send_part(byte)? {
+                // The server has hung up; perhaps it said why.
+                return self.receive_answer();
+            }
+            self.pause(rest)?;
+        }
+        self.has_sent_all();
+        self.receive_answer()
+    }
+
+    fn silent(&mut self) -> Played {
+        self.connect(false)?;
+        self.part.now(Doing::Silent);
+        match self.receive_answer() {
+            Err(Ending::GaveUp) => Ok(Ending::Left),
+            ending => ending,
+        }
+    }
+
+    fn greedy(&mut self) -> Played {
+        self.connect(true)?;
+        self.send(&request("/large", self.address))?;
+        self.receive(GREEDY_BITE, GREEDY_REST)
+    }
+
+    fn rude(&mut self) -> Played {
+        let request = request("/large", self.address);
+        self.connect(false)?;
+        self.part.now(Doing::Sending);
+        if self.send_part(&request[..request.len() / 2])? {
+            self.pause(RUDE_PAUSE)?;
+        }
+        self.hang_up_rudely();
+
+        self.connect(false)?;
+        self.send(&request)?;
+        let mut first_byte = [0];
+        if self.receive_some(&mut first_byte)? == 0 {
+            return Ok(Ending::Closed);
+        }
+        self.visit.keep(&first_byte);
+        self.hang_up_rudely();
+        Ok(Ending::Left)
+    }
+
+    fn crowd(&mut self, size: usize) -> Ending {
+        let fared = crowd::stay(size, self.address, self.bounds, self.part);
+        if fared.connected > 0 {
+            self.visit.connected = Some(fared.all_called);
+        }
+        let ending = if fared.connected > 0 {
+            Ending::Left
+        } else if fared.refused > 0 {
+            Ending::Refused
+        } else if let Some(error) = &fared.error {
+            Ending::Failed(error.clone())
+        } else {
+            Ending::GaveUp
+        };
+        self.visit.crowd = Some(fared);
+        ending
+    }
+
+    fn connect(&mut self, small_window: bool) -> Played<()> {
+        self.part.now(Doing::Connecting);
+        let line = Line::connect(self.address, small_window, self.bounds);
+        let line = line.map_err(|failure| self.explain(failure))?;
+        if let Some(port) = line.port() {
+            doing::call_port(port, &format!("{} visitor", self.visit.who.word()));
+        }
+        self.line = Some(line);
+        self.visit.connected.get_or_insert(self.began.elapsed());
+        self.part.is_in_line();
+        Ok(())
+    }
+
+    /// Sends the whole request. Should the server hang up meanwhile, the answer is still looked
+    /// for: it may have said why.
+    fn send(&mut self, request: &[u8]) -> Played<()> {
+        if self.send_part(request)? {
+            self.has_sent_all();
+        }
+        Ok(())
+    }
+
+    /// False when the server has hung up.
+    fn send_part(&mut self, bytes: &[u8]) -> Played<bool> {
+        self.part.now(Doing::Sending);
+        let Some(line) = &mut self.line else {
+            return Ok(false);
+        };
+        match line.send(bytes, self.bounds) {
+            Ok(()) => Ok(true),
+            Err(Failure::Io(error)) if is_hang_up(&error) => Ok(false),
+            Err(failure) => Err(self.explain(failure)),
+        }
+    }
+
+    fn has_sent_all(&mut self) {
+        self.visit.sent = Some(self.began.elapsed());
+        self.part.now(Doing::Waiting);
+    }
+
+    fn receive_answer(&mut self) -> Played {
+        self.receive(16 * 1024, Duration::ZERO)
+    }
+
+    /// Receives until the answer is whole or won't ever be, `bite` bytes at a time, with a `rest` between.
+    fn receive(&mut self, bite: usize, rest: Duration) -> Played {
+        let mut buffer = vec![0; bite];
+        let mut expected = None;
+        loop {
+            let count = self.receive_some(&mut buffer)?;
+            if count == 0 {
+                return Ok(self.judge_closed());
+            }
+            self.visit.keep(&buffer[..count]);
+            // Once known, the length isn't looked for again: the search takes time, and there may be much to come.
+            expected = expected.or_else(|| self.visit.expected());
+            if expected.is_some_and(|expected| self.visit.received >= expected) {
+                return Ok(self.judge_closed());
+            }
+            self.pause(rest)?;
+        }
+    }
+
+    /// Receives a part of the answer. 0: the server has finished.
+    fn receive_some(&mut self, buffer: &mut [u8]) -> Played<usize> {
+        let Some(line) = &mut self.line else {
+            return Ok(0);
+        };
+        let received = line.receive(buffer, self.bounds);
+        let count = received.map_err(|failure| self.explain(failure))?;
+        if count > 0 {
+            let now = self.began.elapsed();
+            self.visit.first_byte.get_or_insert(now);
+            self.visit.last_byte = Some(now);
+            self.part.now(Doing::Receiving);
+        }
+        Ok(count)
+    }
+
+    /// What to make of all that has come, when nothing more will.
+    fn judge_closed(&self) -> Ending {
+        let visit = &self.visit;
+        match visit.status() {
+            _ if visit.received == 0 => Ending::Closed,
+            None => Ending::Nonsense,
+            Some(_) if head_length(&visit.answer).is_none() => Ending::CutShort,
+            Some(_) if visit.expected().is_some_and(|all| visit.received < all) => Ending::CutShort,
+            Some(status) => Ending::Answered { status },
+        }
+    }
+
+    fn hang_up_rudely(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.reset();
+            self.visit.rude_hang_ups += 1;
+        }
+    }
+
+    fn pause(&mut self, time: Duration) -> Played<()> {
+        let paused = self.bounds.pause(time);
+        paused.map_err(|failure| self.explain(failure))
+    }
+
+    fn explain(&self, failure: Failure) -> Ending {
+        match failure {
+            Failure::Over => Ending::GaveUp,
+            Failure::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Ending::Refused
+            }
+            Failure::Io(error) if is_hang_up(&error) => Ending::Reset,
+            Failure::Io(error) => Ending::Failed(error.to_string()),
+        }
+    }
+
+    /// Gives the visit. Whoever gave up doesn't let go of its line: the next one in the server's
+    /// queue would be served at that very moment, or just not, as chance has it.
+    fn finish(mut self, ending: Ending) -> (Visit, Option<Line>) {
+        self.visit.took = self.began.elapsed();
+        self.visit.ending = ending;
+        self.part.now(match self.visit.ending {
+            Ending::Answered { .. } => Doing::Answered,
+            Ending::Refused | Ending::Failed(_) => Doing::Refused,
+            Ending::Reset | Ending::Closed | Ending::CutShort | Ending::Nonsense => Doing::CutOff,
+            Ending::GaveUp | Ending::Unstarted => Doing::GaveUp,
+            Ending::Left => Doing::Left,
+        });
+        let line = self.line.take();
+        drop(self.over);
+        let gave_up = self.visit.ending == Ending::GaveUp;
+        (self.visit, line.filter(|_| gave_up))
+    }
+}
+
+/// The plain request: every server in the book answers it.
+fn request(path: &str, address: SocketAddr) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
+}

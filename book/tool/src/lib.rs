@@ -1,0 +1,24 @@
+//! What `cargo book` is made of.
+//!
+//! Three jobs, each in its own file; read them in this order:
+//!
+//! - [`build`] makes the pages, just as stock mdBook does;
+//! - [`check`] looks for what mdBook says nothing about: missing anchors, dead links, orphans.
+//!   What it looks at comes from [`summary`], [`includes`], [`markdown`] and [`html`]; what it
+//!   finds out comes from [`links`], [`pictures`] and [`places`];
+//! - [`transcripts`] runs the commands whose output the pages show, and compares.
+
+pub mod build;
+pub mod check;
+pub mod fault;
+pub mod html;
+pub mod includes;
+pub mod links;
+pub mod log;
+pub mod markdown;
+pub mod open;
+pub mod pictures;
+pub mod places;
+pub mod repo;
+pub mod summary;
+pub mod transcripts;

@@ -1,0 +1,88 @@
+//! `cargo book`: builds the book, checks it, and records its transcripts.
+//!
+//! The work is done in the library beside this file; its first page is a map.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use book::repo::Repo;
+use book::transcripts::{self, Mode};
+use book::{build, check, open};
+use clap::{Parser, Subcommand};
+
+/// Build The Waiting Game's book and say where it lies.
+#[derive(Parser)]
+#[command(bin_name = "cargo book", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Open the book in your browser
+    #[arg(long)]
+    open: bool,
+
+    /// Work on another copy of this repository [default: this one]
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    #[command(subcommand)]
+    job: Option<Job>,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Look for every fault that a reader would stumble over: one line each, with page and line
+    Check,
+    /// Run the commands whose output the book shows, and record that output anew
+    Transcripts {
+        /// Change nothing: fail if a command says something else than the book does
+        #[arg(long)]
+        check: bool,
+        /// Only these, by their file's name, such as 02-quick [default: all]
+        names: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let repo = Repo::at(arguments.root.as_deref().unwrap_or(Path::new(Repo::THIS)));
+
+    let all_is_well = match arguments.job {
+        None => build_the_book(&repo, arguments.open),
+        Some(Job::Check) => check_the_book(&repo),
+        Some(Job::Transcripts { check, names }) => play_the_transcripts(&repo, check, &names),
+    };
+    match all_is_well {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build_the_book(repo: &Repo, open: bool) -> Result<bool> {
+    let index = build::build(repo)?;
+    println!("the book lies at {}", index.display());
+    if open {
+        open::open(&index)?;
+    }
+    Ok(true)
+}
+
+fn check_the_book(repo: &Repo) -> Result<bool> {
+    let report = check::check(repo)?;
+    for fault in &report.faults {
+        println!("{fault}");
+    }
+    println!("{}", report.summary());
+    Ok(report.faults.is_empty())
+}
+
+fn play_the_transcripts(repo: &Repo, check: bool, names: &[String]) -> Result<bool> {
+    let mode = if check { Mode::Compare } else { Mode::Record };
+    let outcomes = transcripts::all(repo, mode, names)?;
+    for outcome in &outcomes {
+        println!("{outcome}");
+    }
+    Ok(outcomes.iter().all(transcripts::Outcome::is_well))
+}

@@ -1,0 +1,34 @@
+//! Opens a page in the reader's browser.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+/// What opens a page, by platform: the first that is installed and succeeds is used. On WSL,
+/// `wslview` comes before `xdg-open`, which would look for a browser inside Linux.
+const OPENERS: &[&str] =
+    if cfg!(target_os = "macos") { &["open"] } else { &["wslview", "xdg-open"] };
+
+/// Opens `page` in the browser.
+///
+/// # Errors
+/// If none of the platform's openers is installed, or none succeeds.
+pub fn open(page: &Path) -> Result<()> {
+    for opener in OPENERS {
+        let status = Command::new(opener)
+            .arg(page)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if status.is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+    }
+    bail!(
+        "nothing here opens a browser (tried {}): open {} in yours",
+        OPENERS.join(" and "),
+        page.display()
+    );
+}

@@ -1,0 +1,73 @@
+//! Where things lie in a copy of this repository.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A copy of the repository.
+pub struct Repo {
+    root: PathBuf,
+}
+
+impl Repo {
+    /// The copy that this program was built from.
+    pub const THIS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+    /// The copy at `root`.
+    pub fn at(root: &Path) -> Repo {
+        // Without `canonicalize`, paths would be shown with `..` in their middle, and the same
+        // file could have two names. A folder that isn't there is found out soon enough.
+        Repo { root: fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf()) }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of `book.toml`.
+    pub fn book(&self) -> PathBuf {
+        self.root.join("book")
+    }
+
+    /// The folder of the pages.
+    pub fn src(&self) -> PathBuf {
+        self.root.join("book/src")
+    }
+
+    pub fn transcripts(&self) -> PathBuf {
+        self.root.join("book/transcripts")
+    }
+
+    /// `path` as it is told to people: from the top of the repository.
+    pub fn shown(&self, path: &Path) -> String {
+        let path = tidy(path);
+        path.strip_prefix(&self.root).unwrap_or(&path).display().to_string()
+    }
+}
+
+/// `path` without `.` and `..`, worked out on its names alone, so that it need not exist.
+pub fn tidy(path: &Path) -> PathBuf {
+    use std::path::Component;
+
+    let mut tidy = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            // A `..` too many stays, so that a link that leads out of the book is seen to.
+            Component::ParentDir if tidy.file_name().is_some() => {
+                tidy.pop();
+            }
+            other => tidy.push(other),
+        }
+    }
+    tidy
+}
+
+/// The files in `folder`, in order of their names; none if there is no such folder.
+pub fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,162 @@
+//! A program that is being run for a transcript.
+
+use std::io::{BufRead, BufReader, PipeReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a program may take to end when it is asked to.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How often we look whether a program that has closed its output has ended: that is at most a
+/// few times, and no event tells it without a thread more.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A program, and what it has said so far.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    said: String,
+}
+
+impl Running {
+    /// Starts `executable`. Its stdout and stderr are one pipe, so that their lines come in the
+    /// order in which a terminal would show them.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn start(executable: &Path, arguments: &[String], folder: &Path) -> Result<Running> {
+        let (reader, writer) = std::io::pipe().context("no pipe can be had")?;
+        let child = Command::new(executable)
+            .args(arguments)
+            .current_dir(folder)
+            // Colors, backtraces and the terminal's width would be in the transcript, as whoever
+            // runs this likes them.
+            .env("NO_COLOR", "1")
+            .env("COLUMNS", "80")
+            .env_remove("CLICOLOR_FORCE")
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone().context("no pipe can be had")?)
+            .stderr(writer)
+            .spawn()
+            .with_context(|| format!("{} can't be started", executable.display()))?;
+        let (sender, lines) = channel();
+        thread::spawn(move || pass_on(reader, &sender));
+        Ok(Running { child, lines, said: String::new() })
+    }
+
+    /// Waits until the program says `listening on ADDRESS`, and returns the address.
+    ///
+    /// # Errors
+    /// If it ends, or the time is over, before it does.
+    pub fn listening(&mut self, timeout: Duration) -> Result<String> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            match self.lines.recv_timeout(until(deadline)) {
+                Ok(line) => {
+                    self.said.push_str(&line);
+                    if let Some(address) = line.trim_end().strip_prefix("listening on ") {
+                        return Ok(address.to_string());
+                    }
+                }
+                Err(_) => bail!(
+                    "it didn't start: it never said `listening on …`. It said:\n{}",
+                    self.said
+                ),
+            }
+        }
+    }
+
+    /// Takes in lines while `wanted`, which is asked with what was said so far; until the program
+    /// has been silent for `silence`, or ends.
+    pub fn listen_while(&mut self, silence: Duration, wanted: impl Fn(&str) -> bool) {
+        while wanted(&self.said) {
+            match self.lines.recv_timeout(silence) {
+                Ok(line) => self.said.push_str(&line),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits until the program ends; returns how, and what it said.
+    ///
+    /// # Errors
+    /// If it takes longer than `timeout`.
+    pub fn finish(mut self, timeout: Duration) -> Result<(ExitStatus, String)> {
+        let deadline = Instant::now() + timeout;
+        match self.wait(deadline) {
+            Some(status) => Ok((status, std::mem::take(&mut self.said))),
+            None => bail!(
+                "it isn't done after {} s: if it needs longer, say so with `timeout_seconds`. It said:\n{}",
+                timeout.as_secs(),
+                self.stop()
+            ),
+        }
+    }
+
+    /// Ends the program, with SIGTERM, or SIGKILL if that doesn't do, and returns what it said.
+    pub fn stop(mut self) -> String {
+        let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+        if !ended && let Ok(pid) = i32::try_from(self.child.id()) {
+            // It fails if the program has ended meanwhile, which is what we want.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        self.wait(Instant::now() + GRACE);
+        std::mem::take(&mut self.said)
+        // and if it still runs, `drop` kills it
+    }
+
+    /// Takes in all that the program says until it ends.
+    fn wait(&mut self, deadline: Instant) -> Option<ExitStatus> {
+        // The pipe's end comes when the program ends, and those that it started.
+        while let Ok(line) = self.lines.recv_timeout(until(deadline)) {
+            self.said.push_str(&line);
+        }
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+impl Drop for Running {
+    /// No program stays behind, whatever went wrong.
+    fn drop(&mut self) {
+        // Both fail if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// Sends each line of the pipe, until its end or until nobody listens.
+fn pass_on(reader: PipeReader, sender: &Sender<String>) {
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        match reader.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

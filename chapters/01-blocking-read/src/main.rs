@@ -63,7 +63,9 @@ fn fetch(host: &str, path: &str) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     loop {
+        // ANCHOR: the_line
         let count = timed("read", || read(&socket, &mut piece))?; // waits: until the server sends, or hangs up
+        // ANCHOR_END: the_line
         if count == 0 {
             return Ok(answer);
         }

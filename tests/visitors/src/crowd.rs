@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::line::{Bounds, Failure, Line};
+use crate::line::{Bounds, Failure, Line, is_hang_up};
 use crate::visit::{Doing, Part, status};
 
 /// How many of a crowd knock at the same time. A server's queue has room for 128 at least; who
@@ -143,6 +143,12 @@ impl Member {
                     fared.connected += 1;
                     let heard = Vec::new();
                     Self::Inside { line, heard }
+                }
+                // Connected, and reset before we looked.
+                Err(error) if is_hang_up(&error) => {
+                    fared.connected += 1;
+                    fared.hung_up_on += 1;
+                    Self::Gone
                 }
                 Err(error) => {
                     fared.turn_away(&error);

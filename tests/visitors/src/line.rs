@@ -246,6 +246,12 @@ fn would_wait(error: &io::Error) -> bool {
     kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::Interrupted
 }
 
+/// Whether the other side has ended the connection: it was one until then.
+pub(crate) fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
+}
+
 /// A socket that no program started meanwhile inherits: that one would hold the connection open
 /// after the visitor has left.
 fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {

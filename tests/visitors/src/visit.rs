@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::cast::Who;
 use crate::crowd::{self, Fared};
 use crate::doing;
-use crate::line::{Bounds, Curtain, Failure, Line};
+use crate::line::{Bounds, Curtain, Failure, Line, is_hang_up};
 
 /// How much of an answer is kept: more than any page in the book, and no server that sends for
 /// ever fills the memory.
@@ -21,7 +21,7 @@ pub const MOST_KEPT: usize = 64 * 1024;
 /// How long a slow visitor takes to send its request.
 pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
 
-/// How much a greedy visitor reads at a time, and how long it rests then: 80 KiB a second.
+/// How much a greedy visitor reads at a time, and how long it rests then: at most 80 KiB a second.
 pub const GREEDY_BITE: usize = 4096;
 /// See [`GREEDY_BITE`].
 pub const GREEDY_REST: Duration = Duration::from_millis(50);
@@ -404,12 +404,15 @@ impl<'a> Actor<'a> {
         self.connect(false)?;
         let request = request("/", self.address);
         let rest = SLOW_REQUEST / u32::try_from(request.len()).unwrap_or(u32::MAX);
+        // Each byte is due at its own moment: rests added up would make a busy machine's visitor slower yet.
+        let mut due = Instant::now();
         for byte in request.chunks(1) {
             if !self.send_part(byte)? {
                 // The server has hung up; perhaps it said why.
                 return self.receive_answer();
             }
-            self.pause(rest)?;
+            due += rest;
+            self.pause(due.saturating_duration_since(Instant::now()))?;
         }
         self.has_sent_all();
         self.receive_answer()
@@ -471,6 +474,12 @@ impl<'a> Actor<'a> {
     fn connect(&mut self, small_window: bool) -> Played<()> {
         self.part.now(Doing::Connecting);
         let line = Line::connect(self.address, small_window, self.bounds);
+        if let Err(Failure::Io(error)) = &line
+            && is_hang_up(error)
+        {
+            // Connected, and reset before we looked: who isn't let in is refused, not reset.
+            self.visit.connected.get_or_insert(self.began.elapsed());
+        }
         let line = line.map_err(|failure| self.explain(failure))?;
         if let Some(port) = line.port() {
             doing::call_port(port, &format!("{} visitor", self.visit.who.word()));
@@ -604,9 +613,4 @@ impl<'a> Actor<'a> {
 /// The plain request: every server in the book answers it.
 fn request(path: &str, address: SocketAddr) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").into_bytes()
-}
-
-fn is_hang_up(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
 }

@@ -250,17 +250,25 @@ fn a_rude_visitor_hangs_up_in_its_request_and_then_in_the_answer() {
         }
         said.send((request, end.map_err(|error| error.kind()))).expect("the test listens");
     });
-    let visit = call(Who::Rude, address, PATIENCE);
-    assert_eq!(visit.ending, Ending::Left);
-    assert_eq!(visit.rude_hang_ups, 2);
+    // A reset takes with it what the server hasn't read yet. A server that is slow to look doesn't
+    // see the half request: then the visitor calls again.
+    for _ in 0..20 {
+        let visit = call(Who::Rude, address, PATIENCE);
+        assert_eq!(visit.ending, Ending::Left);
+        assert_eq!(visit.rude_hang_ups, 2);
 
-    let (first, _) = heard.recv().expect("a first call");
-    assert!(first.starts_with(b"GET /"), "{first:?}");
-    assert!(!first.ends_with(b"\r\n\r\n"), "{first:?}");
-    let (second, end) = heard.recv().expect("a second call");
-    assert!(second.ends_with(b"\r\n\r\n"), "{second:?}");
-    let end = end.expect_err("hung up in the middle");
-    assert!(matches!(end, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{end:?}");
+        let calls = [heard.recv().expect("one call"), heard.recv().expect("and another")];
+        let whole = |(request, _): &&(Vec<u8>, _)| request.ends_with(b"\r\n\r\n");
+        let (_, end) = calls.iter().find(whole).expect("one whole request");
+        let end = end.expect_err("hung up in the answer");
+        assert!(matches!(end, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{end:?}");
+        let half = |(request, _): &&(Vec<u8>, _)| !request.ends_with(b"\r\n\r\n");
+        let (request, _) = calls.iter().find(half).expect("one half request");
+        if request.starts_with(b"GET /") {
+            return;
+        }
+    }
+    panic!("never was half a request seen");
 }
 
 #[test]

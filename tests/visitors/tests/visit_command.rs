@@ -59,10 +59,10 @@ fn each_fares_in_a_line_in_the_order_in_which_they_came() {
 #[test]
 fn who_stands_behind_the_silent_one_is_said_to_have_given_up() {
     let address = sequential(good).to_string();
-    let output = visit(&[&address, "--seconds", "2"]);
+    let output = visit(&[&address, "--seconds", "4"]);
     assert_eq!(output.status.code(), Some(0), "a bad server is no failure of the play");
     let expected = format!(
-        "{address}, for at most 2 s: quick, slow, silent, quick, rude, quick\n\
+        "{address}, for at most 4 s: quick, slow, silent, quick, rude, quick\n\
          quick   answered 200 after TIME: from tests\n\
          slow    answered 200 after TIME: from tests\n\
          silent  said nothing for TIME, and was let be\n\

@@ -177,6 +177,8 @@ fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
     let Some(inode) = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) else {
         return match descriptor {
             0 => "its standard input".to_owned(),
+            // Closed between the two looks.
+            _ if link.is_empty() => "a descriptor that is closed by now".to_owned(),
             _ => format!("{link}, which is no socket"),
         };
     };
@@ -198,6 +200,8 @@ pub(crate) struct Connection {
     pub(crate) remote_port: u16,
     /// Bytes that have arrived and that the program hasn't read.
     pub(crate) unread: u64,
+    /// Bytes that the program has sent and that the other end hasn't acknowledged.
+    pub(crate) under_way: u64,
     inode: u64,
 }
 
@@ -217,6 +221,7 @@ fn parse_row(row: &str) -> Option<Connection> {
         local_port: port(fields.get(1)?)?,
         remote_port: port(fields.get(2)?)?,
         unread: u64::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?,
+        under_way: u64::from_str_radix(fields.get(4)?.split_once(':')?.0, 16).ok()?,
         inode: fields.get(9)?.parse().ok()?,
     })
 }

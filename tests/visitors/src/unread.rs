@@ -7,24 +7,42 @@ use std::net::{SocketAddr, SocketAddrV4};
 
 use crate::doing;
 
-/// What the socket whose own address is `theirs`, connected to `ours`, holds unread, in bytes.
+/// What a socket holds, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Queues {
+    /// Received, and not read by its program.
+    unread: u64,
+    /// Sent, and not acknowledged by the other end.
+    under_way: u64,
+}
+
+/// What the socket whose own address is `theirs` hasn't read of what `ours` sent, in bytes.
 /// `None`: there is no such socket, so nobody will read it.
 pub(crate) fn unread(theirs: SocketAddr, ours: SocketAddr) -> Option<u64> {
+    // In this order. While the other program is in the middle of a read, its kernel puts what arrives
+    // aside: it isn't acknowledged then, and isn't counted as unread either.
+    let under_way = queues(ours, theirs)?.under_way;
+    let unread = queues(theirs, ours)?.unread;
+    Some(under_way + unread)
+}
+
+/// The queues of the socket whose own address is `here`, connected to `there`.
+fn queues(here: SocketAddr, there: SocketAddr) -> Option<Queues> {
     #[cfg(target_os = "linux")]
-    if let (SocketAddr::V4(theirs), SocketAddr::V4(ours)) = (theirs, ours)
-        && let Ok(answer) = ask_kernel(theirs, ours)
+    if let (SocketAddr::V4(here), SocketAddr::V4(there)) = (here, there)
+        && let Ok(answer) = ask_kernel(here, there)
     {
         return answer;
     }
     doing::connections()
         .iter()
-        .find(|c| c.local_port == theirs.port() && c.remote_port == ours.port())
-        .map(|c| c.unread)
+        .find(|c| c.local_port == here.port() && c.remote_port == there.port())
+        .map(|c| Queues { unread: c.unread, under_way: c.under_way })
 }
 
 /// `Ok(None)`: no such socket. An error: the kernel doesn't answer this kind of question.
 #[cfg(target_os = "linux")]
-fn ask_kernel(theirs: SocketAddrV4, ours: SocketAddrV4) -> nix::Result<Option<u64>> {
+fn ask_kernel(here: SocketAddrV4, there: SocketAddrV4) -> nix::Result<Option<Queues>> {
     use std::os::fd::AsRawFd;
 
     use nix::errno::Errno;
@@ -39,6 +57,7 @@ fn ask_kernel(theirs: SocketAddrV4, ours: SocketAddrV4) -> nix::Result<Option<u6
     const HEADER: usize = 16;
     const REQUEST: usize = 56;
     /// Where `idiag_rqueue` lies in `struct inet_diag_msg`: after four bytes, the socket's identity, a time.
+    /// `idiag_wqueue` follows.
     const UNREAD_AT: usize = HEADER + 4 + 48 + 4;
 
     let length = u32::try_from(HEADER + REQUEST).unwrap_or(u32::MAX);
@@ -52,9 +71,9 @@ fn ask_kernel(theirs: SocketAddrV4, ours: SocketAddrV4) -> nix::Result<Option<u6
     question.extend_from_slice(&[libc::AF_INET as u8, libc::IPPROTO_TCP as u8, 0, 0]);
     question.extend_from_slice(&u32::MAX.to_ne_bytes());
     // struct inet_diag_sockid: ports, addresses (16 bytes each), interface, and "no cookie"
-    question.extend_from_slice(&theirs.port().to_be_bytes());
-    question.extend_from_slice(&ours.port().to_be_bytes());
-    for address in [theirs.ip(), ours.ip()] {
+    question.extend_from_slice(&here.port().to_be_bytes());
+    question.extend_from_slice(&there.port().to_be_bytes());
+    for address in [here.ip(), there.ip()] {
         question.extend_from_slice(&address.octets());
         question.extend_from_slice(&[0; 12]);
     }
@@ -77,7 +96,11 @@ fn ask_kernel(theirs: SocketAddrV4, ours: SocketAddrV4) -> nix::Result<Option<u6
     };
     let kind = answer.get(4..6).map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]]));
     if kind == Some(BY_FAMILY) {
-        return Ok(number(UNREAD_AT).map(u64::from));
+        let (unread, under_way) = (number(UNREAD_AT), number(UNREAD_AT + 4));
+        return Ok(unread.zip(under_way).map(|(unread, under_way)| Queues {
+            unread: unread.into(),
+            under_way: under_way.into(),
+        }));
     }
     // An error: its number follows the header, negative.
     match number(HEADER).map(|error| Errno::from_raw((error as i32).wrapping_neg())) {

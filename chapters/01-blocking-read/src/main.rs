@@ -23,7 +23,7 @@ The page goes to stdout; stderr tells what is waited for, and how long.
 HOST is a name or an address (IPv4, IPv6), PORT 80 where not given, PATH `/`.
 Without arguments it asks 127.0.0.1:7001.";
 
-/// The longest answer that is kept, in bytes: a server that never stops must not fill our memory.
+/// The longest answer that is kept, in bytes: a server must not fill our memory.
 const LONGEST_ANSWER: usize = 64 << 20;
 
 fn main() -> ExitCode {
@@ -64,7 +64,8 @@ fn fetch(host: &str, path: &str) -> io::Result<Vec<u8>> {
     let mut piece = [0; 4096];
     loop {
         // ANCHOR: the_line
-        let count = timed("read", || read(&socket, &mut piece))?; // waits: until the server sends, or hangs up
+        // waits: until the server sends, or hangs up
+        let count = timed("read", || read(&socket, &mut piece))?;
         // ANCHOR_END: the_line
         if count == 0 {
             return Ok(answer);
@@ -81,7 +82,8 @@ fn fetch(host: &str, path: &str) -> io::Result<Vec<u8>> {
 /// Hands the kernel all of `bytes`. It may take fewer at a time than it is offered.
 fn send_all(socket: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let count = timed("write", || write(socket, bytes))?; // waits: until the kernel has room for some
+        // waits: until the kernel has room for some
+        let count = timed("write", || write(socket, bytes))?;
         bytes = &bytes[count..];
     }
     Ok(())
@@ -99,12 +101,14 @@ fn connect_to_any(addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
         };
         let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
         let there = SockaddrStorage::from(*address);
+        // waits: until the server's kernel has answered
         let connected = timed(&format!("connect {address}"), || {
             match connect_socket(socket.as_raw_fd(), &there) {
-                Err(Errno::EISCONN) => Ok(0), // a signal interrupted the first try, and it went through meanwhile
+                // A signal interrupted the first try, and meanwhile it went through.
+                Err(Errno::EISCONN) => Ok(0),
                 result => result.map(|()| 0),
             }
-        }); // waits: until the server's kernel has answered
+        });
         match connected {
             Ok(_) => return Ok(socket),
             Err(error) => failure = error,
@@ -124,17 +128,22 @@ fn addresses_of(host: &str) -> io::Result<Vec<SocketAddr>> {
         true => host.to_owned(),
         false => format!("{host}:80"),
     };
-    Ok(with_port.to_socket_addrs()?.collect()) // waits: for a name server, if HOST is a name
+    // waits: for a name server, if HOST is a name
+    Ok(with_port.to_socket_addrs()?.collect())
 }
 
 // ANCHOR: timed
 /// Says that a call is about to be made, makes it, and says how long it took.
-fn timed(what: &str, mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+fn timed<F>(what: &str, mut call: F) -> io::Result<usize>
+where
+    F: FnMut() -> nix::Result<usize>,
+{
     eprint!("{what} … ");
     let began = Instant::now();
     let result = loop {
         match call() {
-            Err(Errno::EINTR) => continue, // a signal came: that is no answer, so ask again
+            // A signal came. That is no answer: ask again.
+            Err(Errno::EINTR) => continue,
             result => break result,
         }
     };

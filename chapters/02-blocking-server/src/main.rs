@@ -19,8 +19,10 @@ const HELP: &str = "ch02-blocking-server [ADDRESS]
 Answers one visitor after the other with a small page (GET /large: with 8 MiB).
 ADDRESS is 127.0.0.1:7002 where not given; port 0 means any free one.";
 
-/// Longest accepted request, in bytes: a visitor must not fill our memory. Longer ones get 431 (RFC 6585, section 5).
+/// Longest accepted request, in bytes: a visitor must not fill our memory.
 const LONGEST_REQUEST: usize = 8 * 1024;
+/// What longer ones get (RFC 6585, section 5).
+const TOO_LONG: &str = "431 Request Header Fields Too Large";
 /// How many may wait in the kernel until we accept them.
 const BACKLOG: i32 = 128;
 /// How long a visitor that has its answer may take to hang up.
@@ -29,8 +31,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 // ANCHOR: main
 fn main() {
     let address = address_from_args();
-    let listener = listen(address)
-        .unwrap_or_else(|error| complain(1, &format!("can't listen on {address}: {error}")));
+    let listener = match listen(address) {
+        Ok(listener) => listener,
+        Err(error) => complain(1, &format!("can't listen on {address}: {error}")),
+    };
 
     for number in 1.. {
         let accepted = listener.accept(); // waits: until somebody connects
@@ -46,7 +50,10 @@ fn main() {
 // ANCHOR: listen
 /// A socket to which visitors can connect: four calls, none of which waits.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
     let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
     // Without this the port stays taken for a minute after the server's end.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
@@ -59,11 +66,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 // ANCHOR_END: listen
 
 // ANCHOR: serve
-/// All that one visitor gets. What it does is an outcome; only a broken connection is an error.
+/// All that one visitor gets. What it does is an outcome; only a broken connection is
+/// an error.
 fn serve(mut visitor: &TcpStream) -> io::Result<String> {
     let (answer, outcome) = match read_request(visitor)? {
         Request::Whole(request) => (answer("200 OK", &page(&request)), "answered"),
-        Request::TooLong => (answer("431 Request Header Fields Too Large", b""), "asked too much"),
+        Request::TooLong => (answer(TOO_LONG, b""), "asked too much"),
         Request::HungUp(count) => return Ok(format!("hung up after {count} bytes")),
     };
     visitor.write_all(&answer)?; // waits: until the kernel has room for all of it
@@ -80,23 +88,25 @@ enum Request {
     HungUp(usize),
 }
 
-/// Reads until the empty line that ends a request (RFC 9112, section 2.1), in however many pieces it comes.
+/// Reads until the empty line that ends a request (RFC 9112, section 2.1), in however
+/// many pieces it comes.
 fn read_request(visitor: &TcpStream) -> io::Result<Request> {
     let mut request = Vec::new();
     let mut piece = [0; 1024];
     loop {
-        let count = read_some(visitor, &mut piece)?; // waits: until the visitor sends, or hangs up
+        // waits: until the visitor sends, or hangs up
+        let count = read_some(visitor, &mut piece)?;
         if count == 0 {
-            return Ok(Request::HungUp(request.len()));
+            break Ok(Request::HungUp(request.len()));
         }
         // The empty line may have begun in the piece before this one.
         let from = request.len().saturating_sub(3);
         request.extend_from_slice(&piece[..count]);
         let found = request[from..].windows(4).position(|four| four == b"\r\n\r\n");
         match found.map(|start| from + start + 4) {
-            Some(length) if length <= LONGEST_REQUEST => return Ok(Request::Whole(request)),
+            Some(length) if length <= LONGEST_REQUEST => break Ok(Request::Whole(request)),
             None if request.len() < LONGEST_REQUEST => {}
-            _ => return Ok(Request::TooLong),
+            _ => break Ok(Request::TooLong),
         }
     }
 }
@@ -115,8 +125,8 @@ fn read_some(mut visitor: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
 // ANCHOR_END: read_some
 
 // ANCHOR: goodbye
-/// Ends a conversation so that the answer arrives: closing while bytes of the visitor lie unread makes
-/// our kernel send a reset, and then the visitor's kernel throws away what it hasn't handed out yet.
+/// Ends a conversation so that the answer arrives. Closing while bytes of the visitor lie
+/// unread makes our kernel send a reset, and what is on its way to the visitor may be lost.
 fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
     visitor.shutdown(Shutdown::Write)?;
     let deadline = Instant::now() + GOODBYE;
@@ -127,7 +137,8 @@ fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
             return Ok(());
         }
         visitor.set_read_timeout(Some(left))?;
-        let read = read_some(visitor, &mut rest); // waits: until the visitor hangs up, at the most GOODBYE
+        // waits: until the visitor hangs up, at the most GOODBYE
+        let read = read_some(visitor, &mut rest);
         if let Ok(0) | Err(_) = read {
             return Ok(());
         }

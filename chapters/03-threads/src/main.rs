@@ -19,8 +19,10 @@ Answers every visitor in a thread of its own, or, with --pool, in one of WORKERS
 GET /large is a page of 8 MiB, GET /panic a bug in the server.
 ADDRESS is 127.0.0.1:7003 where not given; port 0 means any free one.";
 
-/// Longest accepted request, in bytes: a visitor must not fill our memory. Longer ones get 431 (RFC 6585, section 5).
+/// Longest accepted request, in bytes: a visitor must not fill our memory.
 const LONGEST_REQUEST: usize = 8 * 1024;
+/// What longer ones get (RFC 6585, section 5).
+const TOO_LONG: &str = "431 Request Header Fields Too Large";
 /// How long a visitor that has its answer may take to hang up.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How many accepted visitors may wait for a worker. More of them wait in the kernel, unaccepted.
@@ -30,8 +32,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 fn main() {
     let (address, workers) = parse_args();
-    let listener = listen(address)
-        .unwrap_or_else(|error| complain(1, &format!("can't listen on {address}: {error}")));
+    let listener = match listen(address) {
+        Ok(listener) => listener,
+        Err(error) => complain(1, &format!("can't listen on {address}: {error}")),
+    };
     match workers {
         None => thread_for_each(&listener),
         Some(workers) => pool(&listener, workers),
@@ -50,7 +54,7 @@ fn accept(listener: &TcpListener, number: &mut u64) -> (u64, TcpStream) {
                 return (*number, visitor);
             }
             Err(error) => {
-                // Out of descriptors, most likely. Trying again at once would only burn CPU time.
+                // Out of descriptors, most likely. Trying again at once would burn CPU time.
                 log(*number + 1, &format!("not accepted: {error}"));
                 thread::sleep(PAUSE);
             }
@@ -74,7 +78,8 @@ fn thread_for_each(listener: &TcpListener) {
 // ANCHOR_END: thread_for_each
 
 // ANCHOR: pool
-/// So many threads and no more. Who comes when all are busy waits in a queue, which has an end too.
+/// So many threads and no more. Who comes when all are busy waits in a queue, which has an
+/// end too.
 fn pool(listener: &TcpListener, workers: usize) {
     let (queue, arrivals) = sync_channel(QUEUE);
     let arrivals = Arc::new(Mutex::new(arrivals));
@@ -98,9 +103,11 @@ fn pool(listener: &TcpListener, workers: usize) {
 /// One worker's life.
 fn work(arrivals: &Mutex<Receiver<(u64, TcpStream)>>) {
     loop {
-        let Ok(queue) = arrivals.lock() else { return }; // waits: until no other worker stands at the queue
+        // waits: until no other worker stands at the queue
+        let Ok(queue) = arrivals.lock() else { return };
         let next = queue.recv(); // waits: until there is a visitor in it
-        drop(queue); // without this nobody else could fetch a visitor while this one is served
+        // Without this, nobody else could take a visitor while this one is served.
+        drop(queue);
         let Ok((number, visitor)) = next else { return };
         attend(number, &visitor);
     }
@@ -108,7 +115,8 @@ fn work(arrivals: &Mutex<Receiver<(u64, TcpStream)>>) {
 // ANCHOR_END: pool
 
 // ANCHOR: attend
-/// Serves one visitor, and says what came of it. A bug met on the way loses this visitor, not the thread.
+/// Serves one visitor, and says what came of it. A bug met on the way loses this visitor,
+/// not the thread.
 fn attend(number: u64, visitor: &TcpStream) {
     let outcome = catch_unwind(AssertUnwindSafe(|| serve(visitor)));
     match outcome {
@@ -120,16 +128,18 @@ fn attend(number: u64, visitor: &TcpStream) {
 // ANCHOR_END: attend
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?; // socket, setsockopt, bind and listen, as in chapter 2
+    // socket, setsockopt, bind and listen, as in chapter 2
+    let listener = TcpListener::bind(address)?;
     writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     Ok(listener)
 }
 
-/// All that one visitor gets. What it does is an outcome; only a broken connection is an error.
+/// All that one visitor gets. What it does is an outcome; only a broken connection is
+/// an error.
 fn serve(mut visitor: &TcpStream) -> io::Result<String> {
     let (answer, outcome) = match read_request(visitor)? {
         Request::Whole(request) => (answer("200 OK", &page(&request)), "answered"),
-        Request::TooLong => (answer("431 Request Header Fields Too Large", b""), "asked too much"),
+        Request::TooLong => (answer(TOO_LONG, b""), "asked too much"),
         Request::HungUp(count) => return Ok(format!("hung up after {count} bytes")),
     };
     visitor.write_all(&answer)?; // waits: until the kernel has room for all of it
@@ -144,23 +154,25 @@ enum Request {
     HungUp(usize),
 }
 
-/// Reads until the empty line that ends a request (RFC 9112, section 2.1), in however many pieces it comes.
+/// Reads until the empty line that ends a request (RFC 9112, section 2.1), in however
+/// many pieces it comes.
 fn read_request(visitor: &TcpStream) -> io::Result<Request> {
     let mut request = Vec::new();
     let mut piece = [0; 1024];
     loop {
-        let count = read_some(visitor, &mut piece)?; // waits: until the visitor sends, or hangs up
+        // waits: until the visitor sends, or hangs up
+        let count = read_some(visitor, &mut piece)?;
         if count == 0 {
-            return Ok(Request::HungUp(request.len()));
+            break Ok(Request::HungUp(request.len()));
         }
         // The empty line may have begun in the piece before this one.
         let from = request.len().saturating_sub(3);
         request.extend_from_slice(&piece[..count]);
         let found = request[from..].windows(4).position(|four| four == b"\r\n\r\n");
         match found.map(|start| from + start + 4) {
-            Some(length) if length <= LONGEST_REQUEST => return Ok(Request::Whole(request)),
+            Some(length) if length <= LONGEST_REQUEST => break Ok(Request::Whole(request)),
             None if request.len() < LONGEST_REQUEST => {}
-            _ => return Ok(Request::TooLong),
+            _ => break Ok(Request::TooLong),
         }
     }
 }
@@ -175,8 +187,8 @@ fn read_some(mut visitor: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Ends a conversation so that the answer arrives: closing while bytes of the visitor lie unread makes
-/// our kernel send a reset, and then the visitor's kernel throws away what it hasn't handed out yet.
+/// Ends a conversation so that the answer arrives. Closing while bytes of the visitor lie
+/// unread makes our kernel send a reset, and what is on its way to the visitor may be lost.
 fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
     visitor.shutdown(Shutdown::Write)?;
     let deadline = Instant::now() + GOODBYE;
@@ -187,7 +199,8 @@ fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
             return Ok(());
         }
         visitor.set_read_timeout(Some(left))?;
-        let read = read_some(visitor, &mut rest); // waits: until the visitor hangs up, at the most GOODBYE
+        // waits: until the visitor hangs up, at the most GOODBYE
+        let read = read_some(visitor, &mut rest);
         if let Ok(0) | Err(_) = read {
             return Ok(());
         }

@@ -123,10 +123,14 @@ pub fn describe(pid: i32) -> String {
     if let [(words, 1)] = groups.as_slice() {
         return words.clone();
     }
+    // The order of threads is chance.
+    groups.sort();
     let mut text = format!("has {} threads:", snapshot.threads.len());
     for (words, count) in groups {
-        let who = if count == 1 { "one" } else { "each" };
-        text.push_str(&format!("\n  {count:>4}  {who} {words}"));
+        match count {
+            1 => text.push_str(&format!("\n  one {words}")),
+            count => text.push_str(&format!("\n  each of {count} {words}")),
+        }
     }
     text
 }

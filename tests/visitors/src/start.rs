@@ -154,9 +154,10 @@ impl Server {
         if let Some(doing) = &self.doing {
             let doing = in_the_past(doing);
             // The call on one line, what it waits for on the next: each fits a terminal.
-            let (call, why) = doing.split_once(": ").unwrap_or((&doing, ""));
+            let end = if doing.contains('\n') { ":\n" } else { ": " };
+            let (call, why) = doing.split_once(end).unwrap_or((&doing, ""));
             lines.push(format!("while visitors waited, it {call}:"));
-            lines.push(format!("  {why}"));
+            lines.extend(why.lines().map(|line| format!("  {}", line.trim_start())));
         }
         lines
     }

@@ -23,6 +23,8 @@ static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d+(\.\d+)? ?%", "PERCENT"),
         (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),
         (r"\bpid \d+", "pid PID"),
+        // Which descriptor is free depends on who has left by then.
+        (r"\b([a-z][a-z0-9_]+)\(\d+\)", "$1(DESCRIPTOR)"),
         // Newer versions of Rust say a thread's number as well.
         (r"thread '([^']*)' \(\d+\) panicked", "thread '$1' panicked"),
         // Columns move when a figure gets a digit more.

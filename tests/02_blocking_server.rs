@@ -2,6 +2,7 @@
 
 use grader::check;
 use grader::check::REQUEST;
+use nix::sys::signal::Signal;
 use rstest::rstest;
 
 /// The longest request that the exercises accept, in bytes.
@@ -59,7 +60,8 @@ mod pieces {
     fn a_request_in_pieces(#[case] pieces: usize) {
         let check = check!("02-pieces");
         check.likely(
-            "it takes each `read` for a request: read on until the empty line has come",
+            "if it answered early, it takes each `read` for a request; if it never answers, it looks for \
+             the empty line in the newest piece alone",
             "02-blocking-server.html#where-a-request-ends",
         );
         let server = check.server(&[]);
@@ -132,42 +134,80 @@ mod pieces {
     }
 
     #[test]
-    fn a_hundred_at_once() {
+    fn four_hundred_at_once() {
         let check = check!("02-pieces");
         check.likely(
-            "requests are lost, or joined, where the end of a buffer cuts through one",
+            "requests are lost or joined where the end of a buffer cuts through one, or the limit is \
+             counted over all that has come and not over each request",
             "02-blocking-server.html#exercise-02-pieces",
         );
         let server = check.server(&[]);
+        // The server sleeps until everything is there: its first read can have as much as it likes.
+        server.program.signal(Signal::SIGSTOP);
         let mut eager = server.visitor("eager visitor");
-        let all: Vec<u8> = (1..=100).flat_map(|number| request(&format!("/{number}"))).collect();
+        let all: Vec<u8> = (1..=400).flat_map(|number| request(&format!("/{number}"))).collect();
         eager.send(&all);
-        for number in 1..=100 {
-            expect(
-                &check,
-                &mut eager,
-                number,
-                &format!("/{number}"),
-                "after a hundred requests at once",
-            );
+        server.program.signal(Signal::SIGCONT);
+        for number in 1..=400 {
+            expect(&check, &mut eager, number, &format!("/{number}"), "after 400 requests at once");
         }
     }
 
     #[rstest]
-    #[case::politely(false)]
-    #[case::by_reset(true)]
-    fn the_visitor_hangs_up_halfway(#[case] by_reset: bool) {
+    #[case::in_two(27)]
+    #[case::byte_by_byte(1)]
+    fn bytes_are_not_characters(#[case] size: usize) {
         let check = check!("02-pieces");
         check.likely(
-            "a `read` that gives 0 means that this visitor is gone for good: say so, and the next has its turn",
+            "it makes text of each piece, and a character may be cut in two: keep bytes, and make text of \
+             what is whole",
+            "02-blocking-server.html#where-a-request-ends",
+        );
+        let server = check.server(&[]);
+        let mut visitor = server.visitor("visitor from abroad");
+        // The é of /café is two bytes, and the first case cuts between them.
+        let request = "GET /and/then/a/small/caf\u{e9} HTTP/1.1\r\n\r\n".as_bytes();
+        visitor.send_in_pieces(request, request.len().div_ceil(size));
+        let path = "/and/then/a/small/caf\u{e9}";
+        expect(&check, &mut visitor, 1, path, "after a request with an \u{e9} in it, cut in two");
+    }
+
+    #[test]
+    fn not_everything_is_text() {
+        let check = check!("02-pieces");
+        check.likely(
+            "it insists that a request is text: what isn't must end nothing",
+            "02-blocking-server.html#where-a-request-ends",
+        );
+        let server = check.server(&[]);
+        let mut visitor = server.visitor("visitor from far abroad");
+        visitor.send(b"GET /\xff\xfe HTTP/1.1\r\n\r\n");
+        let when = "after a request with bytes in it that are no text";
+        let answer = visitor.answer(when);
+        if answer.status != 200 {
+            check.fail(format!("{when}, the answer was {}", answer.status));
+        }
+    }
+
+    #[test]
+    fn the_visitor_hangs_up_halfway() {
+        let check = check!("02-pieces");
+        check.likely(
+            "a `read` that gives 0 means that nothing will come any more: half a request gets no answer, \
+             and the next visitor has its turn",
             "02-blocking-server.html#the-rude-visitor",
         );
         let server = check.server(&[]);
         let mut rude = server.visitor("rude visitor");
         rude.send_in_pieces(&REQUEST[..20], 1);
-        match by_reset {
-            true => rude.connection.reset(),
-            false => drop(rude),
+        rude.connection.finish_sending();
+        let when = "after it hung up in the middle of its request";
+        let answer = rude.end(when);
+        if !answer.is_empty() {
+            check.fail(format!(
+                "{when}, the rude visitor was sent {:?}",
+                String::from_utf8_lossy(&answer)
+            ));
         }
         let mut quick = server.visitor("quick visitor");
         quick.send(&request("/next"));
@@ -178,6 +218,22 @@ mod pieces {
             "/next",
             "after a rude visitor hung up in the middle of its request",
         );
+    }
+
+    #[test]
+    fn the_visitor_resets_halfway() {
+        let check = check!("02-pieces");
+        check.likely(
+            "a reset makes `read` fail: hand the error on with `?`, it ends this visitor's turn and nothing else",
+            "02-blocking-server.html#the-rude-visitor",
+        );
+        let server = check.server(&[]);
+        let mut rude = server.visitor("rude visitor");
+        rude.send_in_pieces(&REQUEST[..20], 1);
+        rude.connection.reset();
+        let mut quick = server.visitor("quick visitor");
+        quick.send(&request("/next"));
+        expect(&check, &mut quick, 1, "/next", "after a reset in the middle of a request");
     }
 
     #[rstest]
@@ -204,7 +260,8 @@ mod pieces {
     fn a_request_without_an_end() {
         let check = check!("02-pieces");
         check.likely(
-            "it keeps whatever comes: a visitor who never sends the empty line fills the server's memory",
+            "it keeps whatever comes, or wants a byte more than LONGEST_REQUEST: after that many bytes without \
+             an empty line there can be no request",
             "02-blocking-server.html#how-much-is-too-much",
         );
         let server = check.server(&[]);
@@ -220,10 +277,12 @@ mod pieces {
 
 mod patience {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
-    /// So short that a check is soon done, so long that a slow machine can't make an honest visitor late for it.
-    const SHORT: &str = "300";
+    use grader::check::{Check, Guest, Server};
+
+    /// So short that a check is soon done. Whoever must be served has sent everything before its turn begins.
+    const SHORT: &str = "150";
     /// For visitors who must be served, however slow the machine.
     const LONG: &str = "30000";
 
@@ -236,6 +295,25 @@ mod patience {
         );
         let server = check.server(&[LONG]);
         server.still_serves("with all the patience in the world");
+    }
+
+    #[test]
+    fn more_comes_behind_the_request() {
+        let check = check!("02-patience");
+        check.likely(
+            "it wants the empty line to be the last that came: look for it in all of it",
+            "02-blocking-server.html#where-a-request-ends",
+        );
+        let server = check.server(&[LONG]);
+        let mut eager = server.visitor("eager visitor");
+        eager.send(&[REQUEST, b"and some more"].concat());
+        let answer = eager.answer("after a request and some more, in one piece");
+        if answer.status != 200 {
+            check.fail(format!(
+                "the eager visitor's request was whole, and it got {}",
+                answer.status
+            ));
+        }
     }
 
     #[rstest]
@@ -263,13 +341,14 @@ mod patience {
     fn a_visitor_falls_silent(#[case] after: usize) {
         let check = check!("02-patience");
         check.likely(
-            "`read` waits for ever if it isn't told how long: set a receive timeout, and answer when it's over",
-            "02-blocking-server.html#exercise-02-patience",
+            "`read` isn't told how long it may wait, or is told PATIENCE and not `patience`; or the end of the \
+             time is handed on as an error, and not as TooSlow",
+            "02-blocking-server.html#the-answer-that-is-eaten",
         );
         let server = check.server(&[SHORT]);
         let mut silent = server.visitor("silent visitor");
         silent.send_in_pieces(&REQUEST[..after], 1);
-        let answer = silent.answer("with a patience of 300 ms, after it fell silent");
+        let answer = silent.answer("with a patience of 150 ms, after it fell silent");
         if answer.status != 408 {
             check.fail(format!("the visitor who fell silent got {} and not 408", answer.status));
         }
@@ -279,30 +358,93 @@ mod patience {
     }
 
     #[test]
+    fn a_silent_visitor_costs_no_processor_time() {
+        let check = check!("02-patience");
+        check.likely(
+            "it asks again and again whether something has come: let `read` do the waiting",
+            "02-blocking-server.html#the-answer-that-is-eaten",
+        );
+        let server = check.server(&[LONG]);
+        let silent = server.visitor("silent visitor");
+        if let Err(trouble) = server.program.settled() {
+            check.fail_for("with a silent visitor, your program was to wait", &trouble);
+        }
+        drop(silent);
+        server.still_serves("after a silent visitor has left");
+    }
+
+    /// Annoys a server with a patience of 150 ms, about every 50 ms, until it has had enough.
+    #[track_caller]
+    fn is_sent_away(check: &Check, what: &str, annoy: impl Fn(&Server<'_>, &mut Guest<'_>)) {
+        let server = check.server(&[SHORT]);
+        let mut visitor = server.visitor("annoying visitor");
+        let when = format!("with a patience of 150 ms, and {what} every 50 ms");
+        for _ in 0..60 {
+            annoy(&server, &mut visitor);
+            if visitor.connection.readable_within(Duration::from_millis(50)) {
+                let answer = visitor.answer(&when);
+                if answer.status != 408 {
+                    check.fail(format!("{when}, the visitor got {} and not 408", answer.status));
+                }
+                drop(visitor); // it has been told, and leaves
+                return server.still_serves("after an annoying visitor was sent away");
+            }
+        }
+        check.fail(format!("{when} for 3 s, the visitor still has its turn"));
+    }
+
+    #[test]
     fn a_byte_now_and_then_buys_no_time() {
         let check = check!("02-patience");
         check.likely(
-            "each `read` gets the whole time anew: note a deadline first, and give each `read` what is left",
-            "02-blocking-server.html#exercise-02-patience",
+            "if the visitor still has its turn, each `read` gets the whole time anew: note a deadline first, and give \
+             each `read` what is left. If your program hung up without 408: a time of zero is refused as an error",
+            "02-blocking-server.html#the-answer-that-is-eaten",
         );
-        let server = check.server(&[SHORT]);
-        let mut dripping = server.visitor("dripping visitor");
-        for _ in 0..60 {
-            // Once it has been answered, it may be unable to send.
-            let _ = dripping.connection.send(b"x");
-            if dripping.connection.readable_within(Duration::from_millis(50)) {
-                let answer =
-                    dripping.answer("with a patience of 300 ms, sending a byte every 50 ms");
-                if answer.status != 408 {
-                    check.fail(format!("the dripping visitor got {} and not 408", answer.status));
-                }
-                drop(dripping); // it has been told, and leaves
-                return server.still_serves("after a dripping visitor was sent away");
+        // Once it has been answered, it may be unable to send.
+        is_sent_away(&check, "a byte", |_, visitor| drop(visitor.connection.send(b"x")));
+    }
+
+    #[test]
+    fn a_signal_buys_no_time() {
+        let check = check!("02-patience");
+        check.likely(
+            "after a signal, `read` gets the same time again: work out anew what is left, each time",
+            "02-blocking-server.html#the-answer-that-is-eaten",
+        );
+        is_sent_away(&check, "a signal", |server, _| server.program.interrupt());
+    }
+
+    #[test]
+    fn the_last_byte_before_the_end_buys_no_time() {
+        let check = check!("02-patience");
+        check.likely(
+            "it looks at the clock between two reads, and then lets the next `read` wait for the whole time: give it \
+             what is left",
+            "02-blocking-server.html#the-answer-that-is-eaten",
+        );
+        // With 300 ms, and a byte after 260: right is 300, and wrong at least 560. A slow machine may
+        // make the right one late, so there are a few tries; it can't make the wrong one early.
+        let server = check.server(&["300"]);
+        let mut times = Vec::new();
+        for _ in 0..4 {
+            let mut visitor = server.visitor("late visitor");
+            let began = Instant::now();
+            visitor.send(b"G");
+            let quiet = !visitor.connection.readable_within(Duration::from_millis(260));
+            if quiet {
+                // It may be sent away at this very moment.
+                let _ = visitor.connection.send(b"E");
+            }
+            visitor.answer("with a patience of 300 ms, and a byte after 260");
+            times.push(began.elapsed().as_millis());
+            if began.elapsed() < Duration::from_millis(520) {
+                return;
             }
         }
-        check.fail(
-            "with a patience of 300 ms, a visitor sent a byte every 50 ms for 3 s, and was let to",
-        );
+        check.fail(format!(
+            "with a patience of 300 ms, and a byte after 260, the 408 came after {times:?} ms"
+        ));
     }
 
     #[test]
@@ -317,8 +459,9 @@ mod patience {
             [server.visitor("first silent visitor"), server.visitor("second silent visitor")];
         let mut quick = server.visitor("quick visitor");
         quick.send(REQUEST);
+        server.program.signal(Signal::SIGCONT);
         for mut visitor in silent {
-            let answer = visitor.answer("with a patience of 300 ms, two silent visitors");
+            let answer = visitor.answer("with a patience of 150 ms, two silent visitors");
             if answer.status != 408 {
                 check.fail(format!("a silent visitor got {} and not 408", answer.status));
             }
@@ -354,14 +497,15 @@ mod patience {
     fn the_visitor_hangs_up_halfway() {
         let check = check!("02-patience");
         check.likely(
-            "a `read` that gives 0 means that this visitor is gone for good: the next has its turn at once",
+            "a `read` that gives 0 means that this visitor is gone for good, and one that fails, too: the next has its \
+             turn at once",
             "02-blocking-server.html#the-rude-visitor",
         );
         let server = check.server(&[LONG]);
         let mut rude = server.visitor("rude visitor");
         rude.send_in_pieces(&REQUEST[..20], 1);
         drop(rude);
-        let mut rude = server.visitor("ruder visitor");
+        let mut rude = server.visitor("second rude visitor");
         rude.send_in_pieces(&REQUEST[..20], 1);
         rude.connection.reset();
         server.still_serves("after two rude visitors");
@@ -371,7 +515,8 @@ mod patience {
     fn a_request_without_an_end() {
         let check = check!("02-patience");
         check.likely(
-            "it keeps whatever comes, as long as there is time: that can be a lot",
+            "it keeps whatever comes, or wants a byte more than LONGEST_REQUEST: after that many bytes without \
+             an empty line there can be no request",
             "02-blocking-server.html#how-much-is-too-much",
         );
         let server = check.server(&[LONG]);

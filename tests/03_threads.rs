@@ -1,7 +1,7 @@
 //! The graded checks of chapter 3. The judged program is the server; the check plays its visitors.
 
 use grader::check;
-use grader::check::{Check, REQUEST, Server};
+use grader::check::{Check, Guest, REQUEST, Server};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 
@@ -16,7 +16,17 @@ fn serves_at_once(server: &Server<'_>, count: usize, when: &str) {
     }
     for visitor in visitors.iter_mut().rev() {
         visitor.send(&REQUEST[20..]);
-        visitor.answer(when);
+        expect_page(server, visitor, when);
+    }
+}
+
+/// The visitor has to get its page.
+#[track_caller]
+fn expect_page(server: &Server<'_>, visitor: &mut Guest<'_>, when: &str) {
+    let answer = visitor.answer(when);
+    if answer.status != 200 {
+        let (name, status) = (visitor.connection.name(), answer.status);
+        server.check.fail(format!("{when}, the {name} got {status}"));
     }
 }
 
@@ -24,7 +34,7 @@ fn serves_at_once(server: &Server<'_>, count: usize, when: &str) {
 #[track_caller]
 fn settle(check: &Check, server: &Server<'_>, when: &str) {
     if let Err(trouble) = server.program.settled() {
-        check.fail_for(&format!("{when}, it was to wait for them"), &trouble);
+        check.fail_for(&format!("{when}, your program was to wait for them"), &trouble);
     }
 }
 
@@ -46,6 +56,42 @@ mod pool {
         let server = check.server(ARGUMENTS);
         server.still_serves("at the beginning");
         server.still_serves("after one visitor");
+    }
+
+    #[test]
+    fn workers_without_work_sleep() {
+        let check = check!("03-pool");
+        check.likely(
+            "a worker, or the thread that accepts, asks again and again: `recv` and `accept` wait by themselves",
+            "03-threads.html#so-many-and-no-more",
+        );
+        let server = check.server(ARGUMENTS);
+        server.still_serves("at the beginning");
+        settle(&check, &server, "with nobody there");
+        let silent = server.visitor("silent visitor");
+        settle(&check, &server, "with one silent visitor");
+        drop(silent);
+    }
+
+    #[test]
+    fn a_silent_visitor_takes_one_worker() {
+        let check = check!("03-pool");
+        check.likely(
+            "visitors are dealt out to workers before anybody knows who will be free: have one queue for all",
+            "03-threads.html#so-many-and-no-more",
+        );
+        let server = check.server(ARGUMENTS);
+        let silent = server.visitor("silent visitor");
+        settle(&check, &server, "with one silent visitor");
+        let quick = |number| server.visitor(&format!("quick visitor {number}"));
+        let mut quick: Vec<_> = (1..=2 * WORKERS).map(quick).collect();
+        for visitor in &mut quick {
+            visitor.send(REQUEST);
+        }
+        for visitor in &mut quick {
+            expect_page(&server, visitor, "with one silent visitor and six quick ones");
+        }
+        drop(silent);
     }
 
     #[test]
@@ -74,7 +120,7 @@ mod pool {
         // The workers, the one that accepts, and one more for whatever the answer needs it.
         if threads > WORKERS + 2 {
             check.fail(format!(
-                "with {WORKERS} workers and {} silent visitors it has {threads} threads",
+                "with {WORKERS} workers and {} silent visitors your program has {threads} threads",
                 crowd.len()
             ));
         }
@@ -93,13 +139,23 @@ mod pool {
         server.still_serves("at the beginning");
         let crowd: Vec<_> = (0..40).map(|_| server.visitor("silent visitor")).collect();
         settle(&check, &server, "with forty silent visitors");
-        // With each worker, in the queue, and in the hand of the one that accepts.
-        let most = WORKERS + QUEUE + 1;
-        let accepted = visitors::doing::accepted(server.address.port()).unwrap_or(0);
+        // With each worker, in the queue, and in the hand of one or two threads in between.
+        let (least, most) = (WORKERS + QUEUE, WORKERS + QUEUE + 2);
+        // Where the system can't tell, nobody can.
+        let accepted = visitors::doing::accepted(server.address.port()).unwrap_or(least);
+        let crowd_size = crowd.len();
         if accepted > most {
             check.fail(format!(
-                "{WORKERS} workers and a queue for {QUEUE} hold {most} visitors, but of {} it accepted {accepted}",
-                crowd.len()
+                "{WORKERS} workers and a queue for {QUEUE} hold {least} visitors, but of {crowd_size} your program accepted {accepted}"
+            ));
+        }
+        if accepted < least {
+            check.likely(
+                "there is no queue, or a shorter one: who comes when all workers are busy is to be accepted, QUEUE of them",
+                "03-threads.html#so-many-and-no-more",
+            );
+            check.fail(format!(
+                "{WORKERS} workers and a queue for {QUEUE} hold {least} visitors, but of {crowd_size} your program accepted only {accepted}"
             ));
         }
         drop(crowd);
@@ -181,22 +237,44 @@ mod stop {
     use std::thread;
 
     use visitors::connection::Connection;
-    use visitors::program::LOOK_EVERY;
+    use visitors::program::{LOOK_EVERY, Trouble};
 
     /// How often to try whether the door is closed: two seconds, where it isn't.
     const TRIES: usize = 100;
 
+    /// Gives the server the time to do whatever it does now, be it to end.
+    fn settle_or_end(server: &Server<'_>) {
+        let _ = server.program.settled();
+    }
+
     /// The server has to end with status 0.
     #[track_caller]
     fn ends_well(check: &Check, server: &Server<'_>, when: &str) {
-        match server.program.ended() {
-            Err(trouble) => check.fail_for(&format!("{when}, it was to end"), &trouble),
-            Ok(status) if !status.success() => {
-                let trouble = server.program.ended_with().expect("it has ended");
-                check.fail_for(&format!("{when}, it was to end with status 0"), &trouble);
-            }
-            Ok(_) => {}
+        let book = "03-threads.html#an-orderly-stop";
+        let trouble = match server.program.ended() {
+            Ok(status) if status.success() => return,
+            Ok(_) => server.program.ended_with().expect("it has ended"),
+            Err(trouble) => trouble,
+        };
+        // What it looks like says more than where in the check it happened.
+        let words = trouble.to_string();
+        if words.contains("signal: 15") {
+            check.likely(
+                "SIGTERM isn't blocked in every thread, so it ends the program: block it before the first thread is started",
+                book,
+            );
+        } else if let Trouble::Ended { .. } = trouble {
+            check.likely(
+                "an orderly stop ends with status 0: return from `main` without an error",
+                book,
+            );
+        } else if let Trouble::Spinning = trouble {
+            check.likely(
+                "it asks again and again: whatever you wait for, have a call that waits do it",
+                book,
+            );
         }
+        check.fail_for(&format!("{when}, your program was to end"), &trouble);
     }
 
     #[test]
@@ -214,7 +292,7 @@ mod stop {
     fn it_ends_when_nobody_is_there() {
         let check = check!("03-stop");
         check.likely(
-            "`accept` goes on waiting although the signal has come: somebody has to wake it",
+            "`accept` goes on waiting although the signal has come: somebody has to wake it, after the flag is set",
             "03-threads.html#an-orderly-stop",
         );
         let server = check.server(&[]);
@@ -242,9 +320,12 @@ mod stop {
         }
         server.program.signal(Signal::SIGTERM);
         settle(&check, &server, "after SIGTERM, with visitors in the middle of their requests");
-        for visitor in &mut present {
+        // The one who came last finishes first: it mustn't be the only one who is waited for.
+        for visitor in present.iter_mut().rev() {
             visitor.send(&REQUEST[20..]);
-            visitor.answer("after SIGTERM, in the middle of its request");
+            expect_page(&server, visitor, "after SIGTERM, in the middle of its request");
+            drop(visitor.end("after its answer"));
+            settle_or_end(&server);
         }
         ends_well(&check, &server, "after SIGTERM, when the last visitor was served");
     }
@@ -270,7 +351,7 @@ mod stop {
             check.fail("after SIGTERM, late visitors can still connect");
         }
         present.send(&REQUEST[20..]);
-        present.answer("after SIGTERM, and after a late visitor was refused");
+        expect_page(&server, &mut present, "after SIGTERM, and after a late visitor was refused");
         ends_well(&check, &server, "after SIGTERM, when the present visitor was served");
     }
 

@@ -38,6 +38,10 @@ const SILENCE: Duration = Duration::from_millis(500);
 /// Costs nothing when all is well, unless it says its last words only when it is ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often a script is played before it counts as changed. A busy machine can make a visitor late
+/// once; a program that says something else says it each time.
+const LOOKS: usize = 3;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     Record,
@@ -106,7 +110,14 @@ pub fn all(repo: &Repo, mode: Mode, names: &[String]) -> Result<Vec<Outcome>> {
 
     let mut outcomes = Vec::new();
     for script in &scripts {
-        outcomes.extend(play(repo, mode, script, &aliases, &resolve));
+        let mut played = play(repo, mode, script, &aliases, &resolve);
+        for _ in 1..LOOKS {
+            if mode == Mode::Record || played.iter().all(Outcome::is_well) {
+                break;
+            }
+            played = play(repo, mode, script, &aliases, &resolve);
+        }
+        outcomes.extend(played);
     }
     Ok(outcomes)
 }
@@ -186,9 +197,10 @@ impl Stage<'_> {
         let program = Program::parse(&beside.run, self.aliases)?;
         let shown = beside.shown_address(&program)?;
         let mut arguments = addresses.to_real(&program.arguments);
+        let free = addresses::free()?;
         match arguments.iter_mut().find(|argument| **argument == shown) {
-            Some(argument) => *argument = addresses::ANY.to_string(),
-            None => arguments.push(addresses::ANY.to_string()),
+            Some(argument) => *argument = free,
+            None => arguments.push(free),
         }
         let mut running = self.start(&program, &arguments)?;
         let real = running.listening(self.script.timeout())?;

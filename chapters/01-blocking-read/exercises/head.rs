@@ -25,7 +25,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{read, write};
 
 /// Longest head that is accepted, in bytes. A server that never sends the empty line must not fill our memory.
-const LONGEST_HEAD: usize = 64 * 1024;
+const LONGEST_HEAD: usize = 16 * 1024;
 /// How long the server may say nothing, in seconds.
 const PATIENCE: i64 = 60;
 
@@ -34,7 +34,7 @@ const PATIENCE: i64 = 60;
 ///
 /// # Errors
 /// - `ErrorKind::UnexpectedEof` when the server hangs up before the empty line,
-/// - `ErrorKind::InvalidData` when there is none in the first `LONGEST_HEAD` bytes,
+/// - `ErrorKind::InvalidData` when it isn't within the first `LONGEST_HEAD` bytes,
 /// - what `read` gives, save `EINTR`: a signal changes nothing.
 fn read_head(socket: &OwnedFd) -> io::Result<Vec<u8>> {
     // your turn: read until the empty line has come, and give back the head alone
@@ -64,10 +64,12 @@ fn ask(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
     // A server that says nothing for this long is given up: `read` fails with EAGAIN then.
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
+    // waits: until the server's kernel has answered
     connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut rest = request.as_bytes();
     while !rest.is_empty() {
+        // waits: until the kernel has room for some
         match write(&socket, rest) {
             Err(Errno::EINTR) => continue,
             result => rest = &rest[result?..],

@@ -24,7 +24,7 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{read, write};
 
-/// Longest answer that is accepted, in bytes: a server must not fill our memory.
+/// Longest answer that is accepted, head and body, in bytes: a server must not fill our memory.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 /// How long the server may say nothing, in seconds.
 const PATIENCE: i64 = 60;
@@ -57,6 +57,7 @@ fn read_body(socket: &OwnedFd) -> io::Result<Vec<u8>> {
 fn read_some(socket: &OwnedFd) -> io::Result<Came> {
     let mut piece = [0; 1024];
     loop {
+        // waits: until the server sends, or hangs up
         match read(socket, &mut piece) {
             Ok(0) => return Ok(Came::End),
             Ok(count) => return Ok(Came::Piece(piece[..count].to_vec())),
@@ -88,10 +89,12 @@ fn ask(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
     // A server that says nothing for this long is given up: `read` fails with EAGAIN then.
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
+    // waits: until the server's kernel has answered
     connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut rest = request.as_bytes();
     while !rest.is_empty() {
+        // waits: until the kernel has room for some
         match write(&socket, rest) {
             Err(Errno::EINTR) => continue,
             result => rest = &rest[result?..],

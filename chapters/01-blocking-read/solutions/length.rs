@@ -20,7 +20,7 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{read, write};
 
-/// Longest answer that is accepted, in bytes: a server must not fill our memory.
+/// Longest answer that is accepted, head and body, in bytes: a server must not fill our memory.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 /// How long the server may say nothing, in seconds.
 const PATIENCE: i64 = 60;
@@ -52,6 +52,8 @@ fn read_body(socket: &OwnedFd) -> io::Result<Vec<u8>> {
     // hint: Read on until the body has as many bytes as promised. More than that isn't yours: it may be
     //   the beginning of the next answer, so cut it off. Less than that and then the end is an error,
     //   except where no length was given: there the end is just the end.
+    // hint: And mind LONGEST_ANSWER, which counts the head too: a length that is larger, or an answer
+    //   without a length that doesn't end by then, is an error.
     // hint: Nearly the answer:
     //       let start = loop { …position of \r\n\r\n, plus 4; else read more… };
     //       let length: Option<usize> = …;
@@ -102,6 +104,9 @@ fn read_body(socket: &OwnedFd) -> io::Result<Vec<u8>> {
         read_more(socket, &mut came)?;
     };
     let length = content_length(&came[..start])?;
+    if length.is_some_and(|length| length > LONGEST_ANSWER.saturating_sub(start)) {
+        return Err(io::Error::new(ErrorKind::InvalidData, "the answer is too long"));
+    }
     let mut body = came.split_off(start);
     loop {
         match length {
@@ -123,6 +128,7 @@ fn read_body(socket: &OwnedFd) -> io::Result<Vec<u8>> {
 fn read_some(socket: &OwnedFd) -> io::Result<Came> {
     let mut piece = [0; 1024];
     loop {
+        // waits: until the server sends, or hangs up
         match read(socket, &mut piece) {
             Ok(0) => return Ok(Came::End),
             Ok(count) => return Ok(Came::Piece(piece[..count].to_vec())),
@@ -154,10 +160,12 @@ fn ask(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
     // A server that says nothing for this long is given up: `read` fails with EAGAIN then.
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
+    // waits: until the server's kernel has answered
     connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut rest = request.as_bytes();
     while !rest.is_empty() {
+        // waits: until the kernel has room for some
         match write(&socket, rest) {
             Err(Errno::EINTR) => continue,
             result => rest = &rest[result?..],

@@ -99,7 +99,14 @@ fn connect_to_any(addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
             SocketAddr::V4(_) => AddressFamily::Inet,
             SocketAddr::V6(_) => AddressFamily::Inet6,
         };
-        let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
+        let socket = match socket(family, SockType::Stream, SockFlag::empty(), None) {
+            Ok(socket) => socket,
+            // No IPv6 here, say: the next address may be of the other kind.
+            Err(error) => {
+                failure = error.into();
+                continue;
+            }
+        };
         let there = SockaddrStorage::from(*address);
         // waits: until the server's kernel has answered
         let connected = timed(&format!("connect {address}"), || {
@@ -124,12 +131,20 @@ fn addresses_of(host: &str) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, 80)]);
     }
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return Ok(vec![address]);
+    }
     let with_port = match host.contains(':') {
         true => host.to_owned(),
         false => format!("{host}:80"),
     };
+    eprint!("look up {with_port} … ");
+    let began = Instant::now();
     // waits: for a name server, if HOST is a name
-    Ok(with_port.to_socket_addrs()?.collect())
+    let found = with_port.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    let waited = began.elapsed().as_secs_f64() * 1e3;
+    eprintln!("returned {} after {waited:.1} ms", found.as_ref().map_or(0, Vec::len));
+    found
 }
 
 // ANCHOR: timed

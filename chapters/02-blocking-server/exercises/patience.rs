@@ -51,7 +51,8 @@ fn main() -> io::Result<()> {
     let listener = listen(7002)?;
     let patience = Duration::from_millis(patience_from_args());
     for number in 1.. {
-        let Ok((visitor, _)) = listener.accept() else { continue };
+        let accepted = listener.accept(); // waits: until somebody connects
+        let Ok((visitor, _)) = accepted else { continue };
         let outcome = serve(&visitor, patience);
         log(number, &outcome.unwrap_or_else(|error| format!("lost: {error}")));
     }
@@ -66,7 +67,7 @@ fn serve(mut visitor: &TcpStream, patience: Duration) -> io::Result<String> {
         Request::TooSlow => (answer("408 Request Timeout", ""), "took too long"),
         Request::HungUp(count) => return Ok(format!("hung up after {count} bytes")),
     };
-    visitor.write_all(answer.as_bytes())?;
+    visitor.write_all(answer.as_bytes())?; // waits: until the kernel has room for all of it
     say_goodbye(visitor)?;
     Ok(outcome.to_owned())
 }
@@ -112,7 +113,10 @@ fn listen(port: u16) -> io::Result<TcpListener> {
             exit(2);
         }
     };
-    let listener = TcpListener::bind(address)?;
+    let listener = TcpListener::bind(address).unwrap_or_else(|error| {
+        eprintln!("ex02-patience: can't listen on {address}: {error}; is another server still running there?");
+        exit(1);
+    });
     println!("listening on {}", listener.local_addr()?);
     Ok(listener)
 }

@@ -47,7 +47,8 @@ fn next_request(visitor: &TcpStream, kept: &mut Vec<u8>) -> io::Result<Next> {
 fn main() -> io::Result<()> {
     let listener = listen(7002)?;
     for number in 1.. {
-        let Ok((visitor, _)) = listener.accept() else { continue };
+        let accepted = listener.accept(); // waits: until somebody connects
+        let Ok((visitor, _)) = accepted else { continue };
         let outcome = serve(&visitor);
         log(number, &outcome.unwrap_or_else(|error| format!("lost: {error}")));
     }
@@ -128,7 +129,10 @@ fn listen(port: u16) -> io::Result<TcpListener> {
             exit(2);
         }
     };
-    let listener = TcpListener::bind(address)?;
+    let listener = TcpListener::bind(address).unwrap_or_else(|error| {
+        eprintln!("ex02-pieces: can't listen on {address}: {error}; is another server still running there?");
+        exit(1);
+    });
     println!("listening on {}", listener.local_addr()?);
     Ok(listener)
 }

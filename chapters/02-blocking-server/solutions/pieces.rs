@@ -36,10 +36,10 @@ enum Next {
 /// What `read_some` gives: the connection was reset.
 fn next_request(visitor: &TcpStream, kept: &mut Vec<u8>) -> io::Result<Next> {
     // your turn: give back the next whole request, and keep what came after it
-    // hint: Look before you read: `kept` may hold a whole request already, left from the last call. If
-    //   you `read` first, you wait for bytes that the visitor has sent long ago.
     // hint: Add each piece to `kept` (`extend_from_slice`) and look for \r\n\r\n in all of it: the four
     //   bytes may lie across two pieces. If they aren't there yet, read again.
+    // hint: Look before you read: `kept` may hold a whole request already, left from the last call. If
+    //   you `read` first, you wait for bytes that the visitor has sent long ago.
     // hint: Once they are there, `kept.drain(..end).collect()` takes the request out and leaves the rest.
     //   The limit counts the empty line too, and applies to a request that is whole as well.
     // hint: Nearly the answer:
@@ -65,6 +65,7 @@ fn next_request(visitor: &TcpStream, kept: &mut Vec<u8>) -> io::Result<Next> {
         }
         // The empty line may begin in what is there already.
         seen = kept.len().saturating_sub(3);
+        // waits: until the visitor sends, or hangs up
         let count = read_some(visitor, &mut piece)?;
         if count == 0 {
             return Ok(Next::HungUp(kept.len()));
@@ -77,7 +78,8 @@ fn next_request(visitor: &TcpStream, kept: &mut Vec<u8>) -> io::Result<Next> {
 fn main() -> io::Result<()> {
     let listener = listen(7002)?;
     for number in 1.. {
-        let Ok((visitor, _)) = listener.accept() else { continue };
+        let accepted = listener.accept(); // waits: until somebody connects
+        let Ok((visitor, _)) = accepted else { continue };
         let outcome = serve(&visitor);
         log(number, &outcome.unwrap_or_else(|error| format!("lost: {error}")));
     }
@@ -158,7 +160,10 @@ fn listen(port: u16) -> io::Result<TcpListener> {
             exit(2);
         }
     };
-    let listener = TcpListener::bind(address)?;
+    let listener = TcpListener::bind(address).unwrap_or_else(|error| {
+        eprintln!("ex02-pieces: can't listen on {address}: {error}; is another server still running there?");
+        exit(1);
+    });
     println!("listening on {}", listener.local_addr()?);
     Ok(listener)
 }

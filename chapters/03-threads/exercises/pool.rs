@@ -20,9 +20,12 @@ use std::process::exit;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// How many accepted visitors may wait for a worker.
 const QUEUE: usize = 4;
+/// How long to let things calm down when the kernel has no descriptor left for us.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Longest accepted request, in bytes: a visitor must not fill our memory.
 const LONGEST_REQUEST: usize = 8 * 1024;
 
@@ -36,7 +39,8 @@ fn pool(listener: &TcpListener, workers: usize) -> io::Result<()> {
     // end
 }
 
-/// Answers one visitor. `GET /panic` is a bug.
+/// Answers one visitor. `GET /panic` is a bug. (Without chapter 2's goodbye: whoever sends more than a
+/// request may miss the answer.)
 fn serve(mut visitor: &TcpStream) {
     let mut request = Vec::new();
     let mut piece = [0; 1024];
@@ -44,6 +48,7 @@ fn serve(mut visitor: &TcpStream) {
         if request.len() >= LONGEST_REQUEST {
             return log("asked too much");
         }
+        // waits: until the visitor sends, or hangs up
         match visitor.read(&mut piece) {
             Ok(count) if count > 0 => request.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -87,7 +92,12 @@ fn listen(port: u16) -> io::Result<TcpListener> {
             exit(2);
         }
     };
-    let listener = TcpListener::bind(address)?;
+    let listener = TcpListener::bind(address).unwrap_or_else(|error| {
+        eprintln!(
+            "ex03-pool: can't listen on {address}: {error}; is another server still running there?"
+        );
+        exit(1);
+    });
     println!("listening on {}", listener.local_addr()?);
     Ok(listener)
 }

@@ -5,7 +5,7 @@
 //! server takes no new visitors after SIGTERM, lets the present ones finish, and ends with status 0.
 //!
 //! Run it:      cargo run -p ex03-threads --bin ex03-stop      and, in a second terminal,
-//!              cargo visit 127.0.0.1:7003 slow silent          and, before they are done,
+//!              cargo visit 127.0.0.1:7003 silent --seconds 9   and, meanwhile, in a third one,
 //!              pkill -TERM ex03-stop
 //! Be graded:   cargo grade 3
 
@@ -24,7 +24,9 @@ use nix::sys::signal::{SigSet, Signal};
 
 /// Longest accepted request, in bytes: a visitor must not fill our memory.
 const LONGEST_REQUEST: usize = 8 * 1024;
-/// How long a visitor may be silent: who never says a word must not keep the server from stopping.
+/// How long to let things calm down when the kernel has no descriptor left for us.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a visitor may say nothing: without a limit, a silent one keeps the server from stopping.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Has each visitor served, by `serve`, in a thread of its own, until SIGTERM comes. From then on
@@ -38,7 +40,7 @@ fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     // end
 }
 
-/// Answers one visitor.
+/// Answers one visitor. (Without chapter 2's goodbye: whoever sends more than a request may miss the answer.)
 fn serve(mut visitor: &TcpStream) {
     let mut request = Vec::new();
     let mut piece = [0; 1024];
@@ -49,6 +51,7 @@ fn serve(mut visitor: &TcpStream) {
         if request.len() >= LONGEST_REQUEST {
             return log("asked too much");
         }
+        // waits: until the visitor sends, or hangs up, or PATIENCE is over
         match visitor.read(&mut piece) {
             Ok(count) if count > 0 => request.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -83,7 +86,12 @@ fn listen(port: u16) -> io::Result<TcpListener> {
             exit(2);
         }
     };
-    let listener = TcpListener::bind(address)?;
+    let listener = TcpListener::bind(address).unwrap_or_else(|error| {
+        eprintln!(
+            "ex03-stop: can't listen on {address}: {error}; is another server still running there?"
+        );
+        exit(1);
+    });
     println!("listening on {}", listener.local_addr()?);
     Ok(listener)
 }

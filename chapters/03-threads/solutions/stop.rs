@@ -5,7 +5,7 @@
 //! server takes no new visitors after SIGTERM, lets the present ones finish, and ends with status 0.
 //!
 //! Run it:      cargo run -p ex03-threads --bin ex03-stop      and, in a second terminal,
-//!              cargo visit 127.0.0.1:7003 slow silent          and, before they are done,
+//!              cargo visit 127.0.0.1:7003 silent --seconds 9   and, meanwhile, in a third one,
 //!              pkill -TERM ex03-stop
 //! Be graded:   cargo grade 3
 
@@ -20,7 +20,9 @@ use nix::sys::signal::{SigSet, Signal};
 
 /// Longest accepted request, in bytes: a visitor must not fill our memory.
 const LONGEST_REQUEST: usize = 8 * 1024;
-/// How long a visitor may be silent: who never says a word must not keep the server from stopping.
+/// How long to let things calm down when the kernel has no descriptor left for us.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a visitor may say nothing: without a limit, a silent one keeps the server from stopping.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Has each visitor served, by `serve`, in a thread of its own, until SIGTERM comes. From then on
@@ -35,7 +37,7 @@ fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     //   thread that waits in `SigSet::wait`.
     // hint: That thread can set an `AtomicBool`. But `accept` doesn't look at it while it waits. Someone
     //   has to connect to wake it, and that can be the same thread: `TcpStream::connect` to the
-    //   listener's own address. After each `accept`, look at the flag first.
+    //   listener's own address. Set the flag first, then connect; and after each `accept` look at the flag.
     // hint: `thread::scope` returns only when all threads started in it have ended: that is the waiting
     //   for the present visitors. Drop the listener before its end, inside the scope, or new visitors
     //   can still connect (to the kernel's backlog) and will never be served.
@@ -57,28 +59,33 @@ fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     let address = listener.local_addr()?;
     thread::Builder::new().spawn(move || {
         // It can only fail for a signal that doesn't exist.
-        let _ = told.wait();
+        let _ = told.wait(); // waits: until SIGTERM is sent
         STOPPING.store(true, Ordering::SeqCst);
         // Wakes `accept`. If it fails, the listener is gone, and nobody sleeps in `accept`.
         let _ = TcpStream::connect(address);
     })?;
     thread::scope(move |present| {
         loop {
-            let accepted = listener.accept();
+            let accepted = listener.accept(); // waits: until somebody connects
             if STOPPING.load(Ordering::SeqCst) {
                 break;
             }
-            if let Ok((visitor, _)) = accepted {
-                present.spawn(move || serve(&visitor));
+            match accepted {
+                // If there is no thread to be had, this visitor is sent away, and nothing else.
+                Ok((visitor, _)) => {
+                    let serving = move || serve(&visitor);
+                    drop(thread::Builder::new().spawn_scoped(present, serving));
+                }
+                Err(_) => thread::sleep(PAUSE),
             }
         }
         drop(listener);
-    });
+    }); // waits: until the last of those threads has ended
     Ok(())
     // end
 }
 
-/// Answers one visitor.
+/// Answers one visitor. (Without chapter 2's goodbye: whoever sends more than a request may miss the answer.)
 fn serve(mut visitor: &TcpStream) {
     let mut request = Vec::new();
     let mut piece = [0; 1024];
@@ -89,6 +96,7 @@ fn serve(mut visitor: &TcpStream) {
         if request.len() >= LONGEST_REQUEST {
             return log("asked too much");
         }
+        // waits: until the visitor sends, or hangs up, or PATIENCE is over
         match visitor.read(&mut piece) {
             Ok(count) if count > 0 => request.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -123,7 +131,12 @@ fn listen(port: u16) -> io::Result<TcpListener> {
             exit(2);
         }
     };
-    let listener = TcpListener::bind(address)?;
+    let listener = TcpListener::bind(address).unwrap_or_else(|error| {
+        eprintln!(
+            "ex03-stop: can't listen on {address}: {error}; is another server still running there?"
+        );
+        exit(1);
+    });
     println!("listening on {}", listener.local_addr()?);
     Ok(listener)
 }

@@ -14,7 +14,13 @@ pub fn hint(course: &Course, exercise: &Exercise, again: bool) -> Result<(), Str
         true => progress.of(&exercise.name).hints.min(hints.len()),
         false => {
             let before = progress.note_hint(&exercise.name, hints.len());
-            progress.write().map_err(in_progress)?;
+            if let Err(error) = progress.write() {
+                // The hint is what was asked for.
+                eprintln!(
+                    "cargo grade: {}; so the next time it's the same hint",
+                    in_progress(error)
+                );
+            }
             (before + 1).min(hints.len())
         }
     };
@@ -69,7 +75,9 @@ pub fn check_starters(course: &Course) -> Result<bool, String> {
 pub fn write_starters(course: &Course) -> Result<(), String> {
     for exercise in course.chapters.iter().flat_map(|lessons| &lessons.exercises) {
         if !exercise.is_untouched() {
-            keep(exercise)?;
+            if let Some(kept) = keep(exercise)? {
+                println!("what was there is kept in {}", shown(course, &kept));
+            }
             fs::write(&exercise.file, &exercise.source.starter)
                 .map_err(|error| format!("{}: {error}", shown(course, &exercise.file)))?;
             println!("wrote {}", shown(course, &exercise.file));

@@ -43,10 +43,13 @@ pub fn list(checks: &Path, source: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<String> =
         listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
     // A test program lists by the alphabet; its source goes from the easy to the hard.
-    names.sort_by_key(|name| {
-        let place = name.split("::").nth(1).and_then(|check| source.find(&format!("fn {check}(")));
-        (place.unwrap_or(usize::MAX), case_number(name))
-    });
+    let place = |name: &str| {
+        let mut parts = name.split("::");
+        let module = source.find(&format!("mod {} {{", parts.next()?))?;
+        let check = source[module..].find(&format!("fn {}(", parts.next()?))?;
+        Some(module + check)
+    };
+    names.sort_by_key(|name| (place(name).unwrap_or(usize::MAX), case_number(name)));
     Ok(names)
 }
 
@@ -90,7 +93,7 @@ pub fn run_all(jobs: &[Job], at_once: usize) -> Vec<Outcome> {
 
 /// How many checks to run at a time: they wait more than they work.
 pub fn at_once() -> usize {
-    2 * thread::available_parallelism().map_or(2, usize::from)
+    4 * thread::available_parallelism().map_or(2, usize::from)
 }
 
 fn run(job: &Job) -> Outcome {

@@ -46,7 +46,13 @@ impl<'a> Asked<'a> {
             let chapters = course.chapters.iter().filter(holds).collect();
             return Ok(Self { chapters, only: Some(exercise), in_detail: true });
         }
-        Ok(Self { chapters: course.chosen(Some(what))?, only: None, in_detail: true })
+        match course.chosen(Some(what)) {
+            Ok(chapters) => Ok(Self { chapters, only: None, in_detail: true }),
+            Err(no_chapter) => {
+                let no_exercise = course.exercise(what).err().unwrap_or_default();
+                Err(format!("{no_chapter}; and {no_exercise}"))
+            }
+        }
     }
 
     /// The folders in which a change is a reason to grade again.

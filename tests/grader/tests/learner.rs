@@ -1,6 +1,8 @@
 //! `cargo grade` as a learner uses it, from the first look to the last check, on a copy of the
 //! repository: nothing here touches the exercises of the one who runs the tests.
 
+mod shared;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +23,10 @@ struct Run {
 
 impl Copy {
     fn make() -> Self {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("learner");
+        // One folder deeper than in the repository: cargo tells the packages of two workspaces apart by
+        // their paths below the workspace, and they share a folder for what is in between (see `grade`).
+        let workspace = Path::new(env!("CARGO_TARGET_TMPDIR")).join("learner");
+        let root = workspace.join("copy");
         // What an earlier run left, save for what it compiled.
         for folder in ["chapters", "tests"] {
             let _ = fs::remove_dir_all(root.join(folder));
@@ -32,8 +37,11 @@ impl Copy {
         copy_folder(&original.join("tests"), &root.join("tests"));
         let manifest = fs::read_to_string(original.join("Cargo.toml")).unwrap();
         // Without the book's tool, which grading has no need of.
-        fs::write(root.join("Cargo.toml"), manifest.replace(", \"book/tool\"", "")).unwrap();
-        fs::copy(original.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
+        let manifest = manifest.replace(", \"book/tool\"", "");
+        let manifest = manifest.replace("\"chapters/", "\"copy/chapters/");
+        let manifest = manifest.replace("\"tests/", "\"copy/tests/");
+        fs::write(workspace.join("Cargo.toml"), manifest).unwrap();
+        fs::copy(original.join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();
         let copy = Self { root };
         copy.grade(&["starters"]);
         copy
@@ -45,7 +53,7 @@ impl Copy {
         let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .current_dir(&self.root)
             .env("CARGO_BUILD_BUILD_DIR", between)
-            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            .env("CARGO_TARGET_DIR", self.root.with_file_name("target"))
             .env("CARGO_NET_OFFLINE", "true")
             .args(["run", "--quiet", "--package", "grader", "--"])
             .args(arguments)
@@ -98,6 +106,7 @@ fn assert_says(run: &Run, status: i32, parts: &[&str]) {
 /// One test, because all of it happens in one place, one after the other.
 #[test]
 fn from_the_first_look_to_the_last_check() {
+    let _alone = shared::alone("learner");
     let copy = Copy::make();
 
     // The first look: nothing has been started, and that is no failure.
@@ -117,27 +126,25 @@ fn from_the_first_look_to_the_last_check() {
     );
 
     // Bad usage says what there is.
-    assert_says(&copy.grade(&["99"]), 2, &["there is no chapter 99; there are 1, 2, 3"]);
+    assert_says(&copy.grade(&["99"]), 2, &["there is no chapter 99; there are 1, 2, 3", "01-head"]);
     assert_says(&copy.grade(&["hint", "01-tail"]), 2, &["there is no exercise 01-tail", "01-head"]);
     assert_says(&copy.grade(&["--loudly"]), 2, &["--loudly"]);
 
     // Hints: one more each time, to the last.
     let one = copy.grade(&["hint", "01-head"]);
-    assert_says(&one, 0, &["1. One `read` gives", "There are 3 more"]);
+    assert_says(&one, 0, &["1. One `read` gives", "There are 4 more"]);
     assert!(!one.stdout.contains("2. "), "{}", one.stdout);
     assert_says(&copy.grade(&["hint", "head"]), 0, &["1. One `read`", "2. After each"]);
     assert_says(
         &copy.grade(&["hint", "head", "--again"]),
         0,
-        &["2. After each", "There are 2 more"],
+        &["2. After each", "There are 3 more"],
     );
     copy.grade(&["hint", "head"]);
-    assert_says(
-        &copy.grade(&["hint", "head"]),
-        0,
-        &["4. Nearly", "no more hints", "solutions/head.rs"],
-    );
-    assert_says(&copy.grade(&["hint", "head"]), 0, &["4. Nearly", "no more hints"]);
+    assert_says(&copy.grade(&["hint", "head"]), 0, &["4. Two things besides", "There is one more"]);
+    let last = ["5. Nearly", "no more hints", "solutions/head.rs"];
+    assert_says(&copy.grade(&["hint", "head"]), 0, &last);
+    assert_says(&copy.grade(&["hint", "head"]), 0, &last);
 
     // One is right, one has a mistake, one doesn't compile: each counts by itself.
     copy.solve("01-blocking-read", "head", |answer| answer);
@@ -158,7 +165,7 @@ fn from_the_first_look_to_the_last_check() {
         1,
         &[
             "✗ more comes than was promised",
-            "saw:      after two answers in one piece, it printed",
+            "saw:      after two answers in one piece, your program printed",
             "likely:   it prints all that came",
             "book:     01-blocking-read.html#",
             "Next: mend chapters/01-blocking-read/exercises/length.rs",
@@ -177,7 +184,7 @@ fn from_the_first_look_to_the_last_check() {
     copy.solve("01-blocking-read", "length", |answer| answer);
     assert_says(&copy.grade(&["1"]), 0, &["All passed."]);
     let progress = fs::read_to_string(copy.root.join(".progress")).unwrap();
-    assert!(progress.contains("head: best 11 of 11, hints 4\n"), "{progress}");
+    assert!(progress.contains("head: best 14 of 14, hints 5\n"), "{progress}");
 
     // Reset keeps what was written, and never over an earlier copy.
     let written =

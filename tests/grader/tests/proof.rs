@@ -2,9 +2,12 @@
 //! one of them, and each wrong answer of `wrong.toml` is failed by the check that it names, with the
 //! message that it names. (That the worked answers pass is what the chapters' own tests show.)
 
+mod shared;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use grader::cargo;
 use grader::course::{Course, Lessons};
@@ -15,6 +18,9 @@ use visitors::chapters;
 
 /// Wrong programs wait far more than they work.
 const AT_ONCE: usize = 8;
+
+/// Nobody waits longer than this to hear what is wrong, and this is for all wrong answers of a chapter together.
+const ALL_CAUGHT_WITHIN: Duration = Duration::from_secs(180);
 
 /// A program made from a worked answer, and what it is.
 struct Made {
@@ -50,6 +56,7 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
             made.push(Made { name: format!("{}-{}", exercise.name, wrong.name), source });
         }
     }
+    let _alone = shared::alone(&format!("proof{:02}", lessons.chapter.number));
     let (checks, programs) = build(&course, lessons, &made);
     let names = run::list(&checks, &lessons.checks_file(&course.root)).unwrap();
 
@@ -70,7 +77,9 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
         let program = programs.join(format!("{}-{}", wrong.exercise, wrong.name));
         jobs.push(Job { checks: checks.clone(), name: wrong.caught_by.clone(), program });
     }
+    let began = Instant::now();
     let outcomes = run::run_all(&jobs, AT_ONCE);
+    assert!(began.elapsed() < ALL_CAUGHT_WITHIN, "it took {:?}", began.elapsed());
 
     let mut faults = Vec::new();
     for (job, outcome) in jobs[..of_starters].iter().zip(&outcomes) {
@@ -135,7 +144,8 @@ fn build(course: &Course, lessons: &Lessons, made: &[Made]) -> (PathBuf, PathBuf
     let built = cargo::build(&folder, &arguments).unwrap();
     let errors: Vec<&String> = built.errors.values().collect();
     assert!(built.complete, "{}\n{errors:#?}", built.said);
-    (checks, target.join("debug"))
+    let some_program = &built.executables[&made[0].name];
+    (checks, some_program.parent().unwrap().to_owned())
 }
 
 /// A workspace of its own, with the chapter's dependencies and the course's profiles.
@@ -145,9 +155,10 @@ fn manifest(course: &Course, lessons: &Lessons, made: &[Made]) -> String {
     };
     let root = read(&course.root.join("Cargo.toml"));
     let chapter = read(&lessons.chapter.folder.join("Cargo.toml"));
-    let mut text =
-        "[package]\nname = \"proof\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n"
-            .to_owned();
+    let mut text = format!(
+        "[package]\nname = \"proof{:02}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n",
+        lessons.chapter.number
+    );
     for Made { name, .. } in made {
         text.push_str(&format!("[[bin]]\nname = \"{name}\"\npath = \"src/{name}.rs\"\n\n"));
     }

@@ -1,5 +1,6 @@
 //! Where the chapters lie, and what their packages are called.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,10 +33,17 @@ impl Chapter {
     }
 }
 
-/// The folder of the workspace that this tool was built in.
+/// The repository's folder: the one above the package that cargo runs or tests, or above where we are.
+/// Asked at run time, because a copy of the repository may have brought its compiled tools along.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let here = env::current_dir().ok();
+    let is_root =
+        |folder: &&Path| folder.join("chapters").is_dir() && folder.join("tests").is_dir();
+    let above = |place: PathBuf| place.ancestors().find(is_root).map(Path::to_owned);
+    let found = package.and_then(above).or_else(|| here.and_then(above));
+    found.unwrap_or_else(|| built_in.ancestors().nth(2).unwrap_or(built_in).to_owned())
 }
 
 /// All chapters under `root`, in order.

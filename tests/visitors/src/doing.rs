@@ -1,12 +1,16 @@
 //! What a process is doing at this moment, and what it has used, from its entry in /proc (Linux;
 //! proc(5), proc_pid_syscall(5)). Elsewhere there is less to tell, and it is said so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
 use nix::libc;
+
+/// How often to look at a process that doesn't stand still, before it is described as it seemed.
+const LOOKS: u32 = 10;
 
 /// Visitors by the port at their end of the connection, so that a report can name them.
 static NAMES: Mutex<BTreeMap<u16, String>> = Mutex::new(BTreeMap::new());
@@ -86,7 +90,11 @@ pub fn accepted(port: u16) -> Option<usize> {
     fs::metadata("/proc/net/tcp").ok()?;
     let of_the_server =
         |c: &&Connection| c.local_port == port && c.remote_port != 0 && c.inode != 0;
-    Some(connections().iter().filter(of_the_server).count())
+    let connections = connections();
+    // While it changes, the table may show a row twice.
+    let accepted: BTreeSet<u64> =
+        connections.iter().filter(of_the_server).map(|connection| connection.inode).collect();
+    Some(accepted.len())
 }
 
 /// What a process has used. `None` where /proc can't tell.
@@ -108,9 +116,21 @@ pub fn usage(pid: i32) -> Option<Usage> {
 /// What a process is doing, in words without a subject: `is inside read(5): it waits for the
 /// silent visitor to send, or to hang up`.
 pub fn describe(pid: i32) -> String {
-    let Some(snapshot) = Snapshot::of(pid) else {
-        return "is still running (only Linux's /proc could tell what it is doing)".to_owned();
-    };
+    let mut looks = 0;
+    loop {
+        let Some(snapshot) = Snapshot::of(pid) else {
+            return "is still running (only Linux's /proc could tell what it is doing)".to_owned();
+        };
+        let words = describe_snapshot(pid, &snapshot);
+        // Several looks make one description: it holds only if nothing moved between them.
+        looks += 1;
+        if Snapshot::of(pid).as_ref() == Some(&snapshot) || looks == LOOKS {
+            return words;
+        }
+    }
+}
+
+fn describe_snapshot(pid: i32, snapshot: &Snapshot) -> String {
     let connections = connections();
     let mut groups: Vec<(String, usize)> = Vec::new();
     for thread in &snapshot.threads {
@@ -138,6 +158,7 @@ pub fn describe(pid: i32) -> String {
 fn describe_thread(pid: i32, thread: &Thread, connections: &[Connection]) -> String {
     match (thread.state, &thread.call) {
         ('T' | 't', _) => "is stopped by a signal".to_owned(),
+        ('S', None) => "is asleep (this system doesn't tell in which call)".to_owned(),
         ('R', _) | (_, None) => {
             "is running, not waiting: perhaps a loop that never waits".to_owned()
         }
@@ -248,6 +269,7 @@ fn parse_call(text: &str) -> Option<Call> {
 }
 
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code))]
 enum Kind {
     Read,
     Write,
@@ -285,6 +307,8 @@ const CALLS: &[(i64, &str, Kind)] = &[
     (libc::SYS_epoll_pwait, "epoll_pwait", Kind::Ready),
     (libc::SYS_epoll_pwait2, "epoll_pwait2", Kind::Ready),
     (libc::SYS_futex, "futex", Kind::Threads),
+    // A call with a time limit, begun again by the kernel after a stop.
+    (libc::SYS_restart_syscall, "restart_syscall", Kind::Time),
     (libc::SYS_nanosleep, "nanosleep", Kind::Time),
     (libc::SYS_clock_nanosleep, "clock_nanosleep", Kind::Time),
     (libc::SYS_rt_sigtimedwait, "sigwait", Kind::Signal),

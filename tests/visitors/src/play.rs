@@ -17,9 +17,6 @@ pub const LIMIT: Duration = Duration::from_secs(5);
 /// The longest play: so long nobody watches bars.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
-/// How long those who wait for nothing stay, when nobody else is there.
-pub const STAY: Duration = Duration::from_secs(2);
-
 /// How long a crowd stays at the least once it's there: only then can be seen what it costs.
 const CROWD_STAYS: Duration = Duration::from_secs(1);
 
@@ -191,7 +188,8 @@ impl Director {
         let wanting: Vec<_> = visitors().filter(|v| v.who().wants_an_answer()).collect();
         let crowds = visitors().any(|visitor| matches!(visitor.who(), Who::Crowd(_)));
         let stay = match (wanting.is_empty(), crowds) {
-            (true, _) => STAY,
+            // Nobody to be waited for: they came to stay.
+            (true, _) => self.limit,
             (false, true) => CROWD_STAYS,
             (false, false) => Duration::ZERO,
         };

@@ -29,6 +29,15 @@ pub const BUSY_FOR_NOTHING: Duration = Duration::from_secs(3);
 /// How often a waiting check looks at the program.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How much of a program's stdout is kept, in bytes. The rest is read and thrown away: it must not wait for us.
+const MOST_KEPT: usize = 4 << 20;
+
+/// A longer line on stderr counts as several. In bytes.
+const LONGEST_LINE: u64 = 4096;
+
+/// After so many looks at a program that was asleep each time, it naps: nothing keeps it busy.
+const NAPS: u32 = 10;
+
 /// How many of a program's last lines on stderr are kept for a report.
 const LAST_WORDS: usize = 400;
 
@@ -235,6 +244,8 @@ impl Program {
 
     /// Stops it with a signal and lets it go on: no signal may change what a program does.
     pub fn interrupt(&self) {
+        // What has been read has been read, but the program may not be back in the call that waits.
+        let _ = self.settled();
         self.signal(Signal::SIGSTOP);
         let deadline = Instant::now() + Duration::from_secs(2);
         while !Snapshot::of(self.pid()).is_none_or(|now| now.stopped()) && Instant::now() < deadline
@@ -245,23 +256,27 @@ impl Program {
     }
 
     /// Waits until all its threads are asleep and stay so for a moment: it has done what it can do
-    /// with what it has been given. Where the system can't tell, a pause has to do.
+    /// with what it has been given. A program that only naps between two looks counts as asleep after a few
+    /// of them. Where the system can't tell, a pause has to do.
     ///
     /// # Errors
     /// When it ends, or finds no rest.
     pub fn settled(&self) -> Result<(), Trouble> {
         let mut watch = Watch::new(self);
-        let mut before = None;
+        let mut before = Snapshot::of(self.pid());
+        let mut naps = 0;
         loop {
+            thread::sleep(LOOK_EVERY * 2);
             if let Some(trouble) = watch.trouble() {
                 return if let Trouble::Asleep { .. } = trouble { Ok(()) } else { Err(trouble) };
             }
             let now = Snapshot::of(self.pid());
-            if now == before && now.as_ref().is_none_or(Snapshot::asleep) {
+            let asleep = now.as_ref().is_none_or(Snapshot::asleep);
+            naps = if asleep { naps + 1 } else { 0 };
+            if asleep && (now == before || naps == NAPS) {
                 return Ok(());
             }
             before = now;
-            thread::sleep(LOOK_EVERY * 3);
         }
     }
 
@@ -358,13 +373,15 @@ impl<'a> Watch<'a> {
         if cpu.saturating_sub(self.cpu_before) > BUSY_FOR_NOTHING {
             return Some(Trouble::Spinning);
         }
+        // Taken first: whatever holds us up between two looks must not count as the program's sleep.
+        let looked = Instant::now();
         let now = Snapshot::of(self.program.pid());
         // Asleep in the same sleep as before: not once scheduled in between, whatever the machine's load.
         let same_sleep = now.as_ref().is_some_and(Snapshot::asleep) && now == self.seen;
         if !same_sleep {
             self.seen = now;
             self.unchanged_since = Instant::now();
-        } else if self.unchanged_since.elapsed() > ASLEEP_FOR_GOOD {
+        } else if looked.saturating_duration_since(self.unchanged_since) > ASLEEP_FOR_GOOD {
             let doing = self.program.doing();
             return Some(Trouble::Asleep { doing });
         }
@@ -390,7 +407,7 @@ impl std::fmt::Display for Trouble {
                 )
             }
             Self::TooLong { doing } => {
-                write!(f, "after {} s there was nothing to see; it {doing}", PATIENCE.as_secs())
+                write!(f, "it did nothing of the kind for {} s; it {doing}", PATIENCE.as_secs())
             }
         }
     }
@@ -402,7 +419,11 @@ impl Output {
         loop {
             match pipe.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => lock(&self.state).stdout.extend_from_slice(&buffer[..count]),
+                Ok(count) => {
+                    let stdout = &mut lock(&self.state).stdout;
+                    let room = MOST_KEPT.saturating_sub(stdout.len());
+                    stdout.extend_from_slice(&buffer[..count.min(room)]);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => break,
             }
@@ -415,7 +436,8 @@ impl Output {
     fn keep_stderr(&self, pipe: impl Read) {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
-        while matches!(pipe.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+        while matches!((&mut pipe).take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(count) if count > 0)
+        {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             line.clear();
             let mut written = lock(&self.state);

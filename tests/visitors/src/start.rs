@@ -95,6 +95,8 @@ impl Server {
             }
             listening.join()
         });
+        // It may still be starting threads. If it finds no rest, what it uses is said all the same.
+        let _ = self.program.settled();
         self.before = self.program.usage();
         address.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
@@ -127,8 +129,7 @@ impl Server {
         if self.before.is_some() {
             lines.push(format!("the program, with {}:", uses(&self.height)));
         }
-        let doing = self.doing.as_ref().and_then(|doing| doing.lines().next());
-        lines.push(doing.unwrap_or("is at work").to_owned());
+        lines.extend(self.doing.iter().flat_map(|doing| doing.lines().next()).map(str::to_owned));
         lines
     }
 

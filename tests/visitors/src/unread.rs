@@ -3,7 +3,9 @@
 //! The kernel is asked for the one socket at the other end (sock_diag(7), Linux), which takes
 //! microseconds. The table in /proc/net/tcp tells the same; reading it takes milliseconds.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::net::SocketAddrV4;
 
 use crate::doing;
 

@@ -10,7 +10,7 @@ use rstest::rstest;
 use servers::{PATIENCE, concurrent, good, nobody, sequential};
 use visitors::cast::Cast;
 use visitors::cast::Who::{self, Crowd, Greedy, Quick, Rude, Silent, Slow};
-use visitors::play::{LONGEST, STAY};
+use visitors::play::LONGEST;
 use visitors::visit::{Doing, Ending, Visit};
 
 const SHORT: Duration = Duration::from_millis(1500);
@@ -70,13 +70,14 @@ fn where_everyone_is_refused_it_is_over_at_once() {
 #[rstest]
 #[case(&[Silent])]
 #[case(&[Crowd(10), Silent])]
-fn those_who_wait_for_nothing_stay_for_a_while_and_leave(#[case] cast: &[Who]) {
+fn those_who_wait_for_nothing_stay_to_the_end_and_leave(#[case] cast: &[Who]) {
     let address = concurrent(good);
     let began = Instant::now();
-    let play = Cast(cast.to_vec()).play(address, LONGEST).expect("a thread");
+    let limit = Duration::from_secs(2);
+    let play = Cast(cast.to_vec()).play(address, limit).expect("a thread");
     let visits = play.end();
-    assert!(began.elapsed() >= STAY);
-    assert!(began.elapsed() < STAY + PATIENCE);
+    assert!(began.elapsed() >= limit);
+    assert!(began.elapsed() < limit + PATIENCE);
     assert!(visits.iter().all(|visit| visit.ending == Ending::Left), "{visits:?}");
 }
 

@@ -2,10 +2,36 @@
 //!
 //! So a transcript never meets the server that the reader has running, nor another test's.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a program is given instead of the address that the book shows.
-pub const ANY: &str = "127.0.0.1:0";
+use anyhow::{Result, bail};
+
+/// The first of the ports that are tried, and how many.
+const PORTS: (u32, u32) = (8000, 2000);
+
+/// What a program is given instead of the address that the book shows: one that is free now.
+///
+/// Its port has four digits, as those in the book. What a program counts, such as the bytes of a
+/// request that names its server, would otherwise be another number than the reader gets.
+///
+/// # Errors
+/// If every one of those ports is taken.
+pub fn free() -> Result<String> {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let (first, count) = PORTS;
+    for _ in 0..count {
+        // Each process begins elsewhere, so that two seldom want the same port at the same time.
+        let step =
+            process::id().wrapping_mul(37).wrapping_add(LAST.fetch_add(1, Ordering::Relaxed));
+        let address = format!("127.0.0.1:{}", first + step % count);
+        if TcpListener::bind(&address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no port from {first} to {} is free", first + count - 1);
+}
 
 pub fn is_address(text: &str) -> bool {
     text.parse::<SocketAddr>().is_ok()

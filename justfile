@@ -1,6 +1,6 @@
 # Lists the recipes.
 default:
-    @just --list --unsorted
+    @{{just_executable()}} --list --unsorted
 
 # Build the book, and open it.
 read:
@@ -10,6 +10,10 @@ read:
 visit CHAPTER *WHO:
     cargo visit {{CHAPTER}} {{WHO}}
 
+# Play a server with manners, for programs that are visitors: just host slow
+host *WHO:
+    cargo host {{WHO}}
+
 # Grade your exercises, all or those of a chapter: just grade 2
 grade *CHAPTER:
     cargo grade {{CHAPTER}}
@@ -17,6 +21,14 @@ grade *CHAPTER:
 # Grade a chapter again at each save.
 watch CHAPTER:
     cargo grade {{CHAPTER}} --watch
+
+# One more hint for an exercise: just hint 02-pieces
+hint EXERCISE:
+    cargo grade hint {{EXERCISE}}
+
+# Begin an exercise anew; what you wrote is kept.
+reset EXERCISE:
+    cargo grade reset {{EXERCISE}}
 
 # Run all tests.
 test:

@@ -235,9 +235,13 @@ mod stop {
     use super::*;
     use std::io::ErrorKind;
     use std::thread;
+    use std::time::Duration;
 
     use visitors::connection::Connection;
     use visitors::program::{LOOK_EVERY, Trouble};
+
+    /// Whoever isn't waited for, but given a fixed time to finish, takes longer than that.
+    const LONGER_THAN_A_GRACE: Duration = Duration::from_secs(4);
 
     /// How often to try whether the door is closed: two seconds, where it isn't.
     const TRIES: usize = 100;
@@ -320,6 +324,10 @@ mod stop {
         }
         server.program.signal(Signal::SIGTERM);
         settle(&check, &server, "after SIGTERM, with visitors in the middle of their requests");
+        if server.program.doing().contains("waits for time to pass") {
+            // It naps until they are done, or it gives them a fixed time: a while will tell.
+            thread::sleep(LONGER_THAN_A_GRACE);
+        }
         // The one who came last finishes first: it mustn't be the only one who is waited for.
         for visitor in present.iter_mut().rev() {
             visitor.send(&REQUEST[20..]);

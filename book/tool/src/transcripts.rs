@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -28,7 +29,7 @@ use running::Running;
 use scripts::{Beside, Script};
 
 /// Where a program's executable lies. A test gives a stand-in's path.
-pub type Resolve<'r> = &'r dyn Fn(&Program) -> Result<PathBuf>;
+pub type Resolve<'r> = &'r (dyn Fn(&Program) -> Result<PathBuf> + Sync);
 
 /// How long a program beside must have been silent, before we take it that it has said all it
 /// has to say of what happened. Only for recording: a look at the new file tells whether it has.
@@ -106,20 +107,42 @@ pub fn all(repo: &Repo, mode: Mode, names: &[String]) -> Result<Vec<Outcome>> {
         }
     }
     let executables = Executables::build(repo.root(), &packages)?;
-    let resolve = |program: &Program| executables.find(program);
+    let resolve: Resolve<'_> = &|program: &Program| executables.find(program);
+    let aliases = &aliases;
+
+    // What is recorded is shown, so nothing else runs beside it. To compare, they may wait together.
+    let at_once = if mode == Mode::Record { 1 } else { 4 };
 
     let mut outcomes = Vec::new();
-    for script in &scripts {
-        let mut played = play(repo, mode, script, &aliases, &resolve);
-        for _ in 1..LOOKS {
-            if mode == Mode::Record || played.iter().all(Outcome::is_well) {
-                break;
+    for group in scripts.chunks(at_once) {
+        thread::scope(|threads| {
+            let look = |script| threads.spawn(move || look(repo, mode, script, aliases, resolve));
+            let looking: Vec<_> = group.iter().map(look).collect();
+            for thread in looking {
+                let played = thread.join();
+                outcomes.extend(played.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
-            played = play(repo, mode, script, &aliases, &resolve);
-        }
-        outcomes.extend(played);
+        });
     }
     Ok(outcomes)
+}
+
+/// Plays one script, and, if it doesn't say what is recorded, plays it again before that counts.
+fn look(
+    repo: &Repo,
+    mode: Mode,
+    script: &Script,
+    aliases: &Aliases,
+    resolve: Resolve<'_>,
+) -> Vec<Outcome> {
+    let mut played = play(repo, mode, script, aliases, resolve);
+    for _ in 1..LOOKS {
+        if mode == Mode::Record || played.iter().all(Outcome::is_well) {
+            break;
+        }
+        played = play(repo, mode, script, aliases, resolve);
+    }
+    played
 }
 
 /// Plays one script, and records or compares each file that it makes.
@@ -222,7 +245,7 @@ impl Stage<'_> {
                 let recorded = self.recorded(name).unwrap_or_default();
                 running.listen_while(PATIENCE, |said| {
                     let (_, text) = self.transcript(name, &program.run, said, addresses);
-                    compare::difference(&recorded, &text, self.script.order).is_some()
+                    self.difference(&recorded, &text).is_some()
                 });
             }
         }
@@ -245,6 +268,10 @@ impl Stage<'_> {
         (name.to_string(), format!("$ {command}\n{said}{end}"))
     }
 
+    fn difference(&self, recorded: &str, now: &str) -> Option<String> {
+        compare::difference(recorded, now, self.script.order, &self.script.sometimes)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.repo.transcripts().join(format!("{name}.txt"))
     }
@@ -261,7 +288,7 @@ impl Stage<'_> {
             },
             Mode::Compare => {
                 let recorded = self.recorded(name).unwrap_or_default();
-                match compare::difference(&recorded, text, self.script.order) {
+                match self.difference(&recorded, text) {
                     None => Kind::Same,
                     Some(difference) => Kind::Differs(difference),
                 }

@@ -67,11 +67,8 @@ impl Check {
     #[track_caller]
     pub fn fail(&self, saw: impl Display) -> ! {
         let saw = saw.to_string().replace('\n', "\n          ");
-        panic!(
-            "\nsaw:      {saw}\nlikely:   {}\nbook:     {}\n",
-            self.likely.get(),
-            self.book.get()
-        );
+        let (likely, book) = (self.likely.get(), self.book.get());
+        panic!("\nsaw:      {saw}\nlikely:   {likely}\nbook:     book/build/{book}\n");
     }
 
     /// Fails the check: the program was expected to do something, and there was trouble.

@@ -242,20 +242,35 @@ fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Strin
     }
     let first = asked.exercises().find(|(_, exercise)| !has_passed(&standings[&exercise.id]));
     match first {
-        None => anstream::println!("\n{GREEN}All passed.{PLAIN} Next: cargo grade"),
+        None => {
+            let next = next_chapter(course).map_or(String::new(), |number| format!(" {number}"));
+            anstream::println!("\n{GREEN}All passed.{PLAIN} Next: cargo grade{next}");
+        }
         Some((lessons, exercise)) => explain(course, lessons, exercise, &standings[&exercise.id]),
     }
+}
+
+/// The first chapter with an exercise of which it isn't known that it has passed.
+fn next_chapter(course: &Course) -> Option<u32> {
+    let progress = Progress::read(&course.root).ok()?;
+    let passed = |exercise: &Exercise| {
+        let remembered = progress.of(&exercise.name);
+        remembered.of > 0 && remembered.best == remembered.of
+    };
+    let open = |lessons: &&Lessons| !lessons.exercises.iter().all(passed);
+    Some(course.chapters.iter().find(open)?.chapter.number)
 }
 
 /// Explains what stands in the way first, and says what to do.
 fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &Standing) {
     let file = shown(course, &exercise.file);
-    let page = format!("book/src/{}.md", lessons.chapter.name);
+    let page = format!("book/build/{}.html", lessons.chapter.name);
     let again = format!("cargo grade {}", lessons.chapter.number);
     anstream::println!();
     match standing {
         Standing::NotStarted => {
-            anstream::println!("Next: read {page}, then write your part of {file}; then {again}");
+            anstream::println!("Next: read {page} (cargo book makes it), write your part of");
+            anstream::println!("{file}, and then {again}");
             return;
         }
         Standing::Missing => {
@@ -270,11 +285,11 @@ fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &S
             });
             match failed {
                 Some((name, message)) => {
-                    let (words, message) = (run::in_words(name), message.replace('\n', "\n  "));
-                    anstream::println!(
-                        "{RED}✗ {words}{PLAIN}  {DIM}({}){PLAIN}\n  {message}",
-                        exercise.id
-                    );
+                    let words = run::in_words(name);
+                    anstream::println!("{RED}✗ {words}{PLAIN}  {DIM}({}){PLAIN}", exercise.id);
+                    for line in message.lines() {
+                        anstream::println!("{}", wrapped(line));
+                    }
                 }
                 None => anstream::println!("There are no checks for {}.", exercise.id),
             }
@@ -284,6 +299,16 @@ fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &S
         "\nNext: mend {file}, then {again}. A hint: cargo grade hint {}",
         exercise.id
     );
+}
+
+/// A line of a check's message, indented, and on a terminal no wider than that: cut between words.
+fn wrapped(line: &str) -> String {
+    let width = terminal_size::terminal_size().map_or(usize::MAX, |(width, _)| width.0.into());
+    let options = textwrap::Options::new(width)
+        .initial_indent("  ")
+        .subsequent_indent("            ")
+        .break_words(false);
+    textwrap::fill(line, options)
 }
 
 /// How much of it is done, in ten cells.

@@ -122,7 +122,7 @@ fn from_the_first_look_to_the_last_check() {
     assert_says(
         &chapter,
         1,
-        &["not started", "read book/src/01-blocking-read.md", "exercises/head.rs"],
+        &["not started", "read book/build/01-blocking-read.html", "exercises/head.rs"],
     );
 
     // Bad usage says what there is.
@@ -167,7 +167,7 @@ fn from_the_first_look_to_the_last_check() {
             "✗ more comes than was promised",
             "saw:      after two answers in one piece, your program printed",
             "likely:   it prints all that came",
-            "book:     01-blocking-read.html#",
+            "book:     book/build/01-blocking-read.html#",
             "Next: mend chapters/01-blocking-read/exercises/length.rs",
         ],
     );
@@ -182,7 +182,7 @@ fn from_the_first_look_to_the_last_check() {
 
     // Mended: the score remembers nothing bad, and the exit status says so.
     copy.solve("01-blocking-read", "length", |answer| answer);
-    assert_says(&copy.grade(&["1"]), 0, &["All passed."]);
+    assert_says(&copy.grade(&["1"]), 0, &["All passed. Next: cargo grade 2"]);
     let progress = fs::read_to_string(copy.root.join(".progress")).unwrap();
     assert!(progress.contains("head: best 14 of 14, hints 5\n"), "{progress}");
 

@@ -46,7 +46,14 @@ pub fn normalized(text: &str) -> String {
 }
 
 /// What differs between two transcripts, as lines with `-` and `+`; `None` if nothing does.
-pub fn difference(recorded: &str, now: &str, order: Order) -> Option<String> {
+///
+/// Lines that begin as one of `sometimes` count on neither side.
+pub fn difference(recorded: &str, now: &str, order: Order, sometimes: &[String]) -> Option<String> {
+    let always = |text: &str| -> String {
+        let counts = |line: &&str| !sometimes.iter().any(|start| line.starts_with(start.as_str()));
+        text.split_inclusive('\n').filter(counts).collect()
+    };
+    let (recorded, now) = (&always(recorded), &always(now));
     let mut recorded = lines(recorded);
     let mut now = lines(now);
     if order == Order::Any {
@@ -125,7 +132,7 @@ mod tests {
     #[case("date: Tue, 01 Apr 2014 10:00:00 GMT", "date: Wed, 02 Jan 2030 23:59:59 GMT")]
     #[case("thread 'main' (4711) panicked at x", "thread 'main' panicked at x")]
     fn the_same_but_for_figures(#[case] recorded: &str, #[case] now: &str) {
-        assert_eq!(difference(recorded, now, Order::Same), None);
+        assert_eq!(difference(recorded, now, Order::Same, &[]), None);
     }
 
     #[rstest]
@@ -139,7 +146,7 @@ mod tests {
     #[case("a", "a\nb")]
     #[case("a\nb", "a")]
     fn not_the_same(#[case] recorded: &str, #[case] now: &str) {
-        assert!(difference(recorded, now, Order::Same).is_some());
+        assert!(difference(recorded, now, Order::Same, &[]).is_some());
     }
 
     #[rstest]
@@ -147,19 +154,29 @@ mod tests {
     #[case("a\nb", "b\na\na", false)]
     #[case("a\na\nb", "a\nb\nb", false)]
     fn in_any_order(#[case] recorded: &str, #[case] now: &str, #[case] same: bool) {
-        assert_eq!(difference(recorded, now, Order::Any).is_none(), same);
+        assert_eq!(difference(recorded, now, Order::Any, &[]).is_none(), same);
     }
 
     #[test]
     fn only_what_changed_is_shown_with_its_real_figures() {
-        let difference = difference("a 1 s\nb 2 s\nc", "a 9 s\nx\nc\nd", Order::Same);
+        let difference = difference("a 1 s\nb 2 s\nc", "a 9 s\nx\nc\nd", Order::Same, &[]);
         assert_eq!(difference.as_deref(), Some("- b 2 s\n+ x\n+ d\n"));
     }
 
     #[test]
     fn a_long_difference_is_cut() {
         let now = "line\n".repeat(SHOWN + 5);
-        let difference = difference("", &now, Order::Same).expect("all lines are new");
+        let difference = difference("", &now, Order::Same, &[]).expect("all lines are new");
         assert!(difference.ends_with("… and 5 lines more\n"), "{difference}");
+    }
+
+    #[rstest]
+    #[case("a\nnow and then b\nc", "a\nc", true)]
+    #[case("a\nc", "a\nnow and then b\nc", true)]
+    #[case("a\nnow and then b\nc", "a\nb\nc", false)]
+    #[case("a\nnow and then b\nc", "a", false)]
+    fn what_comes_sometimes(#[case] recorded: &str, #[case] now: &str, #[case] same: bool) {
+        let sometimes = ["now and then".to_owned()];
+        assert_eq!(difference(recorded, now, Order::Same, &sometimes).is_none(), same);
     }
 }

@@ -34,6 +34,9 @@ pub struct Script {
     /// Whether the lines must come in the recorded order.
     #[serde(default)]
     pub order: Order,
+    /// Beginnings of lines that only come sometimes: they aren't compared.
+    #[serde(default)]
+    pub sometimes: Vec<String>,
     /// The exit status that the command must end with.
     #[serde(default)]
     pub status: i32,

@@ -125,8 +125,8 @@ fn read_some(mut visitor: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
 // ANCHOR_END: read_some
 
 // ANCHOR: goodbye
-/// Ends a conversation so that the answer arrives. Closing while bytes of the visitor lie
-/// unread makes our kernel send a reset, and what is on its way to the visitor may be lost.
+/// Ends a conversation so that the answer arrives. Closing while bytes of the visitor
+/// lie unread makes our kernel send a reset, and what is on its way may be lost.
 fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
     visitor.shutdown(Shutdown::Write)?;
     let deadline = Instant::now() + GOODBYE;

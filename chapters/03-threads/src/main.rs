@@ -78,8 +78,8 @@ fn thread_for_each(listener: &TcpListener) {
 // ANCHOR_END: thread_for_each
 
 // ANCHOR: pool
-/// So many threads and no more. Who comes when all are busy waits in a queue, which has an
-/// end too.
+/// So many threads and no more. Who comes when all are busy waits in a queue, which has
+/// an end too.
 fn pool(listener: &TcpListener, workers: usize) {
     let (queue, arrivals) = sync_channel(QUEUE);
     let arrivals = Arc::new(Mutex::new(arrivals));
@@ -115,8 +115,8 @@ fn work(arrivals: &Mutex<Receiver<(u64, TcpStream)>>) {
 // ANCHOR_END: pool
 
 // ANCHOR: attend
-/// Serves one visitor, and says what came of it. A bug met on the way loses this visitor,
-/// not the thread.
+/// Serves one visitor, and says what came of it. A bug met on the way loses this
+/// visitor, not the thread.
 fn attend(number: u64, visitor: &TcpStream) {
     let outcome = catch_unwind(AssertUnwindSafe(|| serve(visitor)));
     match outcome {
@@ -187,8 +187,8 @@ fn read_some(mut visitor: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Ends a conversation so that the answer arrives. Closing while bytes of the visitor lie
-/// unread makes our kernel send a reset, and what is on its way to the visitor may be lost.
+/// Ends a conversation so that the answer arrives. Closing while bytes of the visitor
+/// lie unread makes our kernel send a reset, and what is on its way may be lost.
 fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
     visitor.shutdown(Shutdown::Write)?;
     let deadline = Instant::now() + GOODBYE;

@@ -5,8 +5,6 @@
 pub struct Answer {
     /// The status code, such as 200.
     pub status: u16,
-    /// The head, with its empty line.
-    pub head: String,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -16,19 +14,34 @@ impl Answer {
     ///
     /// `ended` says that nothing will come after `bytes`: an answer without `Content-Length` ends there.
     pub fn parse(bytes: &[u8], ended: bool) -> Option<(Self, usize)> {
-        let start = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-        let head = String::from_utf8_lossy(&bytes[..start]).into_owned();
-        let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-        });
-        let end = match length {
-            Some(length) => start.checked_add(length)?,
+        let start = head_length(bytes)?;
+        let end = match content_length(&bytes[..start]) {
+            Some(length) => start.checked_add(usize::try_from(length).ok()?)?,
             None if ended => bytes.len(),
             None => return None,
         };
         let body = bytes.get(start..end)?.to_vec();
-        Some((Self { status, head, body }, end))
+        Some((Self { status: status(bytes)?, body }, end))
     }
+}
+
+/// The status of an answer that begins like this.
+pub fn status(answer: &[u8]) -> Option<u16> {
+    // "HTTP/1.1 200 OK": the version is of no interest here.
+    let digits = answer.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// How many bytes the head takes up, with its empty line. `None`: not whole yet.
+pub fn head_length(answer: &[u8]) -> Option<usize> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(end + 4)
+}
+
+/// How long the body is, in bytes, if the head says so.
+pub fn content_length(head: &[u8]) -> Option<u64> {
+    let head = String::from_utf8_lossy(head);
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
+    value.trim().parse().ok()
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::answer::status;
 use crate::line::{Bounds, Failure, Line, is_hang_up};
-use crate::visit::{Doing, Part, status};
+use crate::visit::{Doing, Part};
 
 /// How many of a crowd knock at the same time. A server's queue has room for 128 at least; who
 /// doesn't fit is turned away by the kernel, and tries again only after a whole second.

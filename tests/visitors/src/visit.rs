@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::answer::{content_length, head_length, status};
 use crate::cast::Who;
 use crate::crowd::{self, Fared};
 use crate::doing;
@@ -144,12 +145,7 @@ impl Visit {
     /// How many bytes the answer has in all, head and body, if it says so.
     pub fn expected(&self) -> Option<u64> {
         let length = head_length(&self.answer)?;
-        let head = str::from_utf8(&self.answer[..length]).ok()?;
-        let body: u64 = head
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .and_then(|(_, value)| value.trim().parse().ok())?;
+        let body = content_length(&self.answer[..length])?;
         Some(body.saturating_add(length as u64))
     }
 
@@ -158,18 +154,6 @@ impl Visit {
         self.answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.received += bytes.len() as u64;
     }
-}
-
-/// The status of an HTTP answer that begins like this.
-pub(crate) fn status(answer: &[u8]) -> Option<u16> {
-    // "HTTP/1.1 200 OK": the version is of no interest here.
-    let digits = answer.strip_prefix(b"HTTP/1.")?.get(2..5)?;
-    str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn head_length(answer: &[u8]) -> Option<usize> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    Some(end + 4)
 }
 
 /// A visitor at work.

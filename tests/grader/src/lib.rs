@@ -1,6 +1,6 @@
 //! The grader: checks that judge a program from outside, and `cargo grade`, which runs them and keeps score.
 //!
-//! - [`check`]: what the graded checks in `tests/NN_name.rs` are made of. Read it to write one.
+//! - [`mod@check`]: what the graded checks in `tests/NN_name.rs` are made of. Read it to write one.
 //! - [`course`]: chapters and exercises as they lie on the disk.
 //! - [`markers`]: how a starter and its hints come out of a worked answer.
 //! - [`wrong`]: wrong answers, which prove the checks.

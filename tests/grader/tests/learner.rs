@@ -5,9 +5,12 @@ mod shared;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use visitors::chapters;
+use visitors::program::{Program, Start};
 
 /// A copy of what `cargo grade` needs, with every exercise as at the beginning.
 struct Copy {
@@ -66,6 +69,16 @@ impl Copy {
         }
     }
 
+    /// `cargo grade EXERCISE --watch`, without cargo in between: what has been started is to be ended.
+    fn watch(&self, exercise: &str) -> Program {
+        let between = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let target = self.root.with_file_name("target");
+        let start = Start::new(target.join("debug").join("grade")).arg(exercise).arg("--watch");
+        let start = start.env("CARGO_MANIFEST_DIR", self.root.join("tests").join("grader"));
+        let start = start.env("CARGO_BUILD_BUILD_DIR", between).env("CARGO_TARGET_DIR", target);
+        start.env("CARGO_NET_OFFLINE", "true").start().unwrap()
+    }
+
     fn exercise(&self, path: &str) -> PathBuf {
         self.root.join("chapters").join(path)
     }
@@ -100,6 +113,23 @@ fn assert_says(run: &Run, status: i32, parts: &[&str]) {
     assert_eq!(run.status, status, "{all}");
     for part in parts {
         assert!(all.contains(part), "{part:?} is missing in:\n{all}");
+    }
+}
+
+/// Waits until what is watched has been graded `times` times, the last time with `result`.
+#[track_caller]
+fn wait_for(watching: &Program, times: usize, result: &str) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let said = String::from_utf8_lossy(&watching.stdout()).into_owned();
+        let mut graded = said.split("Waiting for a save");
+        if said.matches("Waiting for a save").count() == times {
+            let last = graded.nth(times - 1).unwrap_or_default();
+            assert!(last.contains(result), "{said}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{result} never came:\n{said}");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -145,6 +175,16 @@ fn from_the_first_look_to_the_last_check() {
     let last = ["5. Nearly", "no more hints", "solutions/head.rs"];
     assert_says(&copy.grade(&["hint", "head"]), 0, &last);
     assert_says(&copy.grade(&["hint", "head"]), 0, &last);
+
+    // Watching: a save is graded at once, and how it goes is said each time.
+    copy.solve("01-blocking-read", "head", |answer| {
+        answer.replace("came.truncate(end);", "let _ = end;")
+    });
+    let watching = copy.watch("01-head");
+    wait_for(&watching, 1, "13 of 14 checks passed");
+    copy.solve("01-blocking-read", "head", |answer| answer);
+    wait_for(&watching, 2, "14 of 14 checks passed");
+    drop(watching);
 
     // One is right, one has a mistake, one doesn't compile: each counts by itself.
     copy.solve("01-blocking-read", "head", |answer| answer);

@@ -65,7 +65,8 @@ fn a_rude_visitor_changes_nothing_for_the_next(#[case] after: usize, #[case] by_
         false => drop(rude),
     }
     still_serves(&program, address);
-    let said = program.says(|line| line.starts_with("visitor 1: ") && !line.contains("connected"));
+    let said =
+        program.says(|line| line.starts_with("visitor 1: ") && !line.contains("connected from"));
     said.expect("a line says what came of the rude visitor");
 }
 

@@ -80,11 +80,16 @@ impl Check {
         if let Trouble::Ended { last_words, .. } = trouble
             && last_words.contains("not yet implemented")
         {
-            self.likely.set("this part isn't written yet: look for todo! in the exercise");
+            self.not_written_yet();
         }
         let trouble = trouble.to_string();
         let trouble = trouble.strip_prefix("it ").unwrap_or(&trouble);
         self.fail(format!("{expected}, but your program {trouble}"));
+    }
+
+    /// The program has come upon a `todo!`.
+    fn not_written_yet(&self) {
+        self.likely.set("this part isn't written yet: look for todo! in the exercise");
     }
 
     /// Starts the program.
@@ -159,14 +164,18 @@ impl Server<'_> {
     #[track_caller]
     fn fail_seeing(&self, saw: &str) -> ! {
         // A process that is dying closes its sockets a moment before it can be seen to have ended.
-        let deadline = Instant::now() + Duration::from_millis(500);
+        let deadline = Instant::now() + Duration::from_secs(1);
         while Instant::now() < deadline {
             if let Some(trouble) = self.program.ended_with() {
                 self.check.fail_for(saw, &trouble);
             }
             thread::sleep(LOOK_EVERY);
         }
-        match self.program.stderr().last() {
+        let words = self.program.stderr();
+        if words.iter().any(|line| line.contains("not yet implemented")) {
+            self.check.not_written_yet();
+        }
+        match words.last() {
             Some(line) => self.check.fail(format!("{saw}\nyour program's last words: {line}")),
             None => self.check.fail(saw),
         }

@@ -89,6 +89,16 @@ impl Cast {
         Ok(Self(cast))
     }
 
+    /// What each is called: its word, with a number where there are several of a kind.
+    pub fn names(&self) -> Vec<String> {
+        let alike = |all: &[Who], who: &Who| all.iter().filter(|w| w.word() == who.word()).count();
+        let name = |(index, who): (usize, &Who)| match alike(&self.0, who) {
+            1 => who.word().to_owned(),
+            _ => format!("{} {}", who.word(), alike(&self.0[..index], who) + 1),
+        };
+        self.0.iter().enumerate().map(name).collect()
+    }
+
     /// How many sockets they need at the same time.
     pub fn sockets(&self) -> usize {
         self.0.iter().map(|who| sockets(*who)).sum()

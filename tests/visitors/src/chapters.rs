@@ -4,6 +4,9 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 /// A chapter of the book: a folder `chapters/NN-name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,4 +83,32 @@ pub fn find(root: &Path, wanted: &str) -> Result<Chapter, String> {
         let numbers: Vec<String> = chapters.iter().map(|c| c.number.to_string()).collect();
         format!("there is no chapter {wanted}; there are {}", numbers.join(", "))
     })
+}
+
+/// Builds a chapter's program, and says where it lies. Cargo's own messages are shown.
+///
+/// # Errors
+/// A sentence that says what is wrong: it doesn't compile, cargo isn't there.
+pub fn build(chapter: &Chapter) -> Result<PathBuf, String> {
+    let package = chapter.package();
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
+        .args(["--package", &package, "--bin", &package])
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("can't run cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{package} doesn't compile"));
+    }
+    // One line of JSON for each thing built; the program's tells its path.
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let messages = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let mut paths = messages.filter_map(|message: Value| {
+        let ours = message["target"]["name"] == package.as_str();
+        let path = message["executable"].as_str().filter(|_| ours)?;
+        Some(PathBuf::from(path))
+    });
+    paths.next().ok_or_else(|| format!("cargo built {package}, but doesn't say where"))
 }

@@ -67,7 +67,7 @@ pub(crate) fn stay(size: usize, address: SocketAddr, bounds: &Bounds, part: &Par
             let room = AT_THE_DOOR.saturating_sub(count_knocking(&members));
             for _ in 0..outside.min(room) {
                 outside -= 1;
-                match Line::begin(address, false) {
+                match Line::begin(address) {
                     Ok(line) => members.push(Member::Knocking(line)),
                     Err(error) => fared.turn_away(&error),
                 }

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
-use nix::libc;
+use crate::calls::{self, Call};
 
 /// How often to look at a process that doesn't stand still, before it is described as it seemed.
 const LOOKS: u32 = 10;
@@ -19,6 +19,11 @@ static NAMES: Mutex<BTreeMap<u16, String>> = Mutex::new(BTreeMap::new());
 pub fn call_port(port: u16, name: &str) {
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     names.insert(port, name.to_owned());
+}
+
+/// Who talks from (or listens on) `port`, if somebody of ours does.
+pub fn name_of(port: u16) -> Option<String> {
+    NAMES.lock().unwrap_or_else(PoisonError::into_inner).get(&port).cloned()
 }
 
 /// What a process has used so far.
@@ -44,11 +49,11 @@ struct Thread {
     state: char,
     /// How often it was given or took away the CPU: unchanged means that it never ran in between.
     switches: u64,
-    call: Option<Call>,
+    call: Option<Inside>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Call {
+struct Inside {
     number: i64,
     first_argument: u64,
 }
@@ -166,34 +171,16 @@ fn describe_thread(pid: i32, thread: &Thread, connections: &[Connection]) -> Str
     }
 }
 
-fn describe_call(pid: i32, call: &Call, connections: &[Connection]) -> String {
-    let Some(&(_, name, kind)) = CALLS.iter().find(|(number, ..)| *number == call.number) else {
+fn describe_call(pid: i32, call: &Inside, connections: &[Connection]) -> String {
+    let Some(Call { name, kind, .. }) = calls::find(call.number) else {
         return format!("is inside system call {}", call.number);
     };
-    let descriptor = call.first_argument;
-    let peer = || peer(pid, descriptor, connections);
-    match kind {
-        Kind::Read => format!(
-            "is inside {name}({descriptor}): it waits for {} to send, or to hang up",
-            peer()
-        ),
-        Kind::Write => format!("is inside {name}({descriptor}): it waits for {} to read", peer()),
-        Kind::Accept => {
-            format!("is inside {name}({descriptor}): it waits for the next visitor to connect")
-        }
-        Kind::Connect => format!("is inside {name}({descriptor}): it waits to be connected"),
-        Kind::Ready => {
-            format!("is inside {name}: it waits until one of its descriptors is ready")
-        }
-        Kind::Threads => {
-            format!(
-                "is inside {name}: it waits for another of its threads (a lock, a channel, a join)"
-            )
-        }
-        Kind::Time => format!("is inside {name}: it waits for time to pass"),
-        Kind::Signal => format!("is inside {name}: it waits for a signal"),
-        Kind::Child => format!("is inside {name}: it waits for a child to end"),
+    if kind.names_a_descriptor() {
+        let descriptor = call.first_argument;
+        let peer = peer(pid, descriptor, connections);
+        return format!("is inside {name}({descriptor}): it waits {}", kind.waits(&peer));
     }
+    format!("is inside {name}: it waits {}", kind.waits(""))
 }
 
 fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
@@ -211,8 +198,7 @@ fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
     let Some(connection) = connections.iter().find(|c| c.inode == inode) else {
         return "its socket's other end".to_owned();
     };
-    let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    match names.get(&connection.remote_port) {
+    match name_of(connection.remote_port) {
         Some(name) => format!("the {name}"),
         None => format!("port {} at the other end", connection.remote_port),
     }
@@ -227,7 +213,26 @@ pub(crate) struct Connection {
     pub(crate) unread: u64,
     /// Bytes that the program has sent and that the other end hasn't acknowledged.
     pub(crate) under_way: u64,
+    remote: SocketAddr,
     inode: u64,
+}
+
+/// What a TCP socket is: one that listens has nobody at its other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpSocket {
+    /// People connect to it.
+    Listener,
+    /// It is one end of a connection; here is the other.
+    Connected(SocketAddr),
+}
+
+/// The TCP socket that is known to the kernel by this number, if there is one.
+pub fn tcp_socket(inode: u64) -> Option<TcpSocket> {
+    let found = connections().into_iter().find(|connection| connection.inode == inode)?;
+    Some(match found.remote.port() {
+        0 => TcpSocket::Listener,
+        _ => TcpSocket::Connected(found.remote),
+    })
 }
 
 /// All TCP connections of this machine. Empty where /proc can't tell.
@@ -241,14 +246,31 @@ pub(crate) fn connections() -> Vec<Connection> {
 
 fn parse_row(row: &str) -> Option<Connection> {
     let fields: Vec<&str> = row.split_whitespace().collect();
-    let port = |field: &str| u16::from_str_radix(field.rsplit_once(':')?.1, 16).ok();
+    let remote = parse_address(fields.get(2)?)?;
     Some(Connection {
-        local_port: port(fields.get(1)?)?,
-        remote_port: port(fields.get(2)?)?,
+        local_port: parse_address(fields.get(1)?)?.port(),
+        remote_port: remote.port(),
+        remote,
         unread: u64::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?,
         under_way: u64::from_str_radix(fields.get(4)?.split_once(':')?.0, 16).ok()?,
         inode: fields.get(9)?.parse().ok()?,
     })
+}
+
+/// `0100007F:1B58`: the address as the kernel stores it, in words of this machine's byte order.
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |from: usize| {
+        let word = u32::from_str_radix(address.get(from..from + 8)?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    };
+    if address.len() == 8 {
+        return Some(SocketAddr::from((word(0)?, port)));
+    }
+    let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+    let bytes: [u8; 16] = words.concat().try_into().ok()?;
+    Some(SocketAddr::from((bytes, port)))
 }
 
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
@@ -260,62 +282,10 @@ fn count(status: &str, name: &str) -> u64 {
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-fn parse_call(text: &str) -> Option<Call> {
+fn parse_call(text: &str) -> Option<Inside> {
     // `running`, or `0 0x5 0x7ff… …`: the call's number and its arguments. -1 is a sleep outside of any call.
     let mut words = text.split_whitespace();
     let number = words.next()?.parse().ok().filter(|number| *number >= 0)?;
     let first_argument = words.next()?.strip_prefix("0x")?;
-    Some(Call { number, first_argument: u64::from_str_radix(first_argument, 16).ok()? })
+    Some(Inside { number, first_argument: u64::from_str_radix(first_argument, 16).ok()? })
 }
-
-#[derive(Clone, Copy)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code))]
-enum Kind {
-    Read,
-    Write,
-    Accept,
-    Connect,
-    Ready,
-    Threads,
-    Time,
-    Signal,
-    Child,
-}
-
-/// The calls that can wait. The numbers differ from one kind of processor to the next: libc knows them.
-#[cfg(target_os = "linux")]
-const CALLS: &[(i64, &str, Kind)] = &[
-    (libc::SYS_read, "read", Kind::Read),
-    (libc::SYS_readv, "readv", Kind::Read),
-    (libc::SYS_recvfrom, "recvfrom", Kind::Read),
-    (libc::SYS_recvmsg, "recvmsg", Kind::Read),
-    (libc::SYS_write, "write", Kind::Write),
-    (libc::SYS_writev, "writev", Kind::Write),
-    (libc::SYS_sendto, "sendto", Kind::Write),
-    (libc::SYS_sendmsg, "sendmsg", Kind::Write),
-    (libc::SYS_accept, "accept", Kind::Accept),
-    (libc::SYS_accept4, "accept4", Kind::Accept),
-    (libc::SYS_connect, "connect", Kind::Connect),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_select, "select", Kind::Ready),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_poll, "poll", Kind::Ready),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_epoll_wait, "epoll_wait", Kind::Ready),
-    (libc::SYS_pselect6, "pselect6", Kind::Ready),
-    (libc::SYS_ppoll, "ppoll", Kind::Ready),
-    (libc::SYS_epoll_pwait, "epoll_pwait", Kind::Ready),
-    (libc::SYS_epoll_pwait2, "epoll_pwait2", Kind::Ready),
-    (libc::SYS_futex, "futex", Kind::Threads),
-    // A call with a time limit, begun again by the kernel after a stop.
-    (libc::SYS_restart_syscall, "restart_syscall", Kind::Time),
-    (libc::SYS_nanosleep, "nanosleep", Kind::Time),
-    (libc::SYS_clock_nanosleep, "clock_nanosleep", Kind::Time),
-    (libc::SYS_rt_sigtimedwait, "sigwait", Kind::Signal),
-    (libc::SYS_rt_sigsuspend, "sigsuspend", Kind::Signal),
-    (libc::SYS_wait4, "wait4", Kind::Child),
-    (libc::SYS_waitid, "waitid", Kind::Child),
-];
-
-#[cfg(not(target_os = "linux"))]
-const CALLS: &[(i64, &str, Kind)] = &[];

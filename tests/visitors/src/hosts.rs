@@ -161,6 +161,16 @@ pub fn serve(
     manner: Manner,
     tell: impl Fn(u64, &str) + Send + Sync + 'static,
 ) {
+    serve_hurried(listener, manner, 1, tell);
+}
+
+/// The same, with rests that are `tempo` times shorter.
+pub fn serve_hurried(
+    listener: &TcpListener,
+    manner: Manner,
+    tempo: u32,
+    tell: impl Fn(u64, &str) + Send + Sync + 'static,
+) {
     let tell: Arc<Tell> = Arc::new(tell);
     for number in 1.. {
         let (stream, address) = match listener.accept() {
@@ -175,7 +185,7 @@ pub fn serve(
         let for_visitor = Arc::clone(&tell);
         let attend = move || {
             let tell = |words: &str| for_visitor(number, words);
-            match attend(stream, manner, &tell) {
+            match attend(stream, manner, tempo, &tell) {
                 Ok(()) => {}
                 Err(error) => tell(&format!("is gone: {error}")),
             }
@@ -189,7 +199,12 @@ pub fn serve(
 type Tell = dyn Fn(u64, &str) + Send + Sync;
 
 /// One visitor, from its request to the end.
-fn attend(mut stream: TcpStream, manner: Manner, tell: &dyn Fn(&str)) -> io::Result<()> {
+fn attend(
+    mut stream: TcpStream,
+    manner: Manner,
+    tempo: u32,
+    tell: &dyn Fn(&str),
+) -> io::Result<()> {
     // The pieces of an answer go out each by itself.
     stream.set_nodelay(true)?;
     if manner == Manner::Silent {
@@ -202,7 +217,7 @@ fn attend(mut stream: TcpStream, manner: Manner, tell: &dyn Fn(&str)) -> io::Res
                 let size = answer.len().div_ceil(SLOW_PIECES);
                 for (index, piece) in answer.as_bytes().chunks(size).enumerate() {
                     if index > 0 {
-                        thread::sleep(SLOW_REST);
+                        thread::sleep(SLOW_REST / tempo.max(1));
                     }
                     stream.write_all(piece)?;
                     tell(&format!("was sent {} bytes", piece.len()));

@@ -7,10 +7,12 @@
 //! - [`chapters`]: where the chapters lie.
 //! - [`program`]: a program that is visited: started, watched from outside, ended.
 //! - [`doing`]: what a process is doing at this moment, in words.
+//! - [`calls`]: the system calls that can wait.
 //! - [`answer`]: an HTTP answer as a visitor reads it.
 //! - [`connection`]: one end of a connection, driven step by step: what the graded checks use.
 
 pub mod answer;
+pub mod calls;
 pub mod cast;
 pub mod chapters;
 pub mod connection;

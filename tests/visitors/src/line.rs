@@ -2,7 +2,7 @@
 //! visitor's time, nor past the end of the play.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +11,10 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
+
+use crate::doing;
 
 /// Falls at the end of a play, and wakes everyone who waits: it's a pipe that all look at, whose
 /// other end is closed then.
@@ -40,11 +42,13 @@ impl Curtain {
     }
 }
 
-/// How long a visitor may stay.
+/// How long a visitor may stay, and how quickly it lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     pub(crate) deadline: Instant,
     pub(crate) curtain: Arc<Curtain>,
+    /// Its rests are so many times shorter than usual.
+    pub(crate) tempo: u32,
 }
 
 /// Why something on a line came to nothing.
@@ -75,6 +79,11 @@ impl Bounds {
 
     pub(crate) fn are_over(&self) -> bool {
         self.time_left().is_zero() || self.curtain.has_fallen()
+    }
+
+    /// A visitor's rest, at this tempo.
+    pub(crate) fn hurried(&self, rest: Duration) -> Duration {
+        rest / self.tempo.max(1)
     }
 
     /// Lets `time` pass.
@@ -133,13 +142,15 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Connects. With a `small` window, little fits between the server and a visitor who doesn't read.
+    /// Connects, and is called `name` in reports from the beginning on: the server may have it before
+    /// we do. With a `small` window, little fits between the server and a visitor who doesn't read.
     pub(crate) fn connect(
         address: SocketAddr,
         small: bool,
+        name: &str,
         bounds: &Bounds,
     ) -> Result<Self, Failure> {
-        let line = Self::begin(address, small)?;
+        let line = Self::begin_as(address, small, Some(name))?;
         while !line.is_connected_after(
             &bounds.wait(&[(line.descriptor(), PollFlags::POLLOUT)], bounds.time_left())?,
         )? {}
@@ -147,7 +158,11 @@ impl Line {
     }
 
     /// Begins to connect, and doesn't wait for the outcome.
-    pub(crate) fn begin(address: SocketAddr, small: bool) -> io::Result<Self> {
+    pub(crate) fn begin(address: SocketAddr) -> io::Result<Self> {
+        Self::begin_as(address, false, None)
+    }
+
+    fn begin_as(address: SocketAddr, small: bool, name: Option<&str>) -> io::Result<Self> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::Inet,
             SocketAddr::V6(_) => AddressFamily::Inet6,
@@ -161,6 +176,21 @@ impl Line {
         stream.set_nonblocking(true)?;
         // Each byte of a slow request goes out by itself: the kernel would glue them together.
         stream.set_nodelay(true)?;
+        if let Some(name) = name {
+            // The system would pick a port while it connects: too late to tell anyone before the server.
+            let any = match address.ip() {
+                IpAddr::V4(ip) if ip.is_loopback() => Some(Ipv4Addr::LOCALHOST.into()),
+                IpAddr::V6(ip) if ip.is_loopback() => Some(Ipv6Addr::LOCALHOST.into()),
+                _ => None,
+            };
+            let any = any.map(|ip: IpAddr| SockaddrStorage::from(SocketAddr::new(ip, 0)));
+            // Where it can't be done, the name comes a little later.
+            if any.is_some_and(|any| bind(stream.as_raw_fd(), &any).is_ok())
+                && let Ok(local) = stream.local_addr()
+            {
+                doing::call_port(local.port(), name);
+            }
+        }
         match connect(stream.as_raw_fd(), &SockaddrStorage::from(address)) {
             Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(Self { stream }),
             Err(errno) => Err(errno.into()),
@@ -175,7 +205,7 @@ impl Line {
         self.stream.take_error()?.map_or(Ok(true), Err)
     }
 
-    /// The port at this end: reports name the visitor by it.
+    /// The port at this end.
     pub(crate) fn port(&self) -> Option<u16> {
         self.stream.local_addr().ok().map(|address| address.port())
     }

@@ -215,7 +215,7 @@ fn open(
         let interrupted = interrupted.load(Ordering::Relaxed);
         NoPlay(if interrupted { INTERRUPTED } else { NOBODY_CONNECTED }, reason)
     };
-    let path = start::build(chapter).map_err(failed)?;
+    let path = chapters::build(chapter).map_err(failed)?;
     let mut server = Server::start(path, arguments).map_err(failed)?;
     let address = server.listening(interrupted).map_err(|trouble| {
         failed(format!(

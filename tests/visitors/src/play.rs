@@ -29,27 +29,89 @@ const ORDER_PATIENCE: Duration = Duration::from_millis(1500);
 /// The other way round, they would make room for someone who is about to give up.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// A play in which each visitor comes at its own moment, whatever became of those before, and all
+/// leave at the end: two runs of it can be laid side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    /// Who comes, and when, in milliseconds.
+    pub entrances: &'static [(u64, Who)],
+    /// When all leave.
+    pub length: Duration,
+    /// How many times shorter than usual the visitors' rests are.
+    pub tempo: u32,
+}
+
+/// The half-second that every server of the book is drawn with: first somebody slow, then somebody
+/// silent, then somebody greedy, each with a quick one behind.
+pub const HALF_A_SECOND: Script = Script {
+    entrances: &[
+        (0, Who::Quick),
+        (30, Who::Slow),
+        (80, Who::Quick),
+        (260, Who::Silent),
+        (290, Who::Quick),
+        (330, Who::Greedy),
+        (380, Who::Quick),
+    ],
+    length: Duration::from_millis(500),
+    tempo: 5,
+};
+
+impl Script {
+    /// Who comes, in order.
+    pub fn cast(&self) -> Cast {
+        Cast(self.entrances.iter().map(|(_, who)| *who).collect())
+    }
+
+    /// Begins the play at `address`.
+    ///
+    /// # Errors
+    /// When there's no thread or no descriptor to be had.
+    pub fn play(&self, address: SocketAddr) -> io::Result<Play> {
+        let entrances = self.entrances.iter().map(|(moment, _)| Duration::from_millis(*moment));
+        let entrances = Some(entrances.collect());
+        begin(&self.cast(), address, self.length, entrances, self.tempo)
+    }
+}
+
 impl Cast {
     /// Begins the play at `address`, for at most `limit`.
     ///
     /// # Errors
     /// When there's no thread or no descriptor to be had.
     pub fn play(&self, address: SocketAddr, limit: Duration) -> io::Result<Play> {
-        let began = Instant::now();
-        let stage = Arc::new(Stage {
-            state: Mutex::new(State {
-                parts: self.0.iter().map(|who| (*who, None)).collect(),
-                over: false,
-            }),
-            ended: Condvar::new(),
-            curtain: Arc::new(Curtain::up()?),
-        });
-        let director =
-            Director { stage: Arc::clone(&stage), cast: self.0.clone(), address, began, limit };
-        let director =
-            thread::Builder::new().name("director".to_owned()).spawn(move || director.direct())?;
-        Ok(Play { stage, director, began, limit })
+        begin(self, address, limit, None, 1)
     }
+}
+
+fn begin(
+    cast: &Cast,
+    address: SocketAddr,
+    limit: Duration,
+    entrances: Option<Vec<Duration>>,
+    tempo: u32,
+) -> io::Result<Play> {
+    let began = Instant::now();
+    let stage = Arc::new(Stage {
+        state: Mutex::new(State {
+            parts: cast.0.iter().map(|who| (*who, None)).collect(),
+            over: false,
+        }),
+        ended: Condvar::new(),
+        curtain: Arc::new(Curtain::up()?),
+    });
+    let director = Director {
+        stage: Arc::clone(&stage),
+        cast: cast.clone(),
+        address,
+        began,
+        limit,
+        entrances,
+        tempo,
+    };
+    let director =
+        thread::Builder::new().name("director".to_owned()).spawn(move || director.direct())?;
+    Ok(Play { stage, director, began, limit })
 }
 
 /// A play that has begun.
@@ -71,6 +133,11 @@ pub struct Scene {
 }
 
 impl Play {
+    /// When it began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
     /// How long it has lasted.
     pub fn age(&self) -> Duration {
         self.began.elapsed()
@@ -137,10 +204,13 @@ impl Stage {
 /// Sends the visitors on, one after the other, and ends the play.
 struct Director {
     stage: Arc<Stage>,
-    cast: Vec<Who>,
+    cast: Cast,
     address: SocketAddr,
     began: Instant,
     limit: Duration,
+    /// When each comes, where that is fixed.
+    entrances: Option<Vec<Duration>>,
+    tempo: u32,
 }
 
 /// A visitor on stage, or the end of one who never got there.
@@ -157,38 +227,52 @@ impl Director {
         visits
     }
 
-    /// Each comes when the one before stands in line, so that who stands before whom is certain.
+    /// Each comes when the one before stands in line, so that who stands before whom is certain; or
+    /// at its own moment.
     fn send_all_on(&self) -> Vec<Sent> {
         let mut all_sent = Vec::new();
         let mut in_order = true;
-        for (index, who) in self.cast.iter().enumerate() {
-            let sent = self.send_on(*who);
+        for (index, (who, name)) in self.cast.0.iter().zip(self.cast.names()).enumerate() {
+            if let Some(entrance) = self.entrances.as_ref().and_then(|all| all.get(index)) {
+                // Called off meanwhile, it won't be sent on.
+                let _ =
+                    self.bounds(self.limit).pause(entrance.saturating_sub(self.began.elapsed()));
+            }
+            let sent = self.send_on(*who, name);
             if let Ok(visitor) = &sent {
                 let part = Arc::clone(visitor.part());
                 self.stage.state().parts[index].1 = Some(Arc::clone(&part));
-                in_order = in_order && part.wait_in_line(ORDER_PATIENCE);
+                let next = self.entrances.as_ref().and_then(|all| all.get(index + 1));
+                let patience =
+                    next.map_or(ORDER_PATIENCE, |next| next.saturating_sub(self.began.elapsed()));
+                in_order = in_order && part.wait_in_line(patience);
             }
             all_sent.push(sent);
         }
         all_sent
     }
 
-    fn send_on(&self, who: Who) -> Sent {
+    fn bounds(&self, time: Duration) -> Bounds {
+        let curtain = Arc::clone(&self.stage.curtain);
+        Bounds { deadline: self.began + time, curtain, tempo: self.tempo }
+    }
+
+    fn send_on(&self, who: Who, name: String) -> Sent {
         let time = if who.wants_an_answer() { self.limit } else { self.limit + GRACE };
-        let bounds =
-            Bounds { deadline: self.began + time, curtain: Arc::clone(&self.stage.curtain) };
+        let bounds = self.bounds(time);
         if self.began.elapsed() >= self.limit || bounds.are_over() {
             return Err(Ending::Unstarted);
         }
-        Visitor::start(who, self.address, bounds).map_err(|error| Ending::Failed(error.to_string()))
+        Visitor::start(who, name, self.address, bounds)
+            .map_err(|error| Ending::Failed(error.to_string()))
     }
 
     fn wait_for_those_who_want_an_answer(&self, sent: &[Sent]) {
         let visitors = || sent.iter().filter_map(|sent| sent.as_ref().ok());
         let wanting: Vec<_> = visitors().filter(|v| v.who().wants_an_answer()).collect();
         let crowds = visitors().any(|visitor| matches!(visitor.who(), Who::Crowd(_)));
-        let stay = match (wanting.is_empty(), crowds) {
-            // Nobody to be waited for: they came to stay.
+        let stay = match (wanting.is_empty() || self.entrances.is_some(), crowds) {
+            // Nobody to be waited for, or a script that says when they leave: they came to stay.
             (true, _) => self.limit,
             (false, true) => CROWD_STAYS,
             (false, false) => Duration::ZERO,
@@ -211,7 +295,7 @@ impl Director {
     fn hear_all(&self, sent: Vec<Sent>) -> Vec<Visit> {
         let mut lines = Vec::new();
         let mut visits = Vec::new();
-        for (sent, who) in sent.into_iter().zip(&self.cast) {
+        for (sent, who) in sent.into_iter().zip(&self.cast.0) {
             let visit = match sent {
                 Ok(visitor) => {
                     let (visit, line) = visitor.end_holding();

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,12 @@ pub struct Program {
     pid: Pid,
     output: Arc<Output>,
     started: Instant,
+    /// Where somebody else waits for its end, the end is found here.
+    elsewhere: OnceLock<EndedElsewhere>,
 }
+
+/// Where somebody else puts how a program ended.
+pub type EndedElsewhere = Arc<OnceLock<ExitStatus>>;
 
 /// What the program has written so far, filled by two threads that read its pipes.
 #[derive(Debug, Default)]
@@ -157,7 +162,13 @@ impl Start {
             let output = Arc::clone(&output);
             thread::spawn(move || output.keep_stderr(stderr));
         }
-        Ok(Program { child: Mutex::new(child), pid, output, started: Instant::now() })
+        Ok(Program {
+            child: Mutex::new(child),
+            pid,
+            output,
+            started: Instant::now(),
+            elsewhere: OnceLock::new(),
+        })
     }
 }
 
@@ -213,7 +224,21 @@ impl Program {
 
     /// How it ended, if it has.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        lock(&self.child).try_wait().ok().flatten()
+        self.ended_now(&mut lock(&self.child))
+    }
+
+    fn ended_now(&self, child: &mut Child) -> Option<ExitStatus> {
+        match self.elsewhere.get() {
+            Some(ended) => ended.get().copied(),
+            None => child.try_wait().ok().flatten(),
+        }
+    }
+
+    /// From now on somebody else in this process waits for its end, and puts it into `ended`. A tracer
+    /// must: two who wait for the same process take each other's news away (ptrace(2)).
+    pub fn is_waited_for_elsewhere(&self, ended: EndedElsewhere) {
+        // A second one can't be: a process has one tracer.
+        let _ = self.elsewhere.set(ended);
     }
 
     /// How it ended and its last words, if it has ended.
@@ -236,7 +261,7 @@ impl Program {
     pub fn signal(&self, signal: Signal) {
         // The lock keeps the process from being reaped, and its number from being given away, meanwhile.
         let mut child = lock(&self.child);
-        if matches!(child.try_wait(), Ok(None)) {
+        if self.ended_now(&mut child).is_none() {
             // It may have ended by itself at this moment: then there is nobody to tell.
             let _ = kill(self.pid, signal);
         }
@@ -330,6 +355,19 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         let mut child = lock(&self.child);
+        if let Some(ended) = self.elsewhere.get() {
+            if ended.get().is_none() {
+                let _ = kill(self.pid, Signal::SIGKILL);
+            }
+            // Whoever waits for it hears of its end at once, unless that one has failed.
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while ended.get().is_none() && Instant::now() < deadline {
+                thread::sleep(LOOK_EVERY / 10);
+            }
+            if ended.get().is_some() {
+                return;
+            }
+        }
         // Nothing can be done about a process that won't be killed; it has most often ended already.
         let _ = child.kill();
         let _ = child.wait();

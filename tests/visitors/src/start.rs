@@ -1,16 +1,12 @@
 //! A chapter's program: built, started, watched while the visitors are there.
 
-use std::env;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
-use visitors::chapters::{self, Chapter};
 use visitors::doing::Usage;
 use visitors::play::{Play, Scene};
 use visitors::program::{Program, Start, Trouble};
@@ -27,31 +23,6 @@ const A_LONG_WAIT: Duration = Duration::from_millis(500);
 /// How often the program is asked that. The answer is searched in the kernel's tables, which takes
 /// a while where it has a thousand threads.
 const ASK_EVERY: Duration = Duration::from_millis(400);
-
-/// Builds a chapter's program, and says where it lies. Cargo's own messages are shown.
-pub fn build(chapter: &Chapter) -> Result<PathBuf, String> {
-    let package = chapter.package();
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
-        .args(["--package", &package, "--bin", &package])
-        .current_dir(chapters::root())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("can't run cargo: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("{package} doesn't compile"));
-    }
-    // One line of JSON for each thing built; the program's tells its path.
-    let lines = String::from_utf8_lossy(&output.stdout);
-    let messages = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let mut paths = messages.filter_map(|message: Value| {
-        let ours = message["target"]["name"] == package.as_str();
-        let path = message["executable"].as_str().filter(|_| ours)?;
-        Some(PathBuf::from(path))
-    });
-    paths.next().ok_or_else(|| format!("cargo built {package}, but doesn't say where"))
-}
 
 /// A chapter's program, running.
 #[derive(Debug)]

@@ -170,18 +170,25 @@ pub struct Visitor {
 /// # Errors
 /// When there's no thread or no descriptor to be had.
 pub fn visit(who: Who, address: SocketAddr, limit: Duration) -> io::Result<Visitor> {
-    let bounds = Bounds { deadline: Instant::now() + limit, curtain: Arc::new(Curtain::up()?) };
-    Visitor::start(who, address, bounds)
+    let curtain = Arc::new(Curtain::up()?);
+    let bounds = Bounds { deadline: Instant::now() + limit, curtain, tempo: 1 };
+    Visitor::start(who, who.word().to_owned(), address, bounds)
 }
 
 impl Visitor {
-    pub(crate) fn start(who: Who, address: SocketAddr, bounds: Bounds) -> io::Result<Self> {
+    /// In reports it is called `name`, and that it is a visitor.
+    pub(crate) fn start(
+        who: Who,
+        name: String,
+        address: SocketAddr,
+        bounds: Bounds,
+    ) -> io::Result<Self> {
         let part = Arc::new(Part::new());
         let played = Arc::clone(&part);
         let curtain = Arc::clone(&bounds.curtain);
         let thread =
             thread::Builder::new().name(who.to_string()).stack_size(STACK).spawn(move || {
-                let mut actor = Actor::new(who, address, &bounds, &played);
+                let mut actor = Actor::new(who, name, address, &bounds, &played);
                 let ending = actor.play();
                 actor.finish(ending)
             })?;
@@ -341,6 +348,7 @@ impl Drop for OverAtLast<'_> {
 
 /// Plays a part.
 struct Actor<'a> {
+    name: String,
     address: SocketAddr,
     bounds: &'a Bounds,
     part: &'a Part,
@@ -354,8 +362,15 @@ struct Actor<'a> {
 type Played<T = Ending> = Result<T, Ending>;
 
 impl<'a> Actor<'a> {
-    fn new(who: Who, address: SocketAddr, bounds: &'a Bounds, part: &'a Part) -> Self {
+    fn new(
+        who: Who,
+        name: String,
+        address: SocketAddr,
+        bounds: &'a Bounds,
+        part: &'a Part,
+    ) -> Self {
         Self {
+            name,
             address,
             bounds,
             part,
@@ -387,7 +402,8 @@ impl<'a> Actor<'a> {
     fn slow(&mut self) -> Played {
         self.connect(false)?;
         let request = request("/", self.address);
-        let rest = SLOW_REQUEST / u32::try_from(request.len()).unwrap_or(u32::MAX);
+        let rest =
+            self.bounds.hurried(SLOW_REQUEST) / u32::try_from(request.len()).unwrap_or(u32::MAX);
         // Each byte is due at its own moment: rests added up would make a busy machine's visitor slower yet.
         let mut due = Instant::now();
         for byte in request.chunks(1) {
@@ -414,7 +430,7 @@ impl<'a> Actor<'a> {
     fn greedy(&mut self) -> Played {
         self.connect(true)?;
         self.send(&request("/large", self.address))?;
-        self.receive(GREEDY_BITE, GREEDY_REST)
+        self.receive(GREEDY_BITE, self.bounds.hurried(GREEDY_REST))
     }
 
     fn rude(&mut self) -> Played {
@@ -422,7 +438,7 @@ impl<'a> Actor<'a> {
         self.connect(false)?;
         self.part.now(Doing::Sending);
         if self.send_part(&request[..request.len() / 2])? {
-            self.pause(RUDE_PAUSE)?;
+            self.pause(self.bounds.hurried(RUDE_PAUSE))?;
         }
         self.hang_up_rudely();
 
@@ -457,7 +473,11 @@ impl<'a> Actor<'a> {
 
     fn connect(&mut self, small_window: bool) -> Played<()> {
         self.part.now(Doing::Connecting);
-        let line = Line::connect(self.address, small_window, self.bounds);
+        let name = match self.name.split_once(' ') {
+            Some((word, number)) => format!("{word} visitor {number}"),
+            None => format!("{} visitor", self.name),
+        };
+        let line = Line::connect(self.address, small_window, &name, self.bounds);
         if let Err(Failure::Io(error)) = &line
             && is_hang_up(error)
         {
@@ -466,7 +486,7 @@ impl<'a> Actor<'a> {
         }
         let line = line.map_err(|failure| self.explain(failure))?;
         if let Some(port) = line.port() {
-            doing::call_port(port, &format!("{} visitor", self.visit.who.word()));
+            doing::call_port(port, &name);
         }
         self.line = Some(line);
         self.visit.connected.get_or_insert(self.began.elapsed());

@@ -1,0 +1,94 @@
+//! What a program's descriptors are, in words: `the listener`, `the silent visitor`, `a pipe`.
+//!
+//! The kernel is asked once for each; what `close` and its kin name is forgotten again.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::SocketAddr;
+
+use nix::unistd::Pid;
+
+use visitors::doing::{self, TcpSocket};
+
+/// What is known so far.
+#[derive(Debug, Default)]
+pub struct Descriptors {
+    known: HashMap<(Pid, i64), Thing>,
+}
+
+/// What a descriptor is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A TCP socket that listens.
+    Listener,
+    /// One end of a TCP connection; here is the other. It gets its name when somebody asks: whoever
+    /// is there may be known by one only a moment later.
+    Peer(SocketAddr),
+    /// Anything else.
+    Other(String),
+}
+
+impl std::fmt::Display for Thing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listener => f.write_str("the listener"),
+            Self::Peer(address) => match doing::name_of(address.port()) {
+                Some(name) if address.ip().is_loopback() => write!(f, "the {name}"),
+                _ => write!(f, "{address}"),
+            },
+            Self::Other(words) => f.write_str(words),
+        }
+    }
+}
+
+impl Descriptors {
+    /// What `descriptor` of a process is.
+    pub fn get(&mut self, process: Pid, descriptor: i64) -> Thing {
+        let thing = || look_up(process, descriptor);
+        self.known.entry((process, descriptor)).or_insert_with(thing).clone()
+    }
+
+    /// `descriptor` is a new one, and this is what it is.
+    pub fn learn(&mut self, process: Pid, descriptor: i64, thing: Thing) {
+        self.known.insert((process, descriptor), thing);
+    }
+
+    /// `descriptor` was closed, or became something else.
+    pub fn forget(&mut self, process: Pid, descriptor: i64) {
+        self.known.remove(&(process, descriptor));
+    }
+
+    /// All of a process may have changed: it runs another program, or has ended.
+    pub fn forget_all(&mut self, process: Pid) {
+        self.known.retain(|(known, _), _| *known != process);
+    }
+}
+
+fn look_up(process: Pid, descriptor: i64) -> Thing {
+    let link = fs::read_link(format!("/proc/{process}/fd/{descriptor}")).unwrap_or_default();
+    let link = link.to_string_lossy();
+    let inode = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+    if let Some(inode) = inode.and_then(|digits| digits.parse().ok()) {
+        return match doing::tcp_socket(inode) {
+            Some(TcpSocket::Listener) => Thing::Listener,
+            Some(TcpSocket::Connected(address)) => Thing::Peer(address),
+            None => Thing::Other("a socket".to_owned()),
+        };
+    }
+    let standard = match descriptor {
+        0 => Some("its standard input"),
+        1 => Some("its standard output"),
+        2 => Some("its standard error"),
+        _ => None,
+    };
+    let words = match (standard, &*link) {
+        (Some(words), _) => words,
+        (None, "") => "a closed descriptor",
+        (None, link) if link.starts_with("pipe:") => "a pipe",
+        (None, link) => match link.strip_prefix("anon_inode:") {
+            Some(kind) => kind.trim_matches(['[', ']']),
+            None => link,
+        },
+    };
+    Thing::Other(words.to_owned())
+}

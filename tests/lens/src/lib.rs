@@ -1,0 +1,83 @@
+//! The lens: it shows where any program waits.
+//!
+//! A program is run under ptrace(2). At each system call that can wait, the lens notes when it began,
+//! how long the thread was blocked in it, what came of it, and which descriptor it was about.
+//!
+//! - [`Lens`] looks at a program that runs already: for tests, [`Lens::waits_only_in`].
+//! - [`record`]: what was seen, and the format in which it's written down.
+//! - [`picture`]: a run drawn as a timeline.
+//! - [`summary`]: a run in figures. [`lines`]: a call in words.
+//! - [`tracer`] does the looking, [`launch`] starts a program so that nothing of it is missed,
+//!   [`kernel`] is what nix can't do yet; [`memory`] and [`descriptors`] find out what a call is about.
+//!
+//! The book's page `lens` tells how it's used, and what it costs. Linux only; elsewhere everything
+//! that would look says [`Blind`].
+
+#[cfg(target_os = "linux")]
+pub mod descriptors;
+#[cfg(target_os = "linux")]
+pub mod kernel;
+#[cfg(target_os = "linux")]
+pub mod launch;
+pub mod lines;
+#[cfg(target_os = "linux")]
+pub mod memory;
+pub mod picture;
+pub mod record;
+pub mod summary;
+#[cfg(target_os = "linux")]
+pub mod tracer;
+mod waits;
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+pub use waits::Lens;
+
+/// Why nothing can be seen here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blind {
+    /// This system isn't Linux.
+    NotLinux,
+    /// The system doesn't let a program trace its own child.
+    Forbidden,
+    /// The program was over before it could be looked at.
+    Gone,
+    /// Something else that ptrace(2) said.
+    Failed(Errno),
+}
+
+impl fmt::Display for Blind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLinux => f.write_str(
+                "the lens looks through Linux's ptrace, and this system isn't Linux. \
+                 The book's timelines show what it sees; to look yourself, use a Linux machine, a \
+                 virtual one, or WSL",
+            ),
+            Self::Forbidden => f.write_str(
+                "this system doesn't let a program look at another's system calls (ptrace: EPERM). \
+                 In a container, start it with --cap-add=SYS_PTRACE. Elsewhere, look at \
+                 /proc/sys/kernel/yama/ptrace_scope: with 0 or 1 in it, the lens works; \
+                 `sudo sysctl kernel.yama.ptrace_scope=1` sets it. Under strace, gdb or another lens \
+                 a program can't be looked at by a second one",
+            ),
+            Self::Gone => f.write_str("the program was over before it could be looked at"),
+            Self::Failed(Errno::EIO | Errno::EINVAL) => {
+                f.write_str("this kernel can't tell what the lens asks: it takes Linux 5.3 or later")
+            }
+            Self::Failed(errno) => write!(f, "ptrace failed: {}", errno.desc()),
+        }
+    }
+}
+
+impl From<Errno> for Blind {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::EPERM | Errno::EACCES => Self::Forbidden,
+            Errno::ESRCH => Self::Gone,
+            other => Self::Failed(other),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `cargo lens`: runs a program, and shows where it waits.
+//!
+//! `main` reads the command line. `alone` runs any program; `visited` runs a chapter's, with the
+//! visitors calling; `show` is what both do with what the tracer sees.
+
+#[cfg(target_os = "linux")]
+mod alone;
+#[cfg(target_os = "linux")]
+mod show;
+#[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
+mod visited;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use visitors::play::{LIMIT, LONGEST};
+
+/// What it costs, as measured last: the same lines that the book shows.
+const COST: &str = include_str!("../../../book/figures/lens-cost.txt");
+
+const AFTER_HELP: &str = "cargo lens 2                       chapter 2's program in the book's half-second\n\
+cargo lens 2 --visitors quick,silent   these call on it, in this order\n\
+cargo lens -- curl http://localhost:7002/   any program; its exit status is passed on\n\n\
+A line is printed for each call that waited, when it's over, and for each that has been waiting\n\
+for a while. A program under the lens stops twice at each call that can wait, and at each close:";
+
+/// Runs a program and shows each system call in which it waits.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lens", bin_name = "cargo lens")]
+struct Arguments {
+    /// A chapter, by number or name: its program is run with the visitors calling
+    #[arg(value_name = "CHAPTER", required_unless_present_any = ["command", "draw"])]
+    chapter: Option<String>,
+
+    /// Who calls on the chapter's program, in this order, as `cargo visit` names them; for chapter 1,
+    /// which host it calls on. Without it: the book's half-second
+    #[arg(long, value_name = "WHO,…", value_delimiter = ',', requires = "chapter")]
+    visitors: Vec<String>,
+
+    /// How long the visitors stay at the most
+    #[arg(long, value_name = "N", default_value_t = LIMIT.as_secs(), requires = "visitors",
+        value_parser = clap::value_parser!(u64).range(1..=LONGEST.as_secs()))]
+    seconds: u64,
+
+    /// Show the calls that didn't wait as well
+    #[arg(long)]
+    all: bool,
+
+    /// Print no line for each call, only the summary
+    #[arg(long, conflicts_with = "all")]
+    quiet: bool,
+
+    /// Write down each call, as JSON Lines: an object a line
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Draw a timeline
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Run nothing: draw the timeline of a run that --json wrote down
+    #[arg(long, value_name = "FILE", requires = "svg", conflicts_with_all = ["chapter", "command", "json"])]
+    draw: Option<PathBuf>,
+
+    /// Stop the program at every call, not only at those that can wait
+    #[arg(long)]
+    every_call: bool,
+
+    /// Any program, and its arguments; or, after a CHAPTER, what its program is told besides its address
+    #[arg(last = true, value_name = "PROGRAM ARGS")]
+    command: Vec<OsString>,
+}
+
+/// Why there is nothing to show, and the exit status that says so.
+#[derive(Debug)]
+struct Failed(u8, String);
+
+const FAILURE: u8 = 1;
+const BAD_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    lens::launch::become_if_told();
+
+    use clap::{CommandFactory, FromArgMatches};
+    let help = format!("{AFTER_HELP}\n\n{COST}");
+    let matches = Arguments::command().after_help(help).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(&arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(Failed(status, reason)) => {
+            eprintln!("cargo lens: {reason}");
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<u8, Failed> {
+    if let (Some(run), Some(picture)) = (&arguments.draw, &arguments.svg) {
+        return draw(run, picture);
+    }
+    look(arguments)
+}
+
+#[cfg(target_os = "linux")]
+fn look(arguments: &Arguments) -> Result<u8, Failed> {
+    match &arguments.chapter {
+        Some(chapter) => visited::run(chapter, arguments),
+        None => alone::run(arguments),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn look(_: &Arguments) -> Result<u8, Failed> {
+    Err(Failed(BAD_USAGE, lens::Blind::NotLinux.to_string()))
+}
+
+/// Draws a run that was written down.
+fn draw(run: &std::path::Path, picture: &std::path::Path) -> Result<u8, Failed> {
+    let text = std::fs::read_to_string(run)
+        .map_err(|error| Failed(BAD_USAGE, format!("can't read {}: {error}", run.display())))?;
+    let lines = lens::record::read(&text)
+        .map_err(|reason| Failed(BAD_USAGE, format!("{}: {reason}", run.display())))?;
+    let drawn = lens::picture::svg(&lines, &lens::picture::id_of(picture));
+    std::fs::write(picture, drawn)
+        .map_err(|error| Failed(FAILURE, format!("can't write {}: {error}", picture.display())))?;
+    Ok(0)
+}
+
+impl Arguments {
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}

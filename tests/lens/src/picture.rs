@@ -1,0 +1,450 @@
+//! A run drawn as a timeline: a lane for each thread and for each visitor.
+//!
+//! Work is a block, waiting a line: shapes tell them apart, colors only help. The picture takes its
+//! colors from the page's theme where there is one, and says in words what it shows.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::lines::{came_of, name};
+use crate::record::{Call, Line, Thread, Visitor};
+
+/// The picture's width, in its own units: a phone's, so that it needs no shrinking there.
+const WIDTH: f64 = 360.0;
+/// Left and right of the lanes.
+const MARGIN: f64 = 5.0;
+/// From one lane to the next.
+const LANE: f64 = 42.0;
+/// From a lane's top to its bar's, and the bar's height.
+const BAR: (f64, f64) = (17.0, 16.0);
+/// Room above the first lane, for the time.
+const HEAD: f64 = 24.0;
+/// A letter's width at the bars' font size.
+const LETTER: f64 = 6.2;
+/// Nothing is drawn narrower, or it couldn't be seen.
+const NARROWEST: f64 = 1.2;
+/// A wait narrower than this can be left out where others are.
+const SEEN: f64 = 0.3;
+/// More lanes than these nobody reads.
+const MOST_LANES: usize = 40;
+/// The description in words names the waits that take at least this share of the time.
+const WORTH_TELLING: f64 = 0.04;
+
+/// Draws a run. All ids in the picture begin with `id`.
+pub fn svg(lines: &[Line], id: &str) -> String {
+    let run = Timeline::of(lines);
+    let lanes = run.lanes();
+    let shown = lanes.len().min(MOST_LANES);
+    let legend = HEAD + shown as f64 * LANE + 8.0;
+    let more = lanes.len() - shown;
+    let height = legend + 54.0 + if more > 0 { 18.0 } else { 0.0 };
+
+    let mut svg = String::new();
+    // Writing to a String can't fail.
+    let _ = writeln!(
+        svg,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" class="timeline" role="img" aria-labelledby="{id}-title {id}-desc" viewBox="0 0 {WIDTH} {height}" width="520" font-size="12" font-family="sans-serif" fill="var(--fg, black)" data-from="{}" data-to="{}">"#,
+        run.from, run.to
+    );
+    let _ = writeln!(svg, r#"<title id="{id}-title">{}</title>"#, escape(&run.title()));
+    let _ = writeln!(svg, r#"<desc id="{id}-desc">{}</desc>"#, escape(&run.words(&lanes)));
+    run.draw_time(&mut svg, HEAD + shown as f64 * LANE);
+    for (index, lane) in lanes[..shown].iter().enumerate() {
+        run.draw_lane(&mut svg, lane, HEAD + index as f64 * LANE);
+    }
+    if more > 0 {
+        let _ = writeln!(svg, r#"<text x="{MARGIN}" y="{}">and {more} more</text>"#, legend + 4.0);
+    }
+    draw_legend(&mut svg, legend + if more > 0 { 18.0 } else { 0.0 });
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// A picture's id, from its file's name.
+pub fn id_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let word = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    format!("timeline-{}", stem.chars().map(word).collect::<String>())
+}
+
+/// What the picture shows of a run.
+struct Timeline<'a> {
+    command: String,
+    from: u64,
+    to: u64,
+    calls: Vec<&'a Call>,
+    threads: Vec<&'a Thread>,
+    visitors: Vec<&'a Visitor>,
+}
+
+/// A row of the picture.
+enum Lane<'a> {
+    Thread(&'a Thread, Vec<&'a Call>),
+    Visitor(&'a Visitor),
+}
+
+impl<'a> Timeline<'a> {
+    fn of(lines: &'a [Line]) -> Self {
+        let mut run = Self {
+            command: String::new(),
+            from: 0,
+            to: 0,
+            calls: Vec::new(),
+            threads: Vec::new(),
+            visitors: Vec::new(),
+        };
+        let mut end = 0;
+        for line in lines {
+            match line {
+                Line::Run(run_line) => {
+                    let program = run_line.command.first().map_or("", String::as_str);
+                    run.command = program.rsplit('/').next().unwrap_or(program).to_owned();
+                }
+                Line::Call(call) => {
+                    end = end.max(call.began_us + call.took_us);
+                    run.calls.push(call);
+                }
+                Line::Thread(thread) => {
+                    end = end.max(thread.ended_us);
+                    run.threads.push(thread);
+                }
+                Line::Play(play) => (run.from, run.to) = (play.began_us, play.ended_us),
+                Line::Visitor(visitor) => run.visitors.push(visitor),
+                Line::Signal(_) | Line::End(_) => {}
+            }
+        }
+        if run.to <= run.from {
+            run.to = end.max(run.from + 1);
+        }
+        run.threads.sort_by_key(|thread| thread.thread);
+        run
+    }
+
+    fn lanes(&self) -> Vec<Lane<'a>> {
+        let here = |from: u64, to: u64| from < self.to && to > self.from;
+        let mut lanes = Vec::new();
+        for thread in &self.threads {
+            if here(thread.began_us, thread.ended_us) {
+                let of_it = |call: &&&Call| call.thread == thread.thread && call.waited;
+                let mut calls: Vec<&Call> = self.calls.iter().filter(of_it).copied().collect();
+                calls.retain(|call| here(call.began_us, call.began_us + call.took_us));
+                calls.sort_by_key(|call| call.began_us);
+                lanes.push(Lane::Thread(thread, calls));
+            }
+        }
+        lanes.extend(self.visitors.iter().map(|visitor| Lane::Visitor(visitor)));
+        lanes
+    }
+
+    /// Where a moment is, clipped to the picture.
+    fn x(&self, moment: u64) -> f64 {
+        let moment = moment.clamp(self.from, self.to) - self.from;
+        let share = moment as f64 / (self.to - self.from) as f64;
+        MARGIN + share * (WIDTH - 2.0 * MARGIN)
+    }
+
+    fn title(&self) -> String {
+        let time = since(self.to - self.from);
+        format!("Where {} waits: {time}", self.command)
+    }
+
+    /// The whole picture in words.
+    fn words(&self, lanes: &[Lane<'_>]) -> String {
+        let mut words = format!(
+            "A timeline of {}, with a lane for each thread and each visitor.",
+            since(self.to - self.from)
+        );
+        for lane in lanes {
+            let sentence = match lane {
+                Lane::Thread(thread, calls) => self.words_of_thread(thread, calls),
+                Lane::Visitor(visitor) => self.words_of_visitor(visitor),
+            };
+            let _ = write!(words, " {sentence}");
+        }
+        words
+    }
+
+    fn words_of_thread(&self, thread: &Thread, calls: &[&Call]) -> String {
+        let worth = ((self.to - self.from) as f64 * WORTH_TELLING) as u64;
+        let long = calls.iter().filter(|call| call.took_us >= worth);
+        let waits = long.map(|call| {
+            let (from, to) =
+                (call.began_us.max(self.from), (call.began_us + call.took_us).min(self.to));
+            let what = call.what.as_ref().map_or(String::new(), |what| format!(" on {what}"));
+            format!(
+                "from {} to {} in {}{what}",
+                since(from - self.from),
+                since(to - self.from),
+                call.call
+            )
+        });
+        let waits: Vec<String> = waits.collect();
+        match waits.len() {
+            0 => format!("Thread {} waits for nothing for long.", thread.thread),
+            _ => format!("Thread {} waits {}.", thread.thread, waits.join(", ")),
+        }
+    }
+
+    fn words_of_visitor(&self, visitor: &Visitor) -> String {
+        let came = visitor.track.first().map_or(visitor.ended_us, |(moment, _)| *moment);
+        let (came, ended) = (came.max(self.from), visitor.ended_us.clamp(self.from, self.to));
+        format!(
+            "{} came at {} and was there for {}: {}.",
+            capitalized(&visitor.name),
+            since(came - self.from),
+            since(ended.saturating_sub(came)),
+            visitor.ending
+        )
+    }
+
+    /// The time, above and through all lanes.
+    fn draw_time(&self, svg: &mut String, bottom: f64) {
+        let step = step(self.to - self.from);
+        let mut at = 0;
+        while at <= self.to - self.from {
+            let x = self.x(self.from + at);
+            let anchor = match at {
+                0 => "start",
+                _ if x > WIDTH - 30.0 => "end",
+                _ => "middle",
+            };
+            let _ = writeln!(
+                svg,
+                r#"<path d="M{x:.1} {HEAD}V{bottom}" stroke="var(--fg, black)" stroke-opacity="0.18"/><text x="{x:.1}" y="14" text-anchor="{anchor}" font-size="11">{}</text>"#,
+                since(at)
+            );
+            at += step;
+        }
+    }
+
+    fn draw_lane(&self, svg: &mut String, lane: &Lane<'_>, top: f64) {
+        let (left, right) = match lane {
+            Lane::Thread(thread, calls) => {
+                let blocked: u64 = calls
+                    .iter()
+                    .map(|call| self.clipped(call.began_us, call.began_us + call.took_us))
+                    .sum();
+                let lived = self.clipped(thread.began_us, thread.ended_us).max(1);
+                let share = blocked as f64 / lived as f64 * 100.0;
+                (format!("thread {}", thread.thread), format!("blocked {share:.0} %"))
+            }
+            Lane::Visitor(visitor) => (visitor.name.clone(), visitor.ending.clone()),
+        };
+        let y = top + 12.0;
+        let _ = writeln!(
+            svg,
+            r#"<text x="{MARGIN}" y="{y}" font-weight="bold">{}</text><text x="{}" y="{y}" text-anchor="end" font-size="11">{}</text>"#,
+            escape(&left),
+            WIDTH - MARGIN,
+            escape(&right)
+        );
+        match lane {
+            Lane::Thread(thread, calls) => self.draw_thread(svg, thread, calls, top + BAR.0),
+            Lane::Visitor(visitor) => self.draw_visitor(svg, visitor, top + BAR.0),
+        }
+    }
+
+    /// How much of a span is in the picture.
+    fn clipped(&self, from: u64, to: u64) -> u64 {
+        to.clamp(self.from, self.to) - from.clamp(self.from, self.to)
+    }
+
+    fn draw_thread(&self, svg: &mut String, thread: &Thread, calls: &[&Call], top: f64) {
+        // What isn't waiting is work. Where waits are closer than can be drawn, the work between them shows.
+        let mut work: Vec<(f64, f64)> = Vec::new();
+        let mut free_since = thread.began_us;
+        let ends = calls.iter().map(|call| (call.began_us, call.began_us + call.took_us));
+        for (began, ended) in ends.chain([(thread.ended_us, thread.ended_us)]) {
+            let (from, to) = (self.x(free_since), self.x(began.max(free_since)));
+            let in_sight = free_since < self.to && began > self.from;
+            if in_sight && began > free_since {
+                let to = to.max(from + NARROWEST);
+                match work.last_mut() {
+                    Some(last) if from - last.1 < SEEN => last.1 = last.1.max(to),
+                    _ => work.push((from, to)),
+                }
+            }
+            free_since = ended.max(free_since);
+        }
+        for call in calls {
+            let (from, to) = (self.x(call.began_us), self.x(call.began_us + call.took_us));
+            if to - from >= SEEN {
+                draw_wait(svg, call, (from, to), top);
+            }
+        }
+        draw_blocks(svg, &work, top);
+    }
+
+    fn draw_visitor(&self, svg: &mut String, visitor: &Visitor, top: f64) {
+        let ends = visitor.track.iter().skip(1).map(|(moment, _)| *moment);
+        let mut blocks: Vec<(f64, f64)> = Vec::new();
+        for ((began, doing), ended) in visitor.track.iter().zip(ends.chain([visitor.ended_us])) {
+            let (from, to) = (self.x(*began), self.x(ended));
+            if *began > self.to || ended < self.from {
+                continue;
+            }
+            match doing.as_str() {
+                "sending" | "receiving" => {
+                    let to = to.max(from + NARROWEST);
+                    match blocks.last_mut() {
+                        Some(last) if from - last.1 < SEEN => last.1 = last.1.max(to),
+                        _ => blocks.push((from, to)),
+                    }
+                }
+                _ if to - from < SEEN => {}
+                doing => draw_idle(svg, doing, (from, to), top),
+            }
+        }
+        draw_blocks(svg, &blocks, top);
+        self.draw_end(svg, visitor, top);
+    }
+
+    /// How a visit ended, as a mark where it did.
+    fn draw_end(&self, svg: &mut String, visitor: &Visitor, top: f64) {
+        let Some((_, last)) = visitor.track.last() else { return };
+        let x = self.x(visitor.ended_us).clamp(MARGIN + 5.0, WIDTH - MARGIN - 5.0);
+        let y = top + BAR.1 / 2.0;
+        let _ = match last.as_str() {
+            "answered" => writeln!(
+                svg,
+                r#"<circle cx="{x:.1}" cy="{y}" r="5" stroke="var(--bg, white)" stroke-width="1.5"/>"#
+            ),
+            "refused" | "cut off" => writeln!(
+                svg,
+                r#"<path d="M{:.1} {}l9 9m0-9l-9 9" stroke="var(--fg, black)" stroke-width="2" fill="none"/>"#,
+                x - 4.5,
+                y - 4.5
+            ),
+            "gave up" => writeln!(
+                svg,
+                r#"<circle cx="{x:.1}" cy="{y}" r="4" fill="var(--bg, white)" stroke="var(--fg, black)" stroke-width="2"/>"#
+            ),
+            _ => Ok(()),
+        };
+    }
+}
+
+/// A wait of a thread: a line, with the call's name above it where there is room.
+fn draw_wait(svg: &mut String, call: &Call, (from, to): (f64, f64), top: f64) {
+    let call_name = name(&call.call, call.descriptor);
+    let what = call.what.as_deref().unwrap_or_default();
+    let whole = format!("{call_name} {}", what.trim_start_matches("the "));
+    let label = [whole.trim(), call_name.as_str(), call.call.as_str()]
+        .into_iter()
+        .find(|label| label.chars().count() as f64 * LETTER + 4.0 <= to - from);
+    let title = match what {
+        "" => format!("{call_name}, {}: {}", since(call.took_us), came_of(call)),
+        what => format!("{call_name} on {what}, {}: {}", since(call.took_us), came_of(call)),
+    };
+    let width = to - from;
+    let y = top + BAR.1 - 4.0;
+    let _ = write!(
+        svg,
+        r#"<g class="wait" data-thread="{}" data-began="{}"><title>{}</title><rect x="{from:.1}" y="{top}" width="{width:.1}" height="{}" fill="none" pointer-events="all"/><rect x="{from:.1}" y="{y}" width="{width:.1}" height="3" fill="var(--links, #20609f)"/>"#,
+        call.thread,
+        call.began_us,
+        escape(&title),
+        BAR.1
+    );
+    if let Some(label) = label {
+        let _ = write!(
+            svg,
+            r#"<text x="{:.1}" y="{}" font-size="11">{}</text>"#,
+            from + 2.0,
+            top + BAR.1 - 6.0,
+            escape(label)
+        );
+    }
+    svg.push_str("</g>\n");
+}
+
+/// A visitor that waits, or that does nothing.
+fn draw_idle(svg: &mut String, doing: &str, (from, to): (f64, f64), top: f64) {
+    let y = top + BAR.1 - 2.5;
+    let (dashes, color) = match doing {
+        "waiting" => ("", "var(--links, #20609f)"),
+        _ => (r#" stroke-dasharray="2 4""#, "var(--fg, black)"),
+    };
+    let _ = write!(
+        svg,
+        r#"<path d="M{from:.1} {y}H{to:.1}" stroke="{color}" stroke-width="3"{dashes} fill="none"/>"#
+    );
+    let word = if doing == "waiting" { "waits" } else { doing };
+    if word.len() as f64 * LETTER + 14.0 <= to - from {
+        let _ = write!(
+            svg,
+            r#"<text x="{:.1}" y="{}" font-size="11">{word}</text>"#,
+            from + 3.0,
+            top + BAR.1 - 6.0
+        );
+    }
+    svg.push('\n');
+}
+
+fn draw_blocks(svg: &mut String, blocks: &[(f64, f64)], top: f64) {
+    if blocks.is_empty() {
+        return;
+    }
+    svg.push_str(r#"<path d=""#);
+    for (from, to) in blocks {
+        let _ = write!(
+            svg,
+            "M{from:.1} {}h{:.1}v{}h-{:.1}z",
+            top + 1.0,
+            to - from,
+            BAR.1 - 2.0,
+            to - from
+        );
+    }
+    svg.push_str("\"/>\n");
+}
+
+fn draw_legend(svg: &mut String, y: f64) {
+    let (first, second, third) = (y + 12.0, y + 30.0, y + 48.0);
+    let _ = writeln!(
+        svg,
+        r#"<g font-size="11"><path d="M5 {}h14v12h-14z"/><text x="26" y="{first}">at work; a visitor: sends or receives</text><path d="M5 {}h14" stroke="var(--links, #20609f)" stroke-width="3"/><text x="26" y="{second}">blocked in the call; a visitor: waits</text><path d="M5 {}h14" stroke="var(--fg, black)" stroke-width="3" stroke-dasharray="2 4"/><text x="26" y="{third}">says nothing</text><circle cx="118" cy="{}" r="4.5"/><text x="128" y="{third}">answered</text><circle cx="194" cy="{}" r="4" fill="none" stroke="var(--fg, black)" stroke-width="2"/><text x="204" y="{third}">gave up</text><path d="M262 {}l9 9m0-9l-9 9" stroke="var(--fg, black)" stroke-width="2" fill="none"/><text x="277" y="{third}">lost</text></g>"#,
+        first - 10.0,
+        second - 4.0,
+        third - 4.0,
+        third - 4.0,
+        third - 4.0,
+        third - 8.5,
+    );
+}
+
+/// The distance between two marks of the time: five or so.
+fn step(length: u64) -> u64 {
+    let mut step = 1;
+    loop {
+        for factor in [1, 2, 5] {
+            if step * factor * 6 >= length {
+                return step * factor;
+            }
+        }
+        step *= 10;
+    }
+}
+
+/// A time in the unit that fits it.
+fn since(us: u64) -> String {
+    let milliseconds = us as f64 / 1000.0;
+    if us < 10_000 && !us.is_multiple_of(1000) {
+        format!("{milliseconds:.1} ms")
+    } else if us == 0 {
+        "0".to_owned()
+    } else if us < 2_000_000 {
+        format!("{milliseconds:.0} ms")
+    } else {
+        format!("{:.1} s", milliseconds / 1000.0)
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

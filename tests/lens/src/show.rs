@@ -1,0 +1,299 @@
+//! What becomes of all that the tracer sees: lines in the terminal, figures, files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lens::lines;
+use lens::picture;
+use lens::record::{self, Call, Line, Outcome, microseconds};
+use lens::summary::Summary;
+use lens::tracer::{AllInside, Seen};
+
+use crate::{Arguments, FAILURE, Failed};
+
+/// A call that has waited so long is told of before it's over: it may never be.
+const A_LONG_WAIT: Duration = Duration::from_millis(500);
+
+/// How often it's looked for such calls.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// So many waits that are alike are printed, one after the other.
+const MOST_ALIKE: u32 = 3;
+
+/// So many calls are kept for a picture: more than it has room to show, and memory has an end.
+const MOST_DRAWN: usize = 50_000;
+
+/// What is shown, and where it is written.
+#[derive(Debug)]
+pub struct Show {
+    out: Out,
+    all: bool,
+    quiet: bool,
+    headed: bool,
+    json: Option<(PathBuf, BufWriter<File>)>,
+    svg: Option<PathBuf>,
+    drawn: Vec<Line>,
+    left_out: bool,
+    summary: Summary,
+    origin: Instant,
+    /// What went wrong with a file, once.
+    trouble: Option<String>,
+    /// Calls of which it has been told that they wait: thread and beginning.
+    told: Vec<(u32, Instant)>,
+    /// Waits that are alike, one after the other.
+    alike: Alike,
+}
+
+/// Waits of one thread on one descriptor in the same call, with nothing between them to be shown.
+#[derive(Debug, Default)]
+struct Alike {
+    /// The thread, the call, and the descriptor.
+    of: Option<(u32, String, Option<i64>)>,
+    count: u32,
+    /// Of those that weren't printed.
+    untold: u32,
+    blocked: Duration,
+}
+
+/// Where the lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Out {
+    /// The program has stdout for itself.
+    Stderr,
+    /// There is no other program here.
+    Stdout,
+}
+
+impl Show {
+    /// Opens the files, and begins with what is run.
+    pub fn new(arguments: &Arguments, command: Vec<String>, out: Out) -> Result<Self, Failed> {
+        let json = match &arguments.json {
+            None => None,
+            Some(path) => {
+                let file = File::create(path).map_err(|error| {
+                    Failed(FAILURE, format!("can't write {}: {error}", path.display()))
+                })?;
+                Some((path.clone(), BufWriter::new(file)))
+            }
+        };
+        if let Some(path) = &arguments.svg {
+            // Better now than after a long run.
+            File::create(path).map_err(|error| {
+                Failed(FAILURE, format!("can't write {}: {error}", path.display()))
+            })?;
+        }
+        let mut show = Self {
+            out,
+            all: arguments.all,
+            quiet: arguments.quiet,
+            headed: false,
+            json,
+            svg: arguments.svg.clone(),
+            drawn: Vec::new(),
+            left_out: false,
+            summary: Summary::default(),
+            origin: Instant::now(),
+            trouble: None,
+            told: Vec::new(),
+            alike: Alike::default(),
+        };
+        show.keep(Line::Run(record::Run { lens: record::VERSION, command }));
+        Ok(show)
+    }
+
+    /// The program begins now: times are counted from here.
+    pub fn begin(&mut self, origin: Instant) {
+        self.origin = origin;
+    }
+
+    /// Times are counted from here.
+    pub fn origin(&self) -> Instant {
+        self.origin
+    }
+
+    /// Takes in what the tracer has seen.
+    pub fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Begun => {}
+            Seen::Call(call) => {
+                self.summary.add(&call);
+                if self.all {
+                    self.print(&lines::call(&call));
+                } else if call.waited {
+                    self.print_unless_alike(&call);
+                }
+                self.keep(Line::Call(call));
+            }
+            Seen::Thread(thread) => {
+                self.summary.end(&thread);
+                self.keep(Line::Thread(thread));
+            }
+            Seen::Signal(signal) => {
+                self.print(&lines::signal(&signal));
+                self.keep(Line::Signal(signal));
+            }
+        }
+    }
+
+    /// Writes a line down, and keeps it for the picture.
+    pub fn keep(&mut self, line: Line) {
+        if let Some((path, file)) = &mut self.json
+            && let Err(error) = line.write(&mut *file)
+        {
+            self.trouble = Some(format!("can't write {}: {error}", path.display()));
+            self.json = None;
+        }
+        if self.svg.is_some() {
+            match &line {
+                // It left no mark that can be seen.
+                Line::Call(call) if !call.waited => {}
+                Line::Call(_) if self.drawn.len() >= MOST_DRAWN => self.left_out = true,
+                _ => self.drawn.push(line),
+            }
+        }
+    }
+
+    /// Tells of the calls that have been waiting for long.
+    fn tell_of_long_waits(&mut self, inside: &AllInside) {
+        let inside: Vec<_> = {
+            let inside = inside.lock().unwrap_or_else(PoisonError::into_inner);
+            inside.values().cloned().collect()
+        };
+        self.told.retain(|(thread, since)| {
+            inside.iter().any(|inside| inside.thread == *thread && inside.since == *since)
+        });
+        for inside in inside {
+            let new = !self.told.contains(&(inside.thread, inside.since));
+            if new && inside.since.elapsed() > A_LONG_WAIT {
+                self.told.push((inside.thread, inside.since));
+                let peer = inside.what.map_or_else(String::new, |what| what.to_string());
+                let since = inside.since.saturating_duration_since(self.origin);
+                let call = lines::name(inside.call, inside.descriptor);
+                let waits = inside.kind.waits(&peer);
+                self.print(&lines::still(since, inside.thread, &call, &waits));
+            }
+        }
+    }
+
+    /// Somebody who dictates a request letter by letter would fill the screen.
+    fn print_unless_alike(&mut self, call: &Call) {
+        let of = (call.thread, call.call.clone(), call.descriptor);
+        if self.alike.of.as_ref() != Some(&of) {
+            self.tell_of_those_alike();
+            self.alike.of = Some(of);
+        }
+        self.alike.count += 1;
+        // The end of it all is news, and so is each who comes.
+        let news = !matches!(call.outcome, Outcome::Result(1..)) || call.accepted.is_some();
+        if self.alike.count <= MOST_ALIKE || news {
+            self.print(&lines::call(call));
+            return;
+        }
+        self.alike.untold += 1;
+        self.alike.blocked += call.took();
+    }
+
+    fn tell_of_those_alike(&mut self) {
+        let alike = std::mem::take(&mut self.alike);
+        if alike.untold > 0 && !self.quiet {
+            let blocked = lines::time(alike.blocked);
+            self.say(&format!("{:34} {:>10}  {} more like these", "", blocked, alike.untold));
+        }
+    }
+
+    fn print(&mut self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        if self.alike.untold > 0 {
+            self.tell_of_those_alike();
+        }
+        if !self.headed {
+            self.headed = true;
+            self.say(lines::HEADING);
+        }
+        self.say(line);
+    }
+
+    /// Prints a line. Nobody may be there to read it any more: that's no reason to end the program.
+    pub fn say(&self, line: &str) {
+        match self.out {
+            Out::Stderr => drop(writeln!(io::stderr(), "{line}")),
+            Out::Stdout => drop(writeln!(io::stdout(), "{line}")),
+        }
+    }
+
+    /// The end: the summary, and the files.
+    pub fn end(mut self, status: String) -> Result<(), Failed> {
+        self.tell_of_those_alike();
+        let at_us = microseconds(self.origin.elapsed());
+        self.keep(Line::End(record::End { at_us, status }));
+        if self.headed || self.out == Out::Stderr {
+            // What was printed before may be the program's.
+            self.say("");
+        }
+        for line in self.summary.lines() {
+            self.say(&line);
+        }
+        if let Some((path, file)) = &mut self.json
+            && let Err(error) = file.flush()
+        {
+            self.trouble = Some(format!("can't write {}: {error}", path.display()));
+        }
+        if let Some(path) = &self.svg {
+            let drawn = picture::svg(&self.drawn, &picture::id_of(path));
+            if let Err(error) = std::fs::write(path, drawn) {
+                self.trouble = Some(format!("can't write {}: {error}", path.display()));
+            }
+            if self.left_out {
+                self.say(&format!("the picture shows the first {MOST_DRAWN} waits only"));
+            }
+        }
+        self.trouble.map_or(Ok(()), |trouble| Err(Failed(FAILURE, trouble)))
+    }
+}
+
+/// A show that the tracer's thread and others share.
+pub type Shared = Arc<Mutex<Show>>;
+
+/// The show, whatever became of the others who had it.
+pub fn lock(show: &Shared) -> MutexGuard<'_, Show> {
+    show.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells of long waits while they last, until it's dropped.
+#[derive(Debug)]
+pub struct Teller {
+    over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Teller {
+    /// Begins. Without a thread to do it, long waits are told of when they are over.
+    pub fn start(show: &Shared, inside: AllInside) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let (ends, show) = (Arc::clone(&over), Arc::clone(show));
+        let tell = move || {
+            while !ends.load(Ordering::Relaxed) {
+                thread::park_timeout(LOOK);
+                lock(&show).tell_of_long_waits(&inside);
+            }
+        };
+        Self { over, thread: thread::Builder::new().name("teller".to_owned()).spawn(tell).ok() }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A run in figures: how long it was blocked, in which calls, and for whom.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use visitors::calls::family;
+
+use crate::lines::{name, time};
+use crate::record::{Call, Outcome, Thread};
+
+/// So many descriptors are told apart: a server meets thousands, and memory has an end.
+const MOST_DESCRIPTORS: usize = 1000;
+/// So many of them are shown.
+const MOST_SHOWN: usize = 12;
+
+/// The figures so far.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    calls: BTreeMap<String, Figures>,
+    descriptors: BTreeMap<String, Duration>,
+    /// What the threads lived, together.
+    lived: Duration,
+    threads: u32,
+    blocked: Duration,
+    turns: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    calls: u64,
+    waited: u64,
+    blocked: Duration,
+}
+
+impl Summary {
+    /// Counts a call.
+    pub fn add(&mut self, call: &Call) {
+        let blocked = call.blocked();
+        let figures = self.calls.entry(call.call.clone()).or_default();
+        figures.calls += 1;
+        figures.waited += u64::from(call.waited);
+        figures.blocked += blocked;
+        self.blocked += blocked;
+        // One that found nothing and didn't wait was a look, not a turn: Rust's runtime has one at its start.
+        let found = matches!(call.outcome, Outcome::Result(1..));
+        if ["select", "poll", "epoll_wait"].contains(&family(&call.call)) && (call.waited || found)
+        {
+            self.turns += 1;
+        }
+        if !blocked.is_zero() {
+            let what = call.what.clone().unwrap_or_else(|| waited_for(&call.call).to_owned());
+            let known = self.descriptors.contains_key(&what);
+            let what = if known || self.descriptors.len() < MOST_DESCRIPTORS {
+                what
+            } else {
+                "others".to_owned()
+            };
+            *self.descriptors.entry(what).or_default() += blocked;
+        }
+    }
+
+    /// Counts a thread that has ended.
+    pub fn end(&mut self, thread: &Thread) {
+        self.threads += 1;
+        self.lived += Duration::from_micros(thread.ended_us.saturating_sub(thread.began_us));
+    }
+
+    /// How long all threads were blocked, together.
+    pub fn blocked(&self) -> Duration {
+        self.blocked
+    }
+
+    /// The lines to print.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.first_line()];
+        let mut calls: Vec<_> = self.calls.iter().collect();
+        calls.sort_by_key(|(_, figures)| std::cmp::Reverse((figures.blocked, figures.calls)));
+        let (waited, others): (Vec<_>, Vec<_>) =
+            calls.into_iter().partition(|(_, figures)| figures.waited > 0);
+        if !waited.is_empty() {
+            lines.push(String::new());
+            lines.push("  call                blocked   share     calls    waited".to_owned());
+        }
+        for (call, figures) in waited {
+            let (blocked, share) = (time(figures.blocked), self.share(figures.blocked));
+            let (calls, waited) = (figures.calls, figures.waited);
+            lines.push(format!("  {call:16} {blocked:>10} {share:>7} {calls:>9} {waited:>9}"));
+        }
+        if !others.is_empty() {
+            let others = others.iter().map(|(call, figures)| format!("{} {call}", figures.calls));
+            let others: Vec<String> = others.collect();
+            lines.push(format!("  never waited: {}", others.join(", ")));
+        }
+        let mut descriptors: Vec<_> = self.descriptors.iter().collect();
+        descriptors.sort_by_key(|(_, blocked)| std::cmp::Reverse(**blocked));
+        if !descriptors.is_empty() {
+            lines.push(String::new());
+            lines.push("  it waited for                        blocked".to_owned());
+        }
+        for (what, blocked) in descriptors.iter().take(MOST_SHOWN) {
+            lines.push(format!("  {what:32} {:>11}", time(**blocked)));
+        }
+        if let Some(more) = descriptors.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+            let blocked = descriptors[MOST_SHOWN..].iter().map(|(_, blocked)| **blocked).sum();
+            lines.push(format!("  {:32} {:>11}", format!("{more} more"), time(blocked)));
+        }
+        if self.turns > 0 {
+            lines.push(String::new());
+            lines.push(format!("  turns of its loop: {}", self.turns));
+        }
+        lines
+    }
+
+    fn first_line(&self) -> String {
+        let threads = match self.threads {
+            1 => "1 thread".to_owned(),
+            count => format!("{count} threads"),
+        };
+        let (blocked, lived) = (time(self.blocked), time(self.lived));
+        format!("{threads}, blocked {blocked} of {lived}, {}", self.share(self.blocked).trim())
+    }
+
+    fn share(&self, part: Duration) -> String {
+        let share = part.as_secs_f64() / self.lived.as_secs_f64().max(1e-9) * 100.0;
+        format!("{share:.1} %")
+    }
+}
+
+/// What a call without a descriptor waits for.
+fn waited_for(call: &str) -> &'static str {
+    match family(call) {
+        "select" | "poll" | "epoll_wait" => "anyone at all",
+        "futex" => "another thread",
+        "sleep" => "time to pass",
+        "wait" => "a child",
+        "pause" | "rt_sigsuspend" | "rt_sigtimedwait" => "a signal",
+        "open" => "a file",
+        _ => "something else",
+    }
+}
+
+/// A call's name in a picture or a table: `recvfrom(4)`.
+pub fn title(call: &Call) -> String {
+    name(&call.call, call.descriptor)
+}

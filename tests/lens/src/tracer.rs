@@ -1,0 +1,641 @@
+//! The tracer: it stops the program where a call that can wait begins and ends, looks at the clock,
+//! and lets it go on (ptrace(2)).
+//!
+//! [`Tracer::run`] is the whole of it: the next piece of news, one step for each kind. All of it
+//! happens on one thread, because the kernel knows a tracer by its thread.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{Read, Seek};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use visitors::calls::{self, Kind};
+
+use crate::Blind;
+use crate::descriptors::{Descriptors, Thing};
+use crate::kernel::{self, At, News, Onward};
+use crate::launch::READY;
+use crate::memory;
+use crate::record::{self, Call, Outcome, microseconds};
+
+/// A call that was over in less was never put to sleep: even to be woken takes longer.
+const TOO_SHORT_TO_SLEEP: Duration = Duration::from_micros(20);
+
+/// The calls that make descriptors mean something else. They don't wait. (The kernel can be asked what
+/// a socket is, but it takes long to say so where there are many.)
+pub const NAMING: [i64; 4] =
+    [libc::SYS_close, libc::SYS_close_range, libc::SYS_dup3, libc::SYS_listen];
+
+/// What a tracer tells whoever runs it.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// The program has begun. What was before was the way there.
+    Begun,
+    /// A call is over.
+    Call(Call),
+    /// A thread is over.
+    Thread(record::Thread),
+    /// A signal was given to the program.
+    Signal(record::Signal),
+}
+
+/// A call that a thread is inside.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// The thread's number.
+    pub thread: u32,
+    /// The call's name.
+    pub call: &'static str,
+    /// What it waits for.
+    pub kind: Kind,
+    /// The descriptor that it waits for.
+    pub descriptor: Option<i64>,
+    /// What that is.
+    pub what: Option<Thing>,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// The calls that the program's threads are inside, by the thread's number: to be looked at from other threads.
+pub type AllInside = Arc<Mutex<BTreeMap<u32, Inside>>>;
+
+/// Traces a program: its threads, and the processes that it starts.
+#[derive(Debug)]
+pub struct Tracer {
+    main: Pid,
+    /// Times are counted from here.
+    origin: Instant,
+    /// A filter in the kernel stops the program at the calls that are looked for. Without one it
+    /// stops at each.
+    filtered: bool,
+    /// The next program that it becomes is the one that was asked for.
+    ready: bool,
+    /// That one runs.
+    begun: bool,
+    threads: HashMap<Pid, Thread>,
+    last_number: u32,
+    descriptors: Descriptors,
+    inside: AllInside,
+    /// How the main process ended, as wait(2) says it.
+    status: Option<i32>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    number: u32,
+    tid: Pid,
+    process: Pid,
+    name: String,
+    began: Duration,
+    call: Option<Entered>,
+    /// The call that the kernel will begin again under the name `restart_syscall`.
+    to_restart: Option<(&'static calls::Call, [u64; 6])>,
+    /// Its entry in /proc, which counts how often it was put to sleep.
+    status: Option<fs::File>,
+}
+
+/// A call that has begun.
+#[derive(Clone, Copy, Debug)]
+struct Entered {
+    /// `None` for one that only names descriptors.
+    call: Option<&'static calls::Call>,
+    number: i64,
+    arguments: [u64; 6],
+    watched: Option<u64>,
+    began: Instant,
+    /// How often the thread had been put to sleep by then.
+    sleeps: Option<u64>,
+}
+
+impl Tracer {
+    /// Takes hold of a program that waits for it (see [`crate::launch`]). With `filtered`, it has
+    /// a filter.
+    ///
+    /// # Errors
+    /// Why it can't be done here.
+    pub fn seize(main: Pid, filtered: bool) -> Result<Self, Blind> {
+        let mut options = options();
+        // Whoever ends the lens ends the program: it could not go on with a filter and no tracer.
+        options |= Options::PTRACE_O_EXITKILL;
+        if filtered {
+            options |= Options::PTRACE_O_TRACESECCOMP;
+        }
+        ptrace::seize(main, options)?;
+        Ok(Self::new(main, filtered, false))
+    }
+
+    /// Takes hold of a program that runs, with all its threads. Calls that wait are begun again by
+    /// the kernel; `epoll_wait` fails with EINTR, once.
+    ///
+    /// # Errors
+    /// Why it can't be done here.
+    pub fn attach(main: Pid) -> Result<Self, Blind> {
+        let mut tracer = Self::new(main, false, true);
+        let mut held = Vec::new();
+        // Threads begin while others are taken hold of: until no new one is found.
+        loop {
+            let new: Vec<Pid> = tasks(main).into_iter().filter(|t| !held.contains(t)).collect();
+            if new.is_empty() {
+                break;
+            }
+            for thread in new {
+                held.push(thread);
+                match ptrace::seize(thread, options()) {
+                    // It may have ended meanwhile.
+                    Err(Errno::ESRCH) => continue,
+                    Err(Errno::EPERM) if thread != main && is_traced(thread) => continue,
+                    result => result?,
+                }
+                tracer.meet(thread);
+                // Its calls are seen from its next stop on: this is one.
+                let _ = ptrace::interrupt(thread);
+            }
+        }
+        Ok(tracer)
+    }
+
+    fn new(main: Pid, filtered: bool, begun: bool) -> Self {
+        Self {
+            main,
+            origin: Instant::now(),
+            filtered,
+            ready: begun,
+            begun,
+            threads: HashMap::new(),
+            last_number: 0,
+            descriptors: Descriptors::default(),
+            inside: AllInside::default(),
+            status: None,
+        }
+    }
+
+    /// The calls that its threads are inside.
+    pub fn inside(&self) -> AllInside {
+        Arc::clone(&self.inside)
+    }
+
+    /// Runs the program to its end, with all that it started, and tells what it sees. Gives the
+    /// main process's status, as wait(2) says it; `ended` hears of that as soon as it's known.
+    pub fn run(&mut self, tell: &mut dyn FnMut(&Self, Seen), ended: &mut dyn FnMut(i32)) -> i32 {
+        loop {
+            match kernel::next_news() {
+                Ok((thread, News::Gone(status))) => {
+                    self.lose(thread, "the thread ended", tell);
+                    if thread == self.main {
+                        self.status = Some(status);
+                        ended(status);
+                    }
+                }
+                Ok((thread, News::Stopped { signal, event })) => {
+                    self.meet(thread);
+                    let (onward, signal) = self.stopped(thread, signal, event, tell);
+                    // It may have been killed meanwhile: then that is the next news.
+                    let _ = kernel::resume(thread, onward, signal);
+                }
+                Err(Errno::EINTR) => {}
+                // Nobody is left.
+                Err(_) => return self.status.unwrap_or(0),
+            }
+        }
+    }
+
+    /// When the run began.
+    pub fn origin(&self) -> Instant {
+        self.origin
+    }
+
+    /// A thread has stopped: what for, and how does it go on?
+    fn stopped(
+        &mut self,
+        tid: Pid,
+        signal: i32,
+        event: i32,
+        tell: &mut dyn FnMut(&Self, Seen),
+    ) -> (Onward, i32) {
+        let seen = Instant::now();
+        let is_stop =
+            |signal| [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
+        match event {
+            libc::PTRACE_EVENT_SECCOMP => self.look_at_call(tid, seen, tell),
+            libc::PTRACE_EVENT_EXEC => {
+                self.executed(tid, tell);
+                (self.onward(tid), 0)
+            }
+            libc::PTRACE_EVENT_STOP if is_stop(signal) => (Onward::Stopped, 0),
+            0 if signal == libc::SIGTRAP | 0x80 => self.look_at_call(tid, seen, tell),
+            0 if !self.begun => {
+                self.ready |= signal == READY as i32;
+                (self.onward(tid), if signal == READY as i32 { 0 } else { signal })
+            }
+            0 => {
+                self.tell_of_signal(tid, signal, tell);
+                (self.onward(tid), signal)
+            }
+            libc::PTRACE_EVENT_CLONE | libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK => {
+                // Met here, threads are numbered in the order in which they were started.
+                if let Ok(new) = ptrace::getevent(tid) {
+                    self.meet(Pid::from_raw(i32::try_from(new).unwrap_or(0)));
+                }
+                (self.onward(tid), 0)
+            }
+            // A new thread's first stop.
+            _ => (self.onward(tid), 0),
+        }
+    }
+
+    fn onward(&self, tid: Pid) -> Onward {
+        let inside = self.threads.get(&tid).is_some_and(|thread| thread.call.is_some());
+        match self.begun && (inside || !self.filtered) {
+            true => Onward::ToNextCall,
+            false => Onward::ToNextEvent,
+        }
+    }
+
+    /// It's stopped where a call begins or ends.
+    fn look_at_call(
+        &mut self,
+        tid: Pid,
+        seen: Instant,
+        tell: &mut dyn FnMut(&Self, Seen),
+    ) -> (Onward, i32) {
+        match kernel::at(tid) {
+            Ok(At::Entry { number, arguments }) => self.enter(tid, number, arguments),
+            Ok(At::Exit(result)) => self.leave(tid, result, seen, tell),
+            _ => {}
+        }
+        if let Some(call) = self.threads.get_mut(&tid).and_then(|thread| thread.call.as_mut()) {
+            // As late as can be: what we did meanwhile isn't the program's waiting.
+            call.began = Instant::now();
+        }
+        (self.onward(tid), 0)
+    }
+
+    fn enter(&mut self, tid: Pid, number: u64, arguments: [u64; 6]) {
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let number = i64::try_from(number).unwrap_or(-1);
+        let mut arguments = arguments;
+        let call = match (calls::find(number), thread.to_restart.take()) {
+            (Some(_), Some((call, begun_with))) if number == libc::SYS_restart_syscall => {
+                arguments = begun_with;
+                Some(call)
+            }
+            (call, _) => call,
+        };
+        if call.is_none() && !NAMING.contains(&number) && !is_dup2(number) {
+            return;
+        }
+        let process = thread.process;
+        let sleeps = thread.sleeps();
+        let watched = call.and_then(|call| watched(tid, call.name, &arguments));
+        thread.call =
+            Some(Entered { call, number, arguments, watched, began: Instant::now(), sleeps });
+        let Some(call) = call else { return };
+        let descriptor = call.kind.names_a_descriptor().then(|| descriptor(arguments[0]));
+        if call.kind == Kind::Connect {
+            // Before, the socket had nobody at its other end; now it has, or it will never have.
+            if let Some(address) = memory::socket_address(tid, arguments[1]) {
+                self.descriptors.learn(process, descriptor.unwrap_or(-1), Thing::Peer(address));
+            }
+        }
+        let inside = Inside {
+            thread: thread.number,
+            call: call.name,
+            kind: call.kind,
+            descriptor,
+            what: descriptor.map(|number| self.descriptors.get(process, number)),
+            since: Instant::now(),
+        };
+        lock(&self.inside).insert(inside.thread, inside);
+    }
+
+    fn leave(&mut self, tid: Pid, result: i64, seen: Instant, tell: &mut dyn FnMut(&Self, Seen)) {
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let Some(entered) = thread.call.take() else { return };
+        let process = thread.process;
+        let took = seen.saturating_duration_since(entered.began);
+        // The stop that we are at counts as one sleep.
+        let slept = took >= TOO_SHORT_TO_SLEEP
+            && match (entered.sleeps, thread.sleeps()) {
+                (Some(before), Some(now)) => now.saturating_sub(before) > 1,
+                // Unknown: a call that took so long has waited, most likely.
+                _ => took > Duration::from_millis(1),
+            };
+        let Some(call) = entered.call else {
+            self.renamed(process, &entered, result);
+            return;
+        };
+        let outcome = outcome(result);
+        if result == -RESTART_BLOCK {
+            thread.to_restart = Some((call, entered.arguments));
+        }
+        let number = thread.number;
+        let inside = lock(&self.inside).remove(&number);
+        let accepted = (call.kind == Kind::Accept && result >= 0).then(|| {
+            let thing = match memory::socket_address(tid, entered.arguments[1]) {
+                Some(address) => Thing::Peer(address),
+                None => {
+                    self.descriptors.forget(process, result);
+                    self.descriptors.get(process, result)
+                }
+            };
+            self.descriptors.learn(process, result, thing.clone());
+            thing.to_string()
+        });
+        let what = inside.as_ref().and_then(|inside| inside.what.clone());
+        let ready = self.ready(tid, process, call.name, &entered.arguments, result);
+        let call = Call {
+            thread: number,
+            call: call.name.to_owned(),
+            descriptor: inside.and_then(|inside| inside.descriptor),
+            what: what.map(|what| what.to_string()),
+            watched: entered.watched,
+            began_us: microseconds(entered.began.saturating_duration_since(self.origin)),
+            took_us: microseconds(took),
+            waited: slept,
+            outcome,
+            accepted,
+            ready,
+        };
+        self.tell_if_begun(Seen::Call(call), tell);
+    }
+
+    /// Who was ready, after select or poll.
+    fn ready(
+        &mut self,
+        tid: Pid,
+        process: Pid,
+        name: &str,
+        arguments: &[u64; 6],
+        result: i64,
+    ) -> Vec<String> {
+        if result <= 0 {
+            return Vec::new();
+        }
+        let mut descriptors = match calls::family(name) {
+            "poll" => memory::ready_of_poll(tid, arguments[0], arguments[1]),
+            "select" => members_of_sets(tid, arguments),
+            _ => Vec::new(),
+        };
+        descriptors.sort_unstable();
+        descriptors.dedup();
+        descriptors
+            .into_iter()
+            .map(|descriptor| self.descriptors.get(process, descriptor).to_string())
+            .collect()
+    }
+
+    /// A call has made descriptors mean something else.
+    fn renamed(&mut self, process: Pid, entered: &Entered, result: i64) {
+        if entered.number == libc::SYS_listen {
+            if result == 0 {
+                let descriptor = descriptor(entered.arguments[0]);
+                self.descriptors.learn(process, descriptor, Thing::Listener);
+            }
+        } else if entered.number == libc::SYS_close {
+            self.descriptors.forget(process, descriptor(entered.arguments[0]));
+        } else if entered.number == libc::SYS_close_range {
+            self.descriptors.forget_all(process);
+        } else {
+            self.descriptors.forget(process, descriptor(entered.arguments[1]));
+        }
+    }
+
+    /// A process runs another program. All its other threads are gone.
+    fn executed(&mut self, tid: Pid, tell: &mut dyn FnMut(&Self, Seen)) {
+        if let Ok(former) = ptrace::getevent(tid) {
+            let former = Pid::from_raw(i32::try_from(former).unwrap_or(0));
+            let others: Vec<Pid> = self
+                .threads
+                .iter()
+                .filter(|(other, thread)| thread.process == tid && **other != former)
+                .map(|(other, _)| *other)
+                .collect();
+            for other in others {
+                self.lose(other, "another thread has replaced the program", tell);
+            }
+            // The thread that did it goes on under the process's number.
+            if let Some(thread) = self.threads.remove(&former) {
+                self.threads.insert(tid, Thread { tid, call: None, status: None, ..thread });
+            }
+        }
+        self.meet(tid);
+        self.descriptors.forget_all(tid);
+        if self.ready && !self.begun && tid == self.main {
+            self.begun = true;
+            self.origin = Instant::now();
+            if let Some(thread) = self.threads.get_mut(&tid) {
+                thread.began = Duration::ZERO;
+            }
+            tell(self, Seen::Begun);
+        }
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.name = name(tid, tid);
+        }
+    }
+
+    /// A thread that we haven't seen before.
+    fn meet(&mut self, tid: Pid) {
+        if self.threads.contains_key(&tid) {
+            return;
+        }
+        let process = process_of(tid);
+        self.last_number += 1;
+        let thread = Thread {
+            number: self.last_number,
+            tid,
+            process,
+            name: name(process, tid),
+            began: self.origin.elapsed(),
+            call: None,
+            to_restart: None,
+            status: None,
+        };
+        self.threads.insert(tid, thread);
+    }
+
+    /// A thread is gone.
+    fn lose(&mut self, tid: Pid, why: &str, tell: &mut dyn FnMut(&Self, Seen)) {
+        let Some(mut thread) = self.threads.remove(&tid) else { return };
+        let now = Instant::now();
+        let inside = lock(&self.inside).remove(&thread.number);
+        if let (Some(entered), Some(inside)) = (thread.call.take(), inside) {
+            let call = unfinished(&inside, entered.watched, self.origin, now, why);
+            self.tell_if_begun(Seen::Call(call), tell);
+        }
+        if tid == thread.process {
+            self.descriptors.forget_all(tid);
+        }
+        let thread = record::Thread {
+            thread: thread.number,
+            tid: tid.as_raw(),
+            pid: thread.process.as_raw(),
+            name: thread.name,
+            began_us: microseconds(thread.began),
+            ended_us: microseconds(now.saturating_duration_since(self.origin)),
+        };
+        self.tell_if_begun(Seen::Thread(thread), tell);
+    }
+
+    fn tell_of_signal(&mut self, tid: Pid, signal: i32, tell: &mut dyn FnMut(&Self, Seen)) {
+        let thread = self.threads.get(&tid).map_or(0, |thread| thread.number);
+        let at_us = microseconds(self.origin.elapsed());
+        let signal = signal_name(signal);
+        self.tell_if_begun(Seen::Signal(record::Signal { thread, signal, at_us }), tell);
+    }
+
+    fn tell_if_begun(&self, seen: Seen, tell: &mut dyn FnMut(&Self, Seen)) {
+        if self.begun {
+            tell(self, seen);
+        }
+    }
+}
+
+impl Thread {
+    /// How often it has been put to sleep: it gave the CPU away of its own accord.
+    fn sleeps(&mut self) -> Option<u64> {
+        if self.status.is_none() {
+            let (process, tid) = (self.process, self.tid);
+            self.status = fs::File::open(format!("/proc/{process}/task/{tid}/status")).ok();
+        }
+        let mut text = String::new();
+        let file = self.status.as_mut()?;
+        file.rewind().ok()?;
+        file.read_to_string(&mut text).ok()?;
+        let digits = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        digits.trim().parse().ok()
+    }
+}
+
+/// The kernel's word for: begin me again, in a way that only I know (ERESTART_RESTARTBLOCK).
+const RESTART_BLOCK: i64 = 516;
+
+fn outcome(result: i64) -> Outcome {
+    // The kernel's own, never told to programs: the call is begun again, or fails with EINTR.
+    let interrupted = match -result {
+        512 => "ERESTARTSYS",
+        513 => "ERESTARTNOINTR",
+        514 => "ERESTARTNOHAND",
+        RESTART_BLOCK => "ERESTART_RESTARTBLOCK",
+        1..=4095 => {
+            let number = i32::try_from(-result).unwrap_or(0);
+            return Outcome::Error(match Errno::from_raw(number) {
+                Errno::UnknownErrno => format!("errno {number}"),
+                known => format!("{known:?}"),
+            });
+        }
+        _ => return Outcome::Result(result),
+    };
+    Outcome::Interrupted(interrupted.to_owned())
+}
+
+/// A call that was still going on at the end.
+pub fn unfinished(
+    inside: &Inside,
+    watched: Option<u64>,
+    origin: Instant,
+    now: Instant,
+    why: &str,
+) -> Call {
+    Call {
+        thread: inside.thread,
+        call: inside.call.to_owned(),
+        descriptor: inside.descriptor,
+        what: inside.what.as_ref().map(ToString::to_string),
+        watched,
+        began_us: microseconds(inside.since.saturating_duration_since(origin)),
+        took_us: microseconds(now.saturating_duration_since(inside.since)),
+        waited: true,
+        outcome: Outcome::Unfinished(why.to_owned()),
+        accepted: None,
+        ready: Vec::new(),
+    }
+}
+
+/// A signal's name. nix knows none for the real-time signals.
+pub fn signal_name(number: i32) -> String {
+    match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) => format!("signal {number}"),
+    }
+}
+
+/// A descriptor as the program means it: `int`, in the argument's lower half.
+fn descriptor(argument: u64) -> i64 {
+    let bytes = argument.to_le_bytes();
+    i64::from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+}
+
+fn watched(tid: Pid, name: &str, arguments: &[u64; 6]) -> Option<u64> {
+    match calls::family(name) {
+        "poll" => Some(arguments[1]),
+        "select" => u64::try_from(members_of_sets(tid, arguments).len()).ok(),
+        _ => None,
+    }
+}
+
+/// The descriptors in select's three sets.
+fn members_of_sets(tid: Pid, arguments: &[u64; 6]) -> Vec<i64> {
+    let limit = arguments[0];
+    let mut members: Vec<i64> =
+        arguments[1..4].iter().flat_map(|set| memory::members_of_set(tid, *set, limit)).collect();
+    members.sort_unstable();
+    members.dedup();
+    members
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_dup2(number: i64) -> bool {
+    number == libc::SYS_dup2
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_dup2(_: i64) -> bool {
+    false
+}
+
+fn options() -> Options {
+    Options::PTRACE_O_TRACESYSGOOD
+        | Options::PTRACE_O_TRACEFORK
+        | Options::PTRACE_O_TRACEVFORK
+        | Options::PTRACE_O_TRACECLONE
+        | Options::PTRACE_O_TRACEEXEC
+}
+
+fn tasks(process: Pid) -> Vec<Pid> {
+    let entries = fs::read_dir(format!("/proc/{process}/task"));
+    let numbers = entries.into_iter().flatten().flatten();
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    numbers.filter_map(number).map(Pid::from_raw).collect()
+}
+
+fn status_field(process: Pid, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let field = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(field.trim().to_owned())
+}
+
+fn is_traced(thread: Pid) -> bool {
+    status_field(thread, "TracerPid:").is_some_and(|tracer| tracer != "0")
+}
+
+/// The process that a thread is of.
+fn process_of(tid: Pid) -> Pid {
+    let number = status_field(tid, "Tgid:").and_then(|text| text.parse().ok());
+    number.map_or(tid, Pid::from_raw)
+}
+
+fn name(process: Pid, tid: Pid) -> String {
+    let name = fs::read_to_string(format!("/proc/{process}/task/{tid}/comm"));
+    name.unwrap_or_default().trim_end().to_owned()
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,371 @@
+//! A chapter's program under the lens, with the visitors calling; or, for the chapter whose program
+//! is a visitor itself, with a host to call on.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use lens::Blind;
+use lens::launch::{self, NO_FILTER};
+use lens::record::{self, Line, microseconds};
+use lens::tracer::{AllInside, Seen, Tracer};
+use visitors::cast::Cast;
+use visitors::chapters::{self, Chapter};
+use visitors::crowd;
+use visitors::doing;
+use visitors::hosts::{self, Manner};
+use visitors::play::{HALF_A_SECOND, Play};
+use visitors::program::{EndedElsewhere, Program, Start};
+use visitors::visit::{Doing, Ending, Visit};
+
+use crate::show::{Out, Shared, Show, Teller, lock};
+use crate::{Arguments, BAD_USAGE, FAILURE, Failed, alone, signals};
+
+/// The chapter whose program is a visitor itself.
+const CLIENT: u32 = 1;
+
+/// So many times shorter than usual are a host's rests in the book's half-second.
+const HOSTS_TEMPO: u32 = 4;
+
+/// How often it's looked at whether the play is over, or Ctrl-C was pressed.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// As a shell reports a program that was ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// Runs a chapter's program to the end of the play.
+pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
+    let bad = |reason| Failed(BAD_USAGE, reason);
+    let chapter = chapters::find(&chapters::root(), chapter).map_err(bad)?;
+    let signals = signals::Signals::block()
+        .map_err(|errno| Failed(FAILURE, format!("can't listen for signals: {errno}")))?;
+    let interrupted = hear(signals);
+    if chapter.number == CLIENT {
+        return call_on_host(&chapter, arguments, &interrupted);
+    }
+    let cast = match arguments.visitors.as_slice() {
+        [] => HALF_A_SECOND.cast(),
+        words => Cast::from_words(words).map_err(bad)?,
+    };
+    // Before the program starts: it needs as many descriptors, and inherits the limit.
+    crowd::make_room(cast.sockets()).map_err(|reason| Failed(FAILURE, reason))?;
+    let traced = Traced::start(&chapter, "127.0.0.1:0", arguments)?;
+    let address = traced.program.listening().map_err(|trouble| {
+        let package = chapter.package();
+        Failed(FAILURE, format!("{package} doesn't say `listening on` and an address: {trouble}"))
+    })?;
+    // Let it get to where it waits for the first visitor. If it finds no rest, the play begins all the same.
+    let _ = traced.program.settled();
+
+    let play = match arguments.visitors.as_slice() {
+        [] => HALF_A_SECOND.play(address),
+        _ => cast.play(address, arguments.limit()),
+    };
+    let play = play.map_err(|error| Failed(FAILURE, format!("can't begin: {error}")))?;
+    while !play.wait(LOOK) {
+        if interrupted.load(Ordering::Relaxed) {
+            play.call_off();
+        }
+    }
+    note_play(&traced.show, &cast, play);
+    let ended = traced.end()?;
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(INTERRUPTED);
+    }
+    match ended {
+        Some(status) => {
+            Err(Failed(FAILURE, format!("{} ended during the play ({status})", chapter.package())))
+        }
+        None => Ok(0),
+    }
+}
+
+/// A chapter's program that calls on a host.
+fn call_on_host(
+    chapter: &Chapter,
+    arguments: &Arguments,
+    interrupted: &AtomicBool,
+) -> Result<u8, Failed> {
+    let (manner, tempo) = match arguments.visitors.as_slice() {
+        [] => (Manner::Slow, HOSTS_TEMPO),
+        [word] => (word.parse().map_err(|reason| Failed(BAD_USAGE, reason))?, 1),
+        _ => {
+            let reason =
+                format!("chapter {CLIENT}'s program calls on one host: give one --visitors");
+            return Err(Failed(BAD_USAGE, reason));
+        }
+    };
+    let host = Host::start(manner, tempo)
+        .map_err(|error| Failed(FAILURE, format!("can't start a host: {error}")))?;
+    let began = Instant::now();
+    let traced = Traced::start(chapter, &host.address.to_string(), arguments)?;
+    let mut stopped = false;
+    while traced.program.exit_status().is_none() && !stopped {
+        thread::sleep(LOOK);
+        stopped = interrupted.load(Ordering::Relaxed) || began.elapsed() > arguments.limit();
+    }
+    host.note(&traced.show, began);
+    let ended = traced.end()?;
+    Ok(match ended {
+        _ if interrupted.load(Ordering::Relaxed) => INTERRUPTED,
+        Some(status) => {
+            use std::os::unix::process::ExitStatusExt;
+            alone::exit_status(status.into_raw())
+        }
+        None => 0,
+    })
+}
+
+/// Hears Ctrl-C, and whatever else would end us: the program is ended first.
+fn hear(signals: signals::Signals) -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let heard = Arc::clone(&interrupted);
+    let hear = move || {
+        while signals.next().is_some() {
+            heard.store(true, Ordering::Relaxed);
+        }
+    };
+    drop(thread::Builder::new().name("signals".to_owned()).spawn(hear));
+    interrupted
+}
+
+/// A program under the lens, and what is seen of it.
+struct Traced {
+    program: Program,
+    show: Shared,
+    teller: Teller,
+    tracer: JoinHandle<i32>,
+}
+
+impl Traced {
+    fn start(chapter: &Chapter, address: &str, arguments: &Arguments) -> Result<Self, Failed> {
+        let path = chapters::build(chapter).map_err(|reason| Failed(FAILURE, reason))?;
+        let mut command = vec![path.display().to_string(), address.to_owned()];
+        command.extend(arguments.command.iter().map(|word| word.to_string_lossy().into_owned()));
+        // The book's files are the same wherever the repository lies.
+        let mut shown = command.clone();
+        shown[0] = chapter.package();
+        let show = Arc::new(Mutex::new(Show::new(arguments, shown, Out::Stdout)?));
+        let filtered = !arguments.every_call && launch::can_filter();
+        match Self::launch(&path, &command[1..], filtered, &show)? {
+            Some(traced) => Ok(traced),
+            // This kernel has no filters to give: then at every call.
+            None => Self::launch(&path, &command[1..], false, &show)?
+                .ok_or_else(|| Failed(FAILURE, format!("can't start {}", path.display()))),
+        }
+    }
+
+    /// `None` when the kernel has no filter to give.
+    fn launch(
+        path: &Path,
+        words: &[String],
+        filtered: bool,
+        show: &Shared,
+    ) -> Result<Option<Self>, Failed> {
+        let failed = |error| Failed(FAILURE, format!("can't start {}: {error}", path.display()));
+        let (ourselves, way): (PathBuf, _) = launch::command(filtered).map_err(failed)?;
+        let start = way.iter().fold(Start::new(ourselves), Start::arg).arg(path).apart();
+        let program = words.iter().fold(start, Start::arg).start().map_err(failed)?;
+        let ended = EndedElsewhere::default();
+        let (tracer, inside, begun) = trace(program.pid(), filtered, show, &ended)
+            .map_err(|blind| Failed(BAD_USAGE, blind.to_string()))?;
+        program.is_waited_for_elsewhere(ended);
+        if !begun.recv().unwrap_or(false) {
+            let status = program.exit_status().and_then(|status| status.code());
+            return match status {
+                Some(NO_FILTER) => Ok(None),
+                _ => Err(failed(std::io::Error::other(program.stderr().join("\n")))),
+            };
+        }
+        let teller = Teller::start(show, inside);
+        Ok(Some(Self { program, show: Arc::clone(show), teller, tracer }))
+    }
+
+    /// Ends the program if it goes on still, and shows the rest. How it ended, if it did so by itself.
+    fn end(self) -> Result<Option<ExitStatus>, Failed> {
+        let by_itself = self.program.exit_status();
+        self.program.signal(Signal::SIGKILL);
+        let status = self.tracer.join().unwrap_or(0);
+        drop(self.teller);
+        let words = match by_itself {
+            Some(_) => alone::ending(status),
+            None => "ended by the lens, with the play".to_owned(),
+        };
+        drop(self.program);
+        let show = Arc::into_inner(self.show).map(Mutex::into_inner);
+        if let Some(Ok(show)) = show {
+            show.end(words)?;
+        }
+        Ok(by_itself)
+    }
+}
+
+/// A tracer's thread, what the program's threads are inside, and whether the program has begun.
+type Tracing = (JoinHandle<i32>, AllInside, std::sync::mpsc::Receiver<bool>);
+
+/// Takes hold of the process, on a thread of its own: the kernel knows a tracer by its thread.
+fn trace(
+    pid: i32,
+    filtered: bool,
+    show: &Shared,
+    ended: &EndedElsewhere,
+) -> Result<Tracing, Blind> {
+    use std::os::unix::process::ExitStatusExt;
+    let (held, hold) = channel();
+    let (begins, begun) = channel();
+    let (show, ended) = (Arc::clone(show), Arc::clone(ended));
+    let trace = move || {
+        let mut tracer = match Tracer::seize(Pid::from_raw(pid), filtered) {
+            Ok(tracer) => tracer,
+            Err(blind) => {
+                let _ = held.send(Err(blind));
+                return 0;
+            }
+        };
+        let _ = held.send(Ok(tracer.inside()));
+        let mut see = |tracer: &Tracer, seen: Seen| {
+            if matches!(seen, Seen::Begun) {
+                lock(&show).begin(tracer.origin());
+                let _ = begins.send(true);
+            }
+            lock(&show).see(seen);
+        };
+        tracer.run(&mut see, &mut |status| {
+            let _ = ended.set(ExitStatus::from_raw(status));
+        })
+    };
+    let thread = thread::Builder::new().name("tracer".to_owned()).spawn(trace);
+    let thread = thread.map_err(|_| Blind::Failed(Errno::EAGAIN))?;
+    let inside = hold.recv().unwrap_or(Err(Blind::Gone))?;
+    Ok((thread, inside, begun))
+}
+
+/// Writes down what the visitors did.
+fn note_play(show: &Shared, cast: &Cast, play: Play) {
+    let began = play.began();
+    let scenes = play.scenes();
+    let visits = play.end();
+    let mut show = lock(show);
+    let offset = began.saturating_duration_since(show.origin());
+    let at = |time: Duration| microseconds(offset + time);
+    let length = match visits
+        .iter()
+        .zip(&scenes)
+        .map(|(_, scene)| scene.track.last())
+        .max_by_key(|last| last.map(|(moment, _)| *moment))
+    {
+        Some(Some((last, _))) => (*last).max(Duration::from_millis(1)),
+        _ => Duration::from_millis(1),
+    };
+    show.keep(Line::Play(record::Play { began_us: at(Duration::ZERO), ended_us: at(length) }));
+    for ((scene, visit), name) in scenes.iter().zip(&visits).zip(cast.names()) {
+        let track: Vec<_> = scene
+            .track
+            .iter()
+            .map(|(moment, doing)| (at(*moment), word(*doing).to_owned()))
+            .collect();
+        let ended_us = track.last().map_or(at(length), |(moment, _)| *moment);
+        let ending = ending(visit);
+        show.keep(Line::Visitor(record::Visitor { name, track, ended_us, ending }));
+    }
+}
+
+fn word(doing: Doing) -> &'static str {
+    match doing {
+        Doing::Connecting => "connecting",
+        Doing::Sending => "sending",
+        Doing::Waiting => "waiting",
+        Doing::Silent => "silent",
+        Doing::Receiving => "receiving",
+        Doing::Answered => "answered",
+        Doing::Refused => "refused",
+        Doing::CutOff => "cut off",
+        Doing::GaveUp => "gave up",
+        Doing::Left => "left",
+    }
+}
+
+/// How a visit ended, in a few words.
+fn ending(visit: &Visit) -> String {
+    match &visit.ending {
+        Ending::Answered { status: 200 } => {
+            format!("answered after {:.0} ms", visit.took.as_secs_f64() * 1000.0)
+        }
+        Ending::Answered { status } => format!("answered with {status}"),
+        Ending::CutShort => "cut off in the answer".to_owned(),
+        Ending::Nonsense => "got nonsense".to_owned(),
+        Ending::Refused => "refused".to_owned(),
+        Ending::Reset => "reset".to_owned(),
+        Ending::Closed => "hung up on".to_owned(),
+        Ending::GaveUp if visit.received > 0 => "not done at the end".to_owned(),
+        Ending::GaveUp => "not served".to_owned(),
+        Ending::Left => "left".to_owned(),
+        Ending::Unstarted => "never came".to_owned(),
+        Ending::Failed(reason) => reason.clone(),
+    }
+}
+
+/// A host that runs, and what it has been doing.
+struct Host {
+    address: SocketAddr,
+    manner: Manner,
+    track: Arc<Mutex<Vec<(Instant, String)>>>,
+}
+
+impl Host {
+    fn start(manner: Manner, tempo: u32) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        doing::call_port(address.port(), &format!("{manner} host"));
+        let track: Arc<Mutex<Vec<(Instant, String)>>> = Arc::default();
+        let kept = Arc::clone(&track);
+        let tell = move |_, words: &str| {
+            let now = Instant::now();
+            let doing: &[&str] = match words.split(' ').next() {
+                Some("connected") => &["waiting"],
+                Some("asked:") => &["silent"],
+                Some("was") => &["sending", "silent"],
+                _ => &[],
+            };
+            let mut track = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            track.extend(doing.iter().map(|doing| (now, (*doing).to_owned())));
+        };
+        // It ends with us: a host serves for ever.
+        let serve = move || hosts::serve_hurried(&listener, manner, tempo, tell);
+        thread::Builder::new().name("host".to_owned()).spawn(serve)?;
+        Ok(Self { address, manner, track })
+    }
+
+    /// Writes down what it did.
+    fn note(&self, show: &Shared, began: Instant) {
+        let ended = Instant::now();
+        let mut show = lock(show);
+        let at = |moment: Instant| microseconds(moment.saturating_duration_since(show.origin()));
+        let track = self.track.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = track.iter().filter(|(_, doing)| doing == "sending").count();
+        let last = track.iter().rev().find(|(_, doing)| doing == "sending");
+        let ended_us = at(last.map_or(ended, |(moment, _)| *moment));
+        let track: Vec<_> = track
+            .iter()
+            .filter(|(moment, _)| *moment >= began)
+            .map(|(moment, doing)| (at(*moment), doing.clone()))
+            .filter(|(moment, _)| *moment <= ended_us)
+            .collect();
+        let ending = match sent {
+            0 => "sent nothing".to_owned(),
+            1 => "sent its answer".to_owned(),
+            pieces => format!("sent its answer in {pieces} pieces"),
+        };
+        let name = format!("the {} host", self.manner);
+        show.keep(Line::Visitor(record::Visitor { name, track, ended_us, ending }));
+    }
+}

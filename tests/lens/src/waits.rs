@@ -1,0 +1,196 @@
+//! A lens on a program that runs already, for tests: where has it waited since?
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use visitors::calls::family;
+use visitors::program::Program;
+
+use crate::Blind;
+use crate::record::Call;
+
+/// Shorter waits aren't held against a program: a lock inside the kernel, a page that came from the disk.
+pub const HARDLY_A_WAIT: Duration = Duration::from_millis(2);
+
+/// So many calls are kept. A test that needs more is no test of waiting.
+#[cfg(target_os = "linux")]
+const MOST_KEPT: usize = 100_000;
+
+/// A lens on a program. It looks until the program ends.
+pub struct Lens {
+    calls: Arc<Mutex<Vec<Call>>>,
+    #[cfg(target_os = "linux")]
+    inside: crate::tracer::AllInside,
+    #[cfg(target_os = "linux")]
+    origin: std::time::Instant,
+}
+
+impl fmt::Debug for Lens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lens").finish_non_exhaustive()
+    }
+}
+
+impl Lens {
+    /// Looks at `program` from now on.
+    ///
+    /// # Errors
+    /// Why nothing can be seen here.
+    #[cfg(not(target_os = "linux"))]
+    pub fn on(_: &Program) -> Result<Self, Blind> {
+        Err(Blind::NotLinux)
+    }
+
+    /// Looks at `program` from now on.
+    ///
+    /// # Errors
+    /// Why nothing can be seen here.
+    #[cfg(target_os = "linux")]
+    pub fn on(program: &Program) -> Result<Self, Blind> {
+        use std::os::unix::process::ExitStatusExt;
+        use std::process::ExitStatus;
+        use std::sync::mpsc::channel;
+
+        use nix::errno::Errno;
+        use nix::unistd::Pid;
+        use visitors::program::EndedElsewhere;
+
+        use crate::tracer::{Seen, Tracer, lock};
+
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let ended = EndedElsewhere::default();
+        let pid = Pid::from_raw(program.pid());
+        let (heard, told) = channel();
+        let (kept, end) = (Arc::clone(&calls), Arc::clone(&ended));
+        let trace = move || {
+            let mut tracer = match Tracer::attach(pid) {
+                Ok(tracer) => tracer,
+                Err(blind) => {
+                    let _ = heard.send(Err(blind));
+                    return;
+                }
+            };
+            let _ = heard.send(Ok((tracer.inside(), tracer.origin())));
+            let mut keep = |_: &Tracer, seen| {
+                if let Seen::Call(call) = seen {
+                    let mut kept = lock(&kept);
+                    if kept.len() < MOST_KEPT {
+                        kept.push(call);
+                    }
+                }
+            };
+            tracer.run(&mut keep, &mut |status| {
+                // Once: a process ends once.
+                let _ = end.set(ExitStatus::from_raw(status));
+            });
+        };
+        let thread = std::thread::Builder::new().name("lens".to_owned()).spawn(trace);
+        thread.map_err(|_| Blind::Failed(Errno::EAGAIN))?;
+        let (inside, origin) = told.recv().unwrap_or(Err(Blind::Gone))?;
+        program.is_waited_for_elsewhere(ended);
+        Ok(Self { calls, inside, origin })
+    }
+
+    /// All calls that could wait, those that go on still at the end.
+    pub fn calls(&self) -> Vec<Call> {
+        let mut calls =
+            self.calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        calls.extend(self.unfinished());
+        calls
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn unfinished(&self) -> Vec<Call> {
+        Vec::new()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn unfinished(&self) -> Vec<Call> {
+        let inside = crate::tracer::lock(&self.inside);
+        let now = std::time::Instant::now();
+        let end = |inside: &crate::tracer::Inside| {
+            crate::tracer::unfinished(inside, None, self.origin, now, "it goes on")
+        };
+        inside.values().map(end).collect()
+    }
+
+    /// One line waits: since the lens was put on, the program was blocked in these calls and in no
+    /// others. They go by their common names: `select` is `pselect6` as well, `read` is `recvfrom`.
+    ///
+    /// # Errors
+    /// Where else it waited, how long, and for whom.
+    pub fn waits_only_in(&self, allowed: &[&str]) -> Result<(), String> {
+        waits_only_in(&self.calls(), allowed)
+    }
+}
+
+fn waits_only_in(calls: &[Call], allowed: &[&str]) -> Result<(), String> {
+    let mut elsewhere: BTreeMap<(&str, Option<&str>), (u32, Duration)> = BTreeMap::new();
+    for call in calls {
+        if call.blocked() >= HARDLY_A_WAIT && !allowed.contains(&family(&call.call)) {
+            let entry = elsewhere.entry((&call.call, call.what.as_deref())).or_default();
+            entry.0 += 1;
+            entry.1 += call.blocked();
+        }
+    }
+    if elsewhere.is_empty() {
+        return Ok(());
+    }
+    let mut elsewhere: Vec<_> = elsewhere.into_iter().collect();
+    elsewhere.sort_by_key(|(_, (_, blocked))| std::cmp::Reverse(*blocked));
+    let waits = elsewhere.iter().map(|((call, what), (count, blocked))| {
+        let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+        let what = what.map_or(String::new(), |what| format!(" on {what}"));
+        format!("{times} in {call}{what}, {} ms in all", blocked.as_millis())
+    });
+    let waits: Vec<String> = waits.collect();
+    Err(format!("besides {}, it waited {}", allowed.join(" and "), waits.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Outcome;
+
+    fn call(name: &str, milliseconds: u64, waited: bool) -> Call {
+        Call {
+            thread: 1,
+            call: name.to_owned(),
+            descriptor: Some(4),
+            what: Some("the silent visitor".to_owned()),
+            watched: None,
+            began_us: 0,
+            took_us: milliseconds * 1000,
+            waited,
+            outcome: Outcome::Result(0),
+            accepted: None,
+            ready: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_name_stands_for_all_the_calls_of_its_family() {
+        let calls = [call("pselect6", 500, true), call("recvfrom", 0, false)];
+        assert_eq!(waits_only_in(&calls, &["select"]), Ok(()));
+        assert!(waits_only_in(&calls, &["poll"]).is_err());
+    }
+
+    #[test]
+    fn a_long_call_that_never_slept_is_no_wait() {
+        assert_eq!(waits_only_in(&[call("sendto", 30, false)], &["select"]), Ok(()));
+    }
+
+    #[test]
+    fn what_waited_elsewhere_is_said_with_the_longest_first() {
+        let calls =
+            [call("accept4", 30, true), call("recvfrom", 100, true), call("recvfrom", 50, true)];
+        let said = waits_only_in(&calls, &["select"]).unwrap_err();
+        assert_eq!(
+            said,
+            "besides select, it waited 2 times in recvfrom on the silent visitor, 150 ms in all; \
+             once in accept4 on the silent visitor, 30 ms in all"
+        );
+    }
+}

@@ -74,6 +74,22 @@ mod pool {
     }
 
     #[test]
+    fn workers_wait_and_take_no_naps() {
+        let check = check!("03-pool");
+        check.likely(
+            "a worker, or the thread that accepts, naps and looks again: who comes meanwhile waits for the end of a nap. `recv` and `accept` wait by themselves, and are woken at once",
+            "03-threads.html#so-many-and-no-more",
+        );
+        let server = check.server(ARGUMENTS);
+        let lens = server.lens();
+        let _silent = server.visitor("silent visitor");
+        server.still_serves("with one silent visitor");
+        settle(&check, &server, "with one silent visitor");
+        let allowed = ["accept", "read", "write", "futex"];
+        server.waits_only_in(lens.as_ref(), &allowed, "with one silent visitor and one quick one");
+    }
+
+    #[test]
     fn a_silent_visitor_takes_one_worker() {
         let check = check!("03-pool");
         check.likely(

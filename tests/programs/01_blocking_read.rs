@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use assert_cmd::Command;
+use lens::Lens;
 use rstest::rstest;
 use visitors::hosts::Host;
 use visitors::program::{Program, Start};
@@ -113,4 +114,27 @@ fn help_says_what_it_does() {
     let output = Command::new(PROGRAM).arg("--help").assert().success();
     let said = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
     assert!(said.starts_with("ch01-blocking-read [HOST[:PORT]] [PATH]\n"), "{said}");
+}
+
+#[test]
+fn it_waits_where_its_comments_say_so() {
+    // The contrary of what holds from chapter 4 on: this program waits in `read`, and nowhere in a call
+    // that could wait for anybody else.
+    let host = Host::bind().expect("a port of this machine is free");
+    let program =
+        Start::new(PROGRAM).arg(host.address().to_string()).start().expect("it can be started");
+    let mut server = host.accept(&program, "slow host").expect("the program connects");
+    let lens = match Lens::on(&program) {
+        Ok(lens) => lens,
+        Err(blind) => return eprintln!("skipped: {blind}"),
+    };
+    for piece in [b"HTTP/1.0 ".as_slice(), b"200 OK\r\n", b"\r\n"] {
+        program.settled().expect("it waits for more");
+        server.send_in_pieces(piece, 1, &program).expect("the program reads");
+    }
+    server.finish_sending();
+    assert!(program.ended().expect("it ends").success());
+    assert_eq!(lens.waits_only_in(&["read"]), Ok(()));
+    let elsewhere = lens.waits_only_in(&["select"]).expect_err("it knows nothing of select");
+    assert!(elsewhere.contains("times in read on the slow host"), "{elsewhere}");
 }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use lens::Lens;
 use rstest::rstest;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End};
@@ -172,4 +173,24 @@ fn bad_arguments_get_one_line_and_status_2(#[case] arguments: &[&str]) {
     let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("--help"), "{said}");
+}
+
+#[test]
+fn it_waits_in_two_places_and_each_excludes_the_other() {
+    // The contrary of what holds from chapter 4 on.
+    let (program, address) = start();
+    let lens = match Lens::on(&program) {
+        Ok(lens) => lens,
+        Err(blind) => return eprintln!("skipped: {blind}"),
+    };
+    program.settled().unwrap();
+    let silent = Connection::connect(address, "silent visitor").unwrap();
+    program.settled().unwrap();
+    drop(silent);
+    still_serves(&program, address);
+    assert_eq!(lens.waits_only_in(&["accept", "read", "write"]), Ok(()));
+    let elsewhere = lens.waits_only_in(&["accept"]).expect_err("it waits for its visitor, too");
+    assert!(elsewhere.contains("in recvfrom on the silent visitor"), "{elsewhere}");
+    let elsewhere = lens.waits_only_in(&["read"]).expect_err("it waits for the next one, too");
+    assert!(elsewhere.contains("in accept4 on the listener"), "{elsewhere}");
 }

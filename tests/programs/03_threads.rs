@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use lens::Lens;
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use visitors::answer::Answer;
@@ -153,4 +154,27 @@ fn bad_arguments_get_one_line_and_status_2(#[case] arguments: &[&str]) {
     let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("--help"), "{said}");
+}
+
+#[test]
+fn each_thread_waits_for_somebody_of_its_own() {
+    // The contrary of what holds from chapter 4 on: the waiting is done, by many.
+    let (program, address) = start(&[]);
+    let lens = match Lens::on(&program) {
+        Ok(lens) => lens,
+        Err(blind) => return eprintln!("skipped: {blind}"),
+    };
+    program.settled().unwrap();
+    let _silent: Vec<_> = (1..=3)
+        .map(|number| Connection::connect(address, &format!("silent visitor {number}")).unwrap())
+        .collect();
+    program.settled().unwrap();
+    let elsewhere = lens.waits_only_in(&["accept"]).expect_err("its threads wait for the visitors");
+    for number in 1..=3 {
+        let wait = format!("once in recvfrom on the silent visitor {number}");
+        assert!(elsewhere.contains(&wait), "{elsewhere}");
+    }
+    let waiting = lens.calls().into_iter().filter(|call| call.blocked() > Duration::ZERO);
+    let threads: std::collections::BTreeSet<u32> = waiting.map(|call| call.thread).collect();
+    assert_eq!(threads.len(), 4, "the one that accepts, and one for each visitor");
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lens::Lens;
 use nix::sys::signal::Signal;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End, Received};
@@ -157,6 +158,21 @@ impl Server<'_> {
         let answer = quick.answer(when);
         if answer.status != 200 {
             self.check.fail(format!("{when}, the quick visitor got {}", answer.status));
+        }
+    }
+
+    /// Looks at where the program waits, from now on. `None` where that can't be seen: this isn't Linux,
+    /// or the system forbids it.
+    pub fn lens(&self) -> Option<Lens> {
+        Lens::on(&self.program).ok()
+    }
+
+    /// Fails if the program has waited in other calls than `allowed` since the lens was put on: `read`
+    /// stands for `recvfrom` too (see [`visitors::calls::family`]). `when` says what has happened.
+    #[track_caller]
+    pub fn waits_only_in(&self, lens: Option<&Lens>, allowed: &[&str], when: &str) {
+        if let Some(Err(elsewhere)) = lens.map(|lens| lens.waits_only_in(allowed)) {
+            self.check.fail(format!("{when}, looking where it waits: {elsewhere}"));
         }
     }
 

@@ -10,6 +10,10 @@ read:
 visit CHAPTER *WHO:
     cargo visit {{CHAPTER}} {{WHO}}
 
+# Run a chapter's program, or any, and see where it waits: just lens 2, just lens -- curl localhost
+lens *ARGS:
+    cargo lens {{ARGS}}
+
 # Play a server with manners, for programs that are visitors: just host slow
 host *WHO:
     cargo host {{WHO}}
@@ -41,6 +45,10 @@ check:
 # Run again every command whose output the book shows, and write down what it says now.
 transcripts:
     cargo book transcripts
+
+# Run each chapter's program under the lens, and draw its timeline anew (Linux).
+pictures *CHAPTERS:
+    cargo book pictures {{CHAPTERS}}
 
 # Write every exercise's starter anew from its worked answer.
 starters:

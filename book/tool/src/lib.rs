@@ -1,12 +1,13 @@
 //! What `cargo book` is made of.
 //!
-//! Three jobs, each in its own file; read them in this order:
+//! Four jobs, each in its own file; read them in this order:
 //!
 //! - [`build`] makes the pages, just as stock mdBook does;
 //! - [`check`] looks for what mdBook says nothing about: missing anchors, dead links, orphans.
 //!   What it looks at comes from [`summary`], [`includes`], [`markdown`] and [`html`]; what it
 //!   finds out comes from [`links`], [`pictures`] and [`places`];
-//! - [`transcripts`] runs the commands whose output the pages show, and compares.
+//! - [`transcripts`] runs the commands whose output the pages show, and compares;
+//! - [`timelines`] runs the chapters' programs under the lens, and has them drawn.
 
 pub mod build;
 pub mod check;
@@ -21,4 +22,5 @@ pub mod pictures;
 pub mod places;
 pub mod repo;
 pub mod summary;
+pub mod timelines;
 pub mod transcripts;

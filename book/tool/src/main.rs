@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use book::repo::Repo;
 use book::transcripts::{self, Mode};
-use book::{build, check, open};
+use book::{build, check, open, timelines};
 use clap::{Parser, Subcommand};
 
 /// Build The Waiting Game's book and say where it lies.
@@ -31,6 +31,11 @@ struct Arguments {
 enum Job {
     /// Look for every fault that a reader would stumble over: one line each, with page and line
     Check,
+    /// Run each chapter's program under the lens and draw its timeline anew (Linux)
+    Pictures {
+        /// Only these chapters, such as 02-blocking-server [default: all]
+        names: Vec<String>,
+    },
     /// Run the commands whose output the book shows, and record that output anew
     Transcripts {
         /// Change nothing: fail if a command says something else than the book does
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
     let all_is_well = match arguments.job {
         None => build_the_book(&repo, arguments.open),
         Some(Job::Check) => check_the_book(&repo),
+        Some(Job::Pictures { names }) => draw_the_timelines(&repo, &names),
         Some(Job::Transcripts { check, names }) => play_the_transcripts(&repo, check, &names),
     };
     match all_is_well {
@@ -76,6 +82,13 @@ fn check_the_book(repo: &Repo) -> Result<bool> {
     }
     println!("{}", report.summary());
     Ok(report.faults.is_empty())
+}
+
+fn draw_the_timelines(repo: &Repo, names: &[String]) -> Result<bool> {
+    for drawn in timelines::draw(repo, names)? {
+        println!("drawn: {}", drawn.files.map(|file| repo.shown(&file)).join(", "));
+    }
+    Ok(true)
 }
 
 fn play_the_transcripts(repo: &Repo, check: bool, names: &[String]) -> Result<bool> {

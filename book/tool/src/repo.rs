@@ -37,6 +37,11 @@ impl Repo {
         self.root.join("book/transcripts")
     }
 
+    /// The folder of the chapters' timelines: runs, and the pictures of them.
+    pub fn timelines(&self) -> PathBuf {
+        self.root.join("book/timelines")
+    }
+
     /// `path` as it is told to people: from the top of the repository.
     pub fn shown(&self, path: &Path) -> String {
         let path = tidy(path);

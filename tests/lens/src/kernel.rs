@@ -96,19 +96,33 @@ pub enum News {
     },
 }
 
-/// Waits until something happens to a thread that this thread traces. Others' children stay theirs.
+/// What has happened to a thread that this thread traces, if anything has. Others' children stay theirs.
 ///
 /// # Errors
 /// `ECHILD` when there is none any more.
+pub fn news() -> nix::Result<Option<(Pid, News)>> {
+    wait(libc::WNOHANG)
+}
+
+/// The same, and waits until something happens.
+///
+/// # Errors
+/// As above.
 pub fn next_news() -> nix::Result<(Pid, News)> {
+    // Without WNOHANG it doesn't come back with nothing.
+    wait(0)?.ok_or(Errno::ECHILD)
+}
+
+fn wait(options: i32) -> nix::Result<Option<(Pid, News)>> {
     let mut status = 0;
+    let options = options | libc::__WALL | libc::__WNOTHREAD;
     // SAFETY: the status is ours to write to.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
-    let pid = Pid::from_raw(Errno::result(pid)?);
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, options) };
+    let pid = Errno::result(pid)?;
     let news = if libc::WIFSTOPPED(status) {
         News::Stopped { signal: libc::WSTOPSIG(status), event: status >> 16 }
     } else {
         News::Gone(status)
     };
-    Ok((pid, news))
+    Ok((pid != 0).then(|| (Pid::from_raw(pid), news)))
 }

@@ -4,7 +4,7 @@
 //! [`Tracer::run`] is the whole of it: the next piece of news, one step for each kind. All of it
 //! happens on one thread, because the kernel knows a tracer by its thread.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
 use std::io::{Read, Seek};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,8 +25,9 @@ use crate::launch::READY;
 use crate::memory;
 use crate::record::{self, Call, Outcome, microseconds};
 
-/// A call that was over in less was never put to sleep: even to be woken takes longer.
-const TOO_SHORT_TO_SLEEP: Duration = Duration::from_micros(20);
+/// A call that is over in less didn't wait. So long we look for its end without going to sleep: to be
+/// woken would take longer, and the program would stand still meanwhile.
+const AT_ONCE: Duration = Duration::from_micros(50);
 
 /// The calls that make descriptors mean something else. They don't wait. (The kernel can be asked what
 /// a socket is, but it takes long to say so where there are many.)
@@ -83,6 +84,9 @@ pub struct Tracer {
     last_number: u32,
     descriptors: Descriptors,
     inside: AllInside,
+    /// The threads inside calls that may turn out to take longer than [`AT_ONCE`], in the order of their
+    /// entry.
+    fresh: VecDeque<(Instant, Pid)>,
     /// How the main process ended, as wait(2) says it.
     status: Option<i32>,
 }
@@ -99,6 +103,9 @@ struct Thread {
     to_restart: Option<(&'static calls::Call, [u64; 6])>,
     /// Its entry in /proc, which counts how often it was put to sleep.
     status: Option<fs::File>,
+    /// That count, when we last looked, and how often we have stopped it since.
+    counted: Option<u64>,
+    stops: u64,
 }
 
 /// A call that has begun.
@@ -110,8 +117,8 @@ struct Entered {
     arguments: [u64; 6],
     watched: Option<u64>,
     began: Instant,
-    /// How often the thread had been put to sleep by then.
-    sleeps: Option<u64>,
+    /// It was seen asleep.
+    slept: bool,
 }
 
 impl Tracer {
@@ -172,6 +179,7 @@ impl Tracer {
             last_number: 0,
             descriptors: Descriptors::default(),
             inside: AllInside::default(),
+            fresh: VecDeque::new(),
             status: None,
         }
     }
@@ -185,7 +193,7 @@ impl Tracer {
     /// main process's status, as wait(2) says it; `ended` hears of that as soon as it's known.
     pub fn run(&mut self, tell: &mut dyn FnMut(&Self, Seen), ended: &mut dyn FnMut(i32)) -> i32 {
         loop {
-            match kernel::next_news() {
+            match self.next_news() {
                 Ok((thread, News::Gone(status))) => {
                     self.lose(thread, "the thread ended", tell);
                     if thread == self.main {
@@ -206,6 +214,45 @@ impl Tracer {
         }
     }
 
+    /// What happens next. If it doesn't at once, there is time to look who sleeps.
+    fn next_news(&mut self) -> nix::Result<(Pid, News)> {
+        let quiet_from = Instant::now() + AT_ONCE;
+        loop {
+            if let Some(news) = kernel::news()? {
+                // Where there is always news, there is never time: then it's taken.
+                self.look_who_sleeps();
+                return Ok(news);
+            }
+            if Instant::now() > quiet_from {
+                self.look_who_sleeps();
+                return kernel::next_news();
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Looks at the calls that aren't over at once: has the kernel put the thread to sleep?
+    fn look_who_sleeps(&mut self) {
+        while let Some((since, tid)) = self.fresh.front().copied()
+            && since.elapsed() > AT_ONCE
+        {
+            self.fresh.pop_front();
+            let Some(thread) = self.threads.get_mut(&tid) else { continue };
+            if thread.call.is_none_or(|call| call.began != since) {
+                continue;
+            }
+            let slept = match thread.look() {
+                Some(('S' | 'D', _)) => true,
+                // It's at a stop that we haven't heard of yet: the count has it already.
+                Some(('t', sleeps)) => thread.has_slept(sleeps.saturating_sub(1)),
+                _ => false,
+            };
+            if let Some(call) = &mut thread.call {
+                call.slept = slept;
+            }
+        }
+    }
+
     /// When the run began.
     pub fn origin(&self) -> Instant {
         self.origin
@@ -220,6 +267,9 @@ impl Tracer {
         tell: &mut dyn FnMut(&Self, Seen),
     ) -> (Onward, i32) {
         let seen = Instant::now();
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.stops += 1;
+        }
         let is_stop =
             |signal| [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
         match event {
@@ -273,6 +323,7 @@ impl Tracer {
         if let Some(call) = self.threads.get_mut(&tid).and_then(|thread| thread.call.as_mut()) {
             // As late as can be: what we did meanwhile isn't the program's waiting.
             call.began = Instant::now();
+            self.fresh.push_back((call.began, tid));
         }
         (self.onward(tid), 0)
     }
@@ -292,10 +343,14 @@ impl Tracer {
             return;
         }
         let process = thread.process;
-        let sleeps = thread.sleeps();
+        if thread.counted.is_none() {
+            // Once for each thread. Later ones begin where the one before ended.
+            let sleeps = thread.look().map_or(0, |(_, sleeps)| sleeps);
+            thread.has_slept(sleeps);
+        }
         let watched = call.and_then(|call| watched(tid, call.name, &arguments));
         thread.call =
-            Some(Entered { call, number, arguments, watched, began: Instant::now(), sleeps });
+            Some(Entered { call, number, arguments, watched, began: Instant::now(), slept: false });
         let Some(call) = call else { return };
         let descriptor = call.kind.names_a_descriptor().then(|| descriptor(arguments[0]));
         if call.kind == Kind::Connect {
@@ -320,13 +375,10 @@ impl Tracer {
         let Some(entered) = thread.call.take() else { return };
         let process = thread.process;
         let took = seen.saturating_duration_since(entered.began);
-        // The stop that we are at counts as one sleep.
-        let slept = took >= TOO_SHORT_TO_SLEEP
-            && match (entered.sleeps, thread.sleeps()) {
-                (Some(before), Some(now)) => now.saturating_sub(before) > 1,
-                // Unknown: a call that took so long has waited, most likely.
-                _ => took > Duration::from_millis(1),
-            };
+        // Counted even where it was seen asleep: or the next call would be taken for the sleeper.
+        let counted =
+            took > AT_ONCE && thread.look().is_some_and(|(_, sleeps)| thread.has_slept(sleeps));
+        let slept = entered.slept || counted;
         let Some(call) = entered.call else {
             self.renamed(process, &entered, result);
             return;
@@ -456,6 +508,8 @@ impl Tracer {
             call: None,
             to_restart: None,
             status: None,
+            counted: None,
+            stops: 0,
         };
         self.threads.insert(tid, thread);
     }
@@ -498,8 +552,9 @@ impl Tracer {
 }
 
 impl Thread {
-    /// How often it has been put to sleep: it gave the CPU away of its own accord.
-    fn sleeps(&mut self) -> Option<u64> {
+    /// What it does now, as /proc says it, and how often it has been put to sleep: how often it gave the
+    /// CPU away of its own accord.
+    fn look(&mut self) -> Option<(char, u64)> {
         if self.status.is_none() {
             let (process, tid) = (self.process, self.tid);
             self.status = fs::File::open(format!("/proc/{process}/task/{tid}/status")).ok();
@@ -508,8 +563,17 @@ impl Thread {
         let file = self.status.as_mut()?;
         file.rewind().ok()?;
         file.read_to_string(&mut text).ok()?;
-        let digits = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        digits.trim().parse().ok()
+        let field = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let state = field("State:")?.chars().next()?;
+        Some((state, field("voluntary_ctxt_switches:")?.parse().ok()?))
+    }
+
+    /// Whether it was put to sleep since the last time that this was asked, besides our stops: each of
+    /// these counts as one sleep. `sleeps` is the count now.
+    fn has_slept(&mut self, sleeps: u64) -> bool {
+        let stops = std::mem::take(&mut self.stops);
+        let before = self.counted.replace(sleeps);
+        before.is_some_and(|before| sleeps > before + stops)
     }
 }
 

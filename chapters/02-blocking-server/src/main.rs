@@ -163,7 +163,8 @@ fn answer(status: &str, body: &[u8]) -> Vec<u8> {
 
 /// One line an event. A closed stderr ends no server.
 fn log(number: u64, event: &str) {
-    let _ = writeln!(io::stderr(), "visitor {number}: {event}");
+    // In one piece: stderr keeps nothing back, and would write each part by itself.
+    let _ = io::stderr().write_all(format!("visitor {number}: {event}\n").as_bytes());
 }
 
 fn address_from_args() -> SocketAddr {

@@ -73,7 +73,8 @@ fn main() -> io::Result<()> {
 
 /// One line an event. A closed stderr ends no server.
 fn log(event: &str) {
-    let _ = writeln!(io::stderr(), "a visitor {event}");
+    // In one piece: stderr keeps nothing back, and would write each part by itself.
+    let _ = io::stderr().write_all(format!("a visitor {event}\n").as_bytes());
 }
 
 /// The server's socket: on the address given, or on 127.0.0.1 and `port`.

@@ -29,6 +29,10 @@ use crate::record::{self, Call, Outcome, microseconds};
 /// woken would take longer, and the program would stand still meanwhile.
 const AT_ONCE: Duration = Duration::from_micros(50);
 
+/// A call that took so long and wasn't seen asleep may have been, while we were kept from looking: then the
+/// kernel's count says so. For shorter ones it would take a sleep before the call for one in it.
+const OVERLOOKED: Duration = Duration::from_millis(1);
+
 /// The calls that make descriptors mean something else. They don't wait. (The kernel can be asked what
 /// a socket is, but it takes long to say so where there are many.)
 pub const NAMING: [i64; 4] =
@@ -62,6 +66,8 @@ pub struct Inside {
     pub what: Option<Thing>,
     /// Since when.
     pub since: Instant,
+    /// Whether it was seen asleep.
+    pub slept: bool,
 }
 
 /// The calls that the program's threads are inside, by the thread's number: to be looked at from other threads.
@@ -244,11 +250,16 @@ impl Tracer {
             let slept = match thread.look() {
                 Some(('S' | 'D', _)) => true,
                 // It's at a stop that we haven't heard of yet: the count has it already.
-                Some(('t', sleeps)) => thread.has_slept(sleeps.saturating_sub(1)),
+                Some(('t', sleeps)) => {
+                    thread.has_slept(sleeps.saturating_sub(1)) && since.elapsed() > OVERLOOKED
+                }
                 _ => false,
             };
             if let Some(call) = &mut thread.call {
                 call.slept = slept;
+            }
+            if let Some(inside) = lock(&self.inside).get_mut(&thread.number) {
+                inside.slept = slept;
             }
         }
     }
@@ -366,6 +377,7 @@ impl Tracer {
             descriptor,
             what: descriptor.map(|number| self.descriptors.get(process, number)),
             since: Instant::now(),
+            slept: false,
         };
         lock(&self.inside).insert(inside.thread, inside);
     }
@@ -378,7 +390,7 @@ impl Tracer {
         // Counted even where it was seen asleep: or the next call would be taken for the sleeper.
         let counted =
             took > AT_ONCE && thread.look().is_some_and(|(_, sleeps)| thread.has_slept(sleeps));
-        let slept = entered.slept || counted;
+        let slept = entered.slept || counted && took > OVERLOOKED;
         let Some(call) = entered.call else {
             self.renamed(process, &entered, result);
             return;
@@ -615,7 +627,7 @@ pub fn unfinished(
         watched,
         began_us: microseconds(inside.since.saturating_duration_since(origin)),
         took_us: microseconds(now.saturating_duration_since(inside.since)),
-        waited: true,
+        waited: inside.slept,
         outcome: Outcome::Unfinished(why.to_owned()),
         accepted: None,
         ready: Vec::new(),

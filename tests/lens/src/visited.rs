@@ -1,6 +1,8 @@
 //! A chapter's program under the lens, with the visitors calling; or, for the chapter whose program
 //! is a visitor itself, with a host to call on.
 
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -39,6 +41,9 @@ const HOSTS_TEMPO: u32 = 4;
 /// How often it's looked at whether the play is over, or Ctrl-C was pressed.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// So many of the last lines are shown of a program that failed.
+const LAST_WORDS: usize = 4;
+
 /// As a shell reports a program that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
@@ -61,7 +66,7 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     let traced = Traced::start(&chapter, "127.0.0.1:0", arguments)?;
     let address = traced.program.listening().map_err(|trouble| {
         let package = chapter.package();
-        Failed(FAILURE, format!("{package} doesn't say `listening on` and an address: {trouble}"))
+        traced.failed(&format!("{package} doesn't say `listening on` and an address: {trouble}"))
     })?;
     // Let it get to where it waits for the first visitor. If it finds no rest, the play begins all the same.
     let _ = traced.program.settled();
@@ -77,14 +82,13 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
         }
     }
     note_play(&traced.show, &cast, play);
-    let ended = traced.end()?;
-    if interrupted.load(Ordering::Relaxed) {
-        return Ok(INTERRUPTED);
-    }
+    let ended = traced.program.exit_status().map(|status| {
+        traced.failed(&format!("{} ended during the play ({status})", chapter.package()))
+    });
+    traced.end()?;
     match ended {
-        Some(status) => {
-            Err(Failed(FAILURE, format!("{} ended during the play ({status})", chapter.package())))
-        }
+        _ if interrupted.load(Ordering::Relaxed) => Ok(INTERRUPTED),
+        Some(failed) => Err(failed),
         None => Ok(0),
     }
 }
@@ -141,6 +145,8 @@ fn hear(signals: signals::Signals) -> Arc<AtomicBool> {
 /// A program under the lens, and what is seen of it.
 struct Traced {
     program: Program,
+    /// What it says on stderr.
+    said: File,
     show: Shared,
     teller: Teller,
     tracer: JoinHandle<i32>,
@@ -172,8 +178,11 @@ impl Traced {
         show: &Shared,
     ) -> Result<Option<Self>, Failed> {
         let failed = |error| Failed(FAILURE, format!("can't start {}: {error}", path.display()));
+        // What it says goes into a file: with a pipe it would wait for us now and then, and be seen to.
+        let said = tempfile::tempfile().map_err(failed)?;
         let (ourselves, way): (PathBuf, _) = launch::command(filtered).map_err(failed)?;
         let start = way.iter().fold(Start::new(ourselves), Start::arg).arg(path).apart();
+        let start = start.stderr_to(said.try_clone().map_err(failed)?);
         let program = words.iter().fold(start, Start::arg).start().map_err(failed)?;
         let ended = EndedElsewhere::default();
         let (tracer, inside, begun) = trace(program.pid(), filtered, show, &ended)
@@ -183,11 +192,18 @@ impl Traced {
             let status = program.exit_status().and_then(|status| status.code());
             return match status {
                 Some(NO_FILTER) => Ok(None),
-                _ => Err(failed(std::io::Error::other(program.stderr().join("\n")))),
+                _ => Err(failed(std::io::Error::other(last_words(&said)))),
             };
         }
         let teller = Teller::start(show, inside);
-        Ok(Some(Self { program, show: Arc::clone(show), teller, tracer }))
+        Ok(Some(Self { program, said, show: Arc::clone(show), teller, tracer }))
+    }
+
+    /// Why the program is no use, with what it said last.
+    fn failed(&self, what: &str) -> Failed {
+        let said = last_words(&self.said);
+        let said = if said.is_empty() { said } else { format!("; its last words:\n{said}") };
+        Failed(FAILURE, format!("{what}{said}"))
     }
 
     /// Ends the program if it goes on still, and shows the rest. How it ended, if it did so by itself.
@@ -207,6 +223,16 @@ impl Traced {
         }
         Ok(by_itself)
     }
+}
+
+/// The last lines that a program has written into a file.
+fn last_words(mut file: &File) -> String {
+    let mut text = Vec::new();
+    // Unreadable, it has no last words.
+    let _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
 }
 
 /// A tracer's thread, what the program's threads are inside, and whether the program has begun.

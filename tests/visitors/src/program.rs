@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -48,6 +49,7 @@ pub struct Start {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     apart: bool,
+    stderr: Option<File>,
 }
 
 /// A running program. It is killed when this is dropped.
@@ -111,6 +113,7 @@ impl Start {
             arguments: Vec::new(),
             environment: Vec::new(),
             apart: false,
+            stderr: None,
         }
     }
 
@@ -136,6 +139,14 @@ impl Start {
         self
     }
 
+    /// Sends what it says on stderr into a file: then [`Program::stderr`] has none of it, and the program
+    /// never waits for its reader.
+    #[must_use]
+    pub fn stderr_to(mut self, file: File) -> Self {
+        self.stderr = Some(file);
+        self
+    }
+
     /// Starts it, with nothing on its standard input.
     ///
     /// # Errors
@@ -150,7 +161,7 @@ impl Start {
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(self.stderr.map_or_else(Stdio::piped, Stdio::from))
             .spawn()?;
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let output = Arc::new(Output::default());
@@ -161,6 +172,8 @@ impl Start {
         if let Some(stderr) = child.stderr.take() {
             let output = Arc::clone(&output);
             thread::spawn(move || output.keep_stderr(stderr));
+        } else {
+            lock(&output.state).stderr_ended = true;
         }
         Ok(Program {
             child: Mutex::new(child),

@@ -31,9 +31,9 @@ struct Arguments {
 enum Job {
     /// Look for every fault that a reader would stumble over: one line each, with page and line
     Check,
-    /// Run each chapter's program under the lens and draw its timeline anew (Linux)
+    /// Run programs under the lens, each chapter's among them, and draw their timelines anew (Linux)
     Pictures {
-        /// Only these chapters, such as 02-blocking-server [default: all]
+        /// Only these, such as 02-blocking-server [default: all]
         names: Vec<String>,
     },
     /// Run the commands whose output the book shows, and record that output anew

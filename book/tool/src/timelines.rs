@@ -1,5 +1,5 @@
-//! The timelines of the chapters: each chapter's program runs under the lens, in the same
-//! half-second, and what was seen is written down and drawn.
+//! The timelines: programs run under the lens, and what was seen is written down and drawn. Each
+//! chapter's program has the same half-second for it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,8 +15,11 @@ pub struct Drawn {
     pub files: [PathBuf; 2],
 }
 
-/// The chapters that have a timeline: all of them. In order, by their folders' names.
-pub fn chapters(repo: &Repo) -> Result<Vec<String>> {
+/// Besides the chapters' programs: the picture's name, and what the lens is told.
+const OTHERS: [(&str, &[&str]); 1] = [("watching", &["--", "sh", "-c", "sleep 0.3 | cat"])];
+
+/// The names of all timelines: the chapters' in order, by their folders, then the others.
+pub fn names(repo: &Repo) -> Result<Vec<String>> {
     let folder = repo.root().join("chapters");
     let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
     let mut names: Vec<String> = entries
@@ -25,34 +28,43 @@ pub fn chapters(repo: &Repo) -> Result<Vec<String>> {
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     names.sort();
+    names.extend(OTHERS.iter().map(|(name, _)| (*name).to_owned()));
     Ok(names)
 }
 
-/// Runs and draws `wanted` chapters, or all. Nothing is overwritten unless its run was a success.
+/// Runs and draws those `wanted`, or all. Nothing is overwritten unless its run was a success.
 pub fn draw(repo: &Repo, wanted: &[String]) -> Result<Vec<Drawn>> {
-    let chapters = chapters(repo)?;
-    if let Some(unknown) = wanted.iter().find(|name| !chapters.contains(name)) {
-        bail!("there is no chapter {unknown}; there are {}", chapters.join(", "));
+    let names = names(repo)?;
+    if let Some(unknown) = wanted.iter().find(|name| !names.contains(name)) {
+        bail!("there is no timeline {unknown}; there are {}", names.join(", "));
     }
     let scratch = tempfile::tempdir().context("making a folder for the runs")?;
     fs::create_dir_all(repo.timelines())?;
     let mut drawn = Vec::new();
-    for name in chapters.iter().filter(|name| wanted.is_empty() || wanted.contains(name)) {
+    for name in names.iter().filter(|name| wanted.is_empty() || wanted.contains(name)) {
         let files = [format!("{name}.jsonl"), format!("{name}.svg")];
         let [run, picture] = files.clone().map(|file| scratch.path().join(file));
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args(["run", "--quiet", "--package", "lens", "--bin", "lens", "--", name, "--quiet"])
+        let output = Command::new(cargo)
+            .args(["run", "--quiet", "--package", "lens", "--bin", "lens", "--", "--quiet"])
             .arg("--json")
             .arg(&run)
             .arg("--svg")
             .arg(&picture)
+            .args(
+                OTHERS
+                    .iter()
+                    .find(|(other, _)| other == name)
+                    .map_or(&[name.as_str()][..], |o| o.1),
+            )
             .current_dir(repo.root())
             .stdout(Stdio::null())
-            .status()
+            .stderr(Stdio::piped())
+            .output()
             .context("running the lens")?;
-        if !status.success() {
-            bail!("the lens on {name}: {status}");
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("the lens on {name}: {}\n{said}", output.status);
         }
         let places = files.map(|file| repo.timelines().join(file));
         for (from, to) in [run, picture].iter().zip(&places) {

@@ -1,6 +1,7 @@
 //! How much slower the lens makes a chapter's server: what `book/figures/lens-cost.txt` says, which the
-//! book and `cargo lens --help` show. `just cost` measures it anew.
+//! book and `cargo lens --help` show. `just cost` measures and writes it anew.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -36,15 +37,19 @@ fn main() -> Result<(), String> {
             times.push(time);
         }
     }
-    println!("Time for a request to chapter 2's server, one after the other, median of {ROUNDS}");
-    println!("rounds of {REQUESTS}:");
+    let mut text = format!(
+        "Time for a request to chapter 2's server, one after the other, median of {ROUNDS}\n\
+         rounds of {REQUESTS}:\n"
+    );
     let medians = times.map(median);
     for ((name, _), time) in ways.iter().zip(medians) {
         let (ms, factor) =
             (time.as_secs_f64() * 1000.0, time.as_secs_f64() / medians[0].as_secs_f64());
-        println!("  {name:36} {ms:5.2} ms   {factor:4.1} times");
+        let _ = writeln!(text, "  {name:36} {ms:5.2} ms   {factor:4.1} times");
     }
-    Ok(())
+    print!("{text}");
+    let file = chapters::root().join("book/figures/lens-cost.txt");
+    std::fs::write(&file, text).map_err(|error| format!("can't write {}: {error}", file.display()))
 }
 
 /// This program lies in `examples`, beside the lens.

@@ -24,9 +24,9 @@ use visitors::play::{LIMIT, LONGEST};
 /// What it costs, as measured last: the same lines that the book shows.
 const COST: &str = include_str!("../../../book/figures/lens-cost.txt");
 
-const AFTER_HELP: &str = "cargo lens 2                       chapter 2's program in the book's half-second\n\
-cargo lens 2 --visitors quick,silent   these call on it, in this order\n\
-cargo lens -- curl http://localhost:7002/   any program; its exit status is passed on\n\n\
+const AFTER_HELP: &str = "  cargo lens 2                          chapter 2's program in the book's half-second\n  \
+  cargo lens 2 --visitors quick,silent  these call on it, in this order\n  \
+  cargo lens -- sleep 1                 any program; its exit status is passed on\n\n\
 A line is printed for each call that waited, when it's over, and for each that has been waiting\n\
 for a while. A program under the lens stops twice at each call that can wait, and at each close:";
 

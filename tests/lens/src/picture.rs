@@ -37,7 +37,8 @@ pub fn svg(lines: &[Line], id: &str) -> String {
     let shown = lanes.len().min(MOST_LANES);
     let legend = HEAD + shown as f64 * LANE + 8.0;
     let more = lanes.len() - shown;
-    let height = legend + 54.0 + if more > 0 { 18.0 } else { 0.0 };
+    let visitors = if run.visitors.is_empty() { 36.0 } else { 54.0 };
+    let height = legend + visitors + if more > 0 { 18.0 } else { 0.0 };
 
     let mut svg = String::new();
     // Writing to a String can't fail.
@@ -55,7 +56,7 @@ pub fn svg(lines: &[Line], id: &str) -> String {
     if more > 0 {
         let _ = writeln!(svg, r#"<text x="{MARGIN}" y="{}">and {more} more</text>"#, legend + 4.0);
     }
-    draw_legend(&mut svg, legend + if more > 0 { 18.0 } else { 0.0 });
+    draw_legend(&mut svg, legend + if more > 0 { 18.0 } else { 0.0 }, !run.visitors.is_empty());
     svg.push_str("</svg>\n");
     svg
 }
@@ -165,6 +166,7 @@ impl<'a> Timeline<'a> {
     }
 
     fn words_of_thread(&self, thread: &Thread, calls: &[&Call]) -> String {
+        let label = capitalized(&self.label(thread));
         let worth = ((self.to - self.from) as f64 * WORTH_TELLING) as u64;
         let long = calls.iter().filter(|call| call.took_us >= worth);
         let waits = long.map(|call| {
@@ -180,8 +182,8 @@ impl<'a> Timeline<'a> {
         });
         let waits: Vec<String> = waits.collect();
         match waits.len() {
-            0 => format!("Thread {} waits for nothing for long.", thread.thread),
-            _ => format!("Thread {} waits {}.", thread.thread, waits.join(", ")),
+            0 => format!("{label} waits for nothing for long."),
+            _ => format!("{label} waits {}.", waits.join(", ")),
         }
     }
 
@@ -226,7 +228,7 @@ impl<'a> Timeline<'a> {
                     .sum();
                 let lived = self.clipped(thread.began_us, thread.ended_us).max(1);
                 let share = blocked as f64 / lived as f64 * 100.0;
-                (format!("thread {}", thread.thread), format!("blocked {share:.0} %"))
+                (self.label(thread), format!("blocked {share:.0} %"))
             }
             Lane::Visitor(visitor) => (visitor.name.clone(), visitor.ending.clone()),
         };
@@ -241,6 +243,14 @@ impl<'a> Timeline<'a> {
         match lane {
             Lane::Thread(thread, calls) => self.draw_thread(svg, thread, calls, top + BAR.0),
             Lane::Visitor(visitor) => self.draw_visitor(svg, visitor, top + BAR.0),
+        }
+    }
+
+    /// A thread's number, and the program's name where there are several.
+    fn label(&self, thread: &Thread) -> String {
+        match self.threads.iter().any(|other| other.name != thread.name) {
+            true => format!("thread {}, {}", thread.thread, thread.name),
+            false => format!("thread {}", thread.thread),
         }
     }
 
@@ -399,18 +409,28 @@ fn draw_blocks(svg: &mut String, blocks: &[(f64, f64)], top: f64) {
     svg.push_str("\"/>\n");
 }
 
-fn draw_legend(svg: &mut String, y: f64) {
+/// What the shapes mean: those of the threads, and those of the visitors if there are any.
+fn draw_legend(svg: &mut String, y: f64, visitors: bool) {
     let (first, second, third) = (y + 12.0, y + 30.0, y + 48.0);
+    let (works, waits) = match visitors {
+        true => ("at work; a visitor: sends or receives", "blocked in the call; a visitor: waits"),
+        false => ("at work", "blocked in the call"),
+    };
     let _ = writeln!(
         svg,
-        r#"<g font-size="11"><path d="M5 {}h14v12h-14z"/><text x="26" y="{first}">at work; a visitor: sends or receives</text><path d="M5 {}h14" stroke="var(--links, #20609f)" stroke-width="3"/><text x="26" y="{second}">blocked in the call; a visitor: waits</text><path d="M5 {}h14" stroke="var(--fg, black)" stroke-width="3" stroke-dasharray="2 4"/><text x="26" y="{third}">says nothing</text><circle cx="118" cy="{}" r="4.5"/><text x="128" y="{third}">answered</text><circle cx="194" cy="{}" r="4" fill="none" stroke="var(--fg, black)" stroke-width="2"/><text x="204" y="{third}">gave up</text><path d="M262 {}l9 9m0-9l-9 9" stroke="var(--fg, black)" stroke-width="2" fill="none"/><text x="277" y="{third}">lost</text></g>"#,
+        r#"<g font-size="11"><path d="M5 {}h14v12h-14z"/><text x="26" y="{first}">{works}</text><path d="M5 {}h14" stroke="var(--links, #20609f)" stroke-width="3"/><text x="26" y="{second}">{waits}</text>"#,
         first - 10.0,
         second - 4.0,
-        third - 4.0,
-        third - 4.0,
-        third - 4.0,
-        third - 8.5,
     );
+    if visitors {
+        let _ = writeln!(
+            svg,
+            r#"<path d="M5 {middle}h14" stroke="var(--fg, black)" stroke-width="3" stroke-dasharray="2 4"/><text x="26" y="{third}">says nothing</text><circle cx="118" cy="{middle}" r="4.5"/><text x="128" y="{third}">answered</text><circle cx="194" cy="{middle}" r="4" fill="none" stroke="var(--fg, black)" stroke-width="2"/><text x="204" y="{third}">gave up</text><path d="M262 {}l9 9m0-9l-9 9" stroke="var(--fg, black)" stroke-width="2" fill="none"/><text x="277" y="{third}">lost</text>"#,
+            third - 8.5,
+            middle = third - 4.0,
+        );
+    }
+    svg.push_str("</g>\n");
 }
 
 /// The distance between two marks of the time: five or so.

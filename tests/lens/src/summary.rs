@@ -93,16 +93,18 @@ impl Summary {
         }
         let mut descriptors: Vec<_> = self.descriptors.iter().collect();
         descriptors.sort_by_key(|(_, blocked)| std::cmp::Reverse(**blocked));
+        let shown = &descriptors[..descriptors.len().min(MOST_SHOWN)];
+        let width = shown.iter().map(|(what, _)| what.chars().count()).max().unwrap_or(0).max(30);
         if !descriptors.is_empty() {
             lines.push(String::new());
-            lines.push("  it waited for                        blocked".to_owned());
+            lines.push(format!("  {:width$} {:>11}", "it waited for", "blocked"));
         }
-        for (what, blocked) in descriptors.iter().take(MOST_SHOWN) {
-            lines.push(format!("  {what:32} {:>11}", time(**blocked)));
+        for (what, blocked) in shown {
+            lines.push(format!("  {what:width$} {:>11}", time(**blocked)));
         }
         if let Some(more) = descriptors.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
             let blocked = descriptors[MOST_SHOWN..].iter().map(|(_, blocked)| **blocked).sum();
-            lines.push(format!("  {:32} {:>11}", format!("{more} more"), time(blocked)));
+            lines.push(format!("  {:width$} {:>11}", format!("{more} more"), time(blocked)));
         }
         if self.turns > 0 {
             lines.push(String::new());

@@ -54,7 +54,11 @@ impl Kind {
 
     /// What it waits for, after `it waits`. `peer` is who is at the descriptor's other end.
     pub fn waits(self, peer: &str) -> String {
+        // Nobody sends or reads there of whom we would know.
+        let is_thing = peer.starts_with("its standard") || peer.starts_with(['a', '/']);
         match self {
+            Self::Read if is_thing => format!("for something to read from {peer}"),
+            Self::Write if is_thing => format!("for room to write to {peer}"),
             Self::Read => format!("for {peer} to send, or to hang up"),
             Self::Write => format!("for {peer} to read"),
             Self::Accept => "for the next visitor to connect".to_owned(),

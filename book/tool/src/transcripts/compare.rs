@@ -19,6 +19,8 @@ static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"(127\.0\.0\.1|\[::1\]|localhost):\d{5}\b", "$1:PORT"),
         (r"\b\d[\d,.]*( [a-z]+)?/s\b", "RATE"),
         (r"\b\d+(\.\d+)? ?(ns|µs|us|ms|s|min)\b", "TIME"),
+        // The lens's first column: a time without its unit.
+        (r"(?m)^ +\d+\.\d{3}  ", "WHEN "),
         (r"\b\d+(\.\d+)? ?(kB|KB|KiB|MB|MiB|GB|GiB)\b", "MEMORY"),
         (r"\b\d+(\.\d+)? ?%", "PERCENT"),
         (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),

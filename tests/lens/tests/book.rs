@@ -1,0 +1,87 @@
+//! The timelines that the book shows are drawn from the runs beside them, and a run of today tells the
+//! same story.
+#![cfg(target_os = "linux")]
+
+mod shared;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use lens::picture;
+use lens::record::{self, Line};
+use shared::{LENS, calls, can_look};
+use visitors::calls::family;
+use visitors::chapters;
+
+/// Waits of so many microseconds and more are the story; shorter ones are how it went that day.
+const LONG: u128 = 60_000;
+
+fn folder() -> PathBuf {
+    chapters::root().join("book/timelines")
+}
+
+fn recorded(name: &str) -> Vec<Line> {
+    let file = folder().join(format!("{name}.jsonl"));
+    let text = fs::read_to_string(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}; run cargo book pictures", file.display()));
+    record::read(&text).expect("it's in the lens's format")
+}
+
+#[test]
+fn each_picture_is_what_the_run_beside_it_draws() {
+    let mut drawn = 0;
+    for entry in fs::read_dir(folder()).expect("the book has timelines") {
+        let path = entry.expect("a file").path();
+        if path.extension().is_some_and(|extension| extension == "svg") {
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("a plain name");
+            let now = picture::svg(&recorded(name), &picture::id_of(&path));
+            let then = fs::read_to_string(&path).expect("it's there");
+            assert!(now == then, "{name}: the drawing has changed; run cargo book pictures");
+            drawn += 1;
+        }
+    }
+    let chapters = chapters::all(&chapters::root()).expect("there are chapters").len();
+    assert!(drawn >= chapters, "{drawn} pictures for {chapters} chapters");
+}
+
+/// Who waited for whom for long, and how each visitor's visit ended: without the figures.
+fn story(lines: &[Line]) -> (BTreeSet<String>, Vec<String>) {
+    let waits = calls(lines).into_iter().filter(|call| call.blocked().as_micros() >= LONG);
+    let waits = waits.map(|call| {
+        format!("{} on {}", family(&call.call), call.what.as_deref().unwrap_or("nobody"))
+    });
+    let visitors = lines.iter().filter_map(|line| match line {
+        Line::Visitor(visitor) => {
+            let ending: String =
+                visitor.ending.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+            Some(format!("{}: {ending}", visitor.name))
+        }
+        _ => None,
+    });
+    (waits.collect(), visitors.collect())
+}
+
+#[test]
+fn a_run_of_today_tells_the_story_of_the_one_in_the_book() {
+    if !can_look() {
+        return;
+    }
+    for chapter in chapters::all(&chapters::root()).expect("there are chapters") {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("run.jsonl");
+        let output = Command::new(LENS)
+            .args([&chapter.name, "--quiet", "--json"])
+            .arg(&file)
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{}: {output:?}", chapter.name);
+        assert_eq!(
+            story(&shared::read(&file)),
+            story(&recorded(&chapter.name)),
+            "{}: on the left today's, on the right the book's; cargo book pictures draws it anew",
+            chapter.name
+        );
+    }
+}

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
 use std::io::{Read, Seek};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -28,6 +29,9 @@ use crate::record::{self, Call, Outcome, microseconds};
 /// A call that is over in less didn't wait. So long we look for its end without going to sleep: to be
 /// woken would take longer, and the program would stand still meanwhile.
 const AT_ONCE: Duration = Duration::from_micros(50);
+
+/// How long it's let be, when it was seen awake in a call.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A call that took so long and wasn't seen asleep may have been, while we were kept from looking: then the
 /// kernel's count says so. For shorter ones it would take a sleep before the call for one in it.
@@ -93,6 +97,8 @@ pub struct Tracer {
     /// The threads inside calls that may turn out to take longer than [`AT_ONCE`], in the order of their
     /// entry.
     fresh: VecDeque<(Instant, Pid)>,
+    /// Those among them that were seen awake: when, and since when they are inside.
+    awake: VecDeque<(Instant, Instant, Pid)>,
     /// How the main process ended, as wait(2) says it.
     status: Option<i32>,
 }
@@ -186,6 +192,7 @@ impl Tracer {
             descriptors: Descriptors::default(),
             inside: AllInside::default(),
             fresh: VecDeque::new(),
+            awake: VecDeque::new(),
             status: None,
         }
     }
@@ -229,38 +236,53 @@ impl Tracer {
                 self.look_who_sleeps();
                 return Ok(news);
             }
-            if Instant::now() > quiet_from {
-                self.look_who_sleeps();
+            if Instant::now() < quiet_from {
+                // The program may be waiting for this very processor.
+                thread::yield_now();
+                continue;
+            }
+            self.look_who_sleeps();
+            if self.awake.is_empty() {
                 return kernel::next_news();
             }
-            std::hint::spin_loop();
+            thread::sleep(LOOK_AGAIN);
         }
     }
 
     /// Looks at the calls that aren't over at once: has the kernel put the thread to sleep?
     fn look_who_sleeps(&mut self) {
-        while let Some((since, tid)) = self.fresh.front().copied()
-            && since.elapsed() > AT_ONCE
-        {
-            self.fresh.pop_front();
-            let Some(thread) = self.threads.get_mut(&tid) else { continue };
-            if thread.call.is_none_or(|call| call.began != since) {
-                continue;
+        while self.fresh.front().is_some_and(|(since, _)| since.elapsed() > AT_ONCE) {
+            let Some((since, tid)) = self.fresh.pop_front() else { return };
+            self.look_whether_it_sleeps(since, tid);
+        }
+        while self.awake.front().is_some_and(|(seen, ..)| seen.elapsed() > LOOK_AGAIN) {
+            let Some((_, since, tid)) = self.awake.pop_front() else { return };
+            self.look_whether_it_sleeps(since, tid);
+        }
+    }
+
+    fn look_whether_it_sleeps(&mut self, since: Instant, tid: Pid) {
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        if thread.call.is_none_or(|call| call.began != since) {
+            return;
+        }
+        let slept = match thread.look() {
+            Some(('S' | 'D', _)) => true,
+            // It's at a stop that we haven't heard of yet: the count has it already.
+            Some(('t', sleeps)) => {
+                thread.has_slept(sleeps.saturating_sub(1)) && since.elapsed() > OVERLOOKED
             }
-            let slept = match thread.look() {
-                Some(('S' | 'D', _)) => true,
-                // It's at a stop that we haven't heard of yet: the count has it already.
-                Some(('t', sleeps)) => {
-                    thread.has_slept(sleeps.saturating_sub(1)) && since.elapsed() > OVERLOOKED
-                }
-                _ => false,
-            };
-            if let Some(call) = &mut thread.call {
-                call.slept = slept;
+            _ => {
+                // At work in the call; or it waits for a processor, and then it may go to sleep yet.
+                self.awake.push_back((Instant::now(), since, tid));
+                return;
             }
-            if let Some(inside) = lock(&self.inside).get_mut(&thread.number) {
-                inside.slept = slept;
-            }
+        };
+        if let Some(call) = &mut thread.call {
+            call.slept = slept;
+        }
+        if let Some(inside) = lock(&self.inside).get_mut(&thread.number) {
+            inside.slept = slept;
         }
     }
 

@@ -4,7 +4,7 @@
 
 mod shared;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,8 +15,8 @@ use shared::{LENS, calls, can_look};
 use visitors::calls::family;
 use visitors::chapters;
 
-/// Waits of so many microseconds and more are the story; shorter ones are how it went that day.
-const LONG: u128 = 60_000;
+/// Whoever was waited for so long in all is in the story; less is how it went that day. In microseconds.
+const LONG: u64 = 100_000;
 
 fn folder() -> PathBuf {
     chapters::root().join("book/timelines")
@@ -46,12 +46,21 @@ fn each_picture_is_what_the_run_beside_it_draws() {
     assert!(drawn >= chapters, "{drawn} pictures for {chapters} chapters");
 }
 
-/// Who waited for whom for long, and how each visitor's visit ended: without the figures.
+/// Who was waited for, while the visitors were there, and how each visit ended: without the figures.
 fn story(lines: &[Line]) -> (BTreeSet<String>, Vec<String>) {
-    let waits = calls(lines).into_iter().filter(|call| call.blocked().as_micros() >= LONG);
-    let waits = waits.map(|call| {
-        format!("{} on {}", family(&call.call), call.what.as_deref().unwrap_or("nobody"))
+    let play = lines.iter().find_map(|line| match line {
+        Line::Play(play) => Some(play.began_us..play.ended_us),
+        _ => None,
     });
+    let play = play.unwrap_or(0..u64::MAX);
+    let mut waits: BTreeMap<String, u64> = BTreeMap::new();
+    for call in calls(lines).into_iter().filter(|call| call.waited) {
+        let what = call.what.as_deref().unwrap_or("nobody");
+        let (began, ended) = (call.began_us, call.began_us + call.took_us);
+        let there = ended.min(play.end).saturating_sub(began.max(play.start));
+        *waits.entry(format!("{} on {what}", family(&call.call))).or_default() += there;
+    }
+    waits.retain(|_, time| *time >= LONG);
     let visitors = lines.iter().filter_map(|line| match line {
         Line::Visitor(visitor) => {
             let ending: String =
@@ -60,7 +69,7 @@ fn story(lines: &[Line]) -> (BTreeSet<String>, Vec<String>) {
         }
         _ => None,
     });
-    (waits.collect(), visitors.collect())
+    (waits.into_keys().collect(), visitors.collect())
 }
 
 #[test]

@@ -7,8 +7,9 @@ mod shared;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use shared::{WAITER, calls, can_look, look, threads};
@@ -20,9 +21,10 @@ const MOST_APART: Duration = Duration::from_millis(5);
 /// See [`MOST_APART`]; a share of what strace says.
 const MOST_APART_SHARE: f64 = 0.05;
 
-/// They are two runs on a machine that does other things as well. A difference that stays over so many
-/// of them is the lens's.
-const TRIES: u32 = 6;
+/// They are two runs on a machine that does other things as well: so often it's tried until they agree.
+const TRIES: usize = 8;
+/// A difference in time that was seen so often, while the machine was calm, is the lens's.
+const STAYS: usize = 3;
 
 /// Cargo sets this for tests. With it, each program that starts looks for its libraries in many places
 /// first, and whoever waits for that program waits for the tracer's stops as well.
@@ -87,25 +89,28 @@ fn under_the_lens(command: &[&str]) -> Vec<Seen> {
 }
 
 /// Where the two differ.
-fn difference(strace: &[Seen], lens: &[Seen]) -> Option<String> {
+#[derive(Debug, PartialEq)]
+enum Difference {
+    Threads(usize, usize),
+    Calls { thread: usize, strace: Vec<String>, lens: Vec<String> },
+    Time(String),
+}
+
+/// The first difference.
+fn difference(strace: &[Seen], lens: &[Seen]) -> Option<Difference> {
     if strace.len() != lens.len() {
-        return Some(format!("strace saw {} threads, the lens {}", strace.len(), lens.len()));
+        return Some(Difference::Threads(strace.len(), lens.len()));
     }
-    for (index, (strace, lens)) in strace.iter().zip(lens).enumerate() {
-        let thread = index + 1;
-        let names = |seen: &Seen| seen.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        if names(strace) != names(lens) {
-            return Some(format!(
-                "thread {thread}:\nstrace {:?}\nlens   {:?}",
-                names(strace),
-                names(lens)
-            ));
+    let names = |seen: &Seen| seen.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    for (index, (one, other)) in strace.iter().zip(lens).enumerate() {
+        let (strace, lens) = (names(one), names(other));
+        if strace != lens {
+            return Some(Difference::Calls { thread: index + 1, strace, lens });
         }
-        for ((name, one), (_, other)) in strace.iter().zip(lens) {
-            let most = MOST_APART.max(one.mul_f64(MOST_APART_SHARE));
-            if one.abs_diff(*other) > most {
-                return Some(format!("thread {thread}, {name}: strace {one:?}, lens {other:?}"));
-            }
+    }
+    for ((name, one), (_, other)) in strace.iter().flatten().zip(lens.iter().flatten()) {
+        if one.abs_diff(*other) > MOST_APART.max(one.mul_f64(MOST_APART_SHARE)) {
+            return Some(Difference::Time(format!("{name}: strace {one:?}, lens {other:?}")));
         }
     }
     None
@@ -137,20 +142,53 @@ fn agrees_with_strace_on_chapter_1s_program_and_a_slow_host() {
     let chapter = visitors::chapters::find(&visitors::chapters::root(), "1").expect("it's there");
     let program = visitors::chapters::build(&chapter).expect("it compiles");
     let command = [program.to_str().expect("a plain path"), address.as_str()];
-    compare(|| (under_strace(&command), under_the_lens(&command)));
+    // It says how long each call took, in as many writes as the figure has parts: these differ each time.
+    let without_writes = |mut threads: Vec<Seen>| {
+        threads.iter_mut().for_each(|seen| seen.retain(|(name, _)| name != "write"));
+        threads
+    };
+    compare(|| (without_writes(under_strace(&command)), without_writes(under_the_lens(&command))));
 }
 
 fn compare(run: impl Fn() -> (Vec<Seen>, Vec<Seen>)) {
     let mut differences = Vec::new();
+    let mut agreed_in_all_but_time = false;
     for _ in 0..TRIES {
-        let (strace, lens) = run();
+        let ((strace, lens), calm) = calmly(&run);
         assert!(strace.iter().map(Vec::len).sum::<usize>() > 5, "strace saw nothing: {strace:?}");
         match difference(&strace, &lens) {
             None => return,
+            Some(Difference::Time(_)) if !calm => agreed_in_all_but_time = true,
             Some(difference) => differences.push(difference),
         }
     }
-    panic!("they differ, {TRIES} times out of {TRIES}:\n{}", differences.join("\n"));
+    // Whoever is kept waiting for a processor is late for the next call, which is then shorter: on a
+    // machine that busy two runs can't be compared by the clock.
+    let in_time = differences.iter().filter(|difference| matches!(difference, Difference::Time(_)));
+    if agreed_in_all_but_time && in_time.count() < STAYS {
+        eprintln!("the times weren't compared: this machine was too busy, {TRIES} times");
+        return;
+    }
+    panic!("they differ, {TRIES} times out of {TRIES}: {differences:#?}");
+}
+
+/// Runs `run`, and says whether the machine had a processor to spare all the time.
+fn calmly<T>(run: impl Fn() -> T) -> (T, bool) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut calm = true;
+            while !over.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                thread::sleep(Duration::from_millis(1));
+                calm &= began.elapsed() < Duration::from_millis(1) + MOST_APART / 2;
+            }
+            calm
+        });
+        let result = run();
+        over.store(true, Ordering::Relaxed);
+        (result, watch.join().expect("it only sleeps"))
+    })
 }
 
 #[test]
@@ -161,10 +199,13 @@ fn a_difference_is_found() {
     let one = vec![vec![seen("read", ms(100)), seen("write", ms(0))]];
     assert_eq!(difference(&one, &one), None);
     let slower = vec![vec![seen("read", ms(106)), seen("write", ms(0))]];
-    assert!(difference(&one, &slower).is_some_and(|said| said.contains("read")));
+    assert!(
+        matches!(difference(&one, &slower), Some(Difference::Time(said)) if said.contains("read"))
+    );
     let shorter = vec![vec![seen("read", ms(100))]];
-    assert!(difference(&one, &shorter).is_some());
+    assert!(matches!(difference(&one, &shorter), Some(Difference::Calls { .. })));
     let other = vec![vec![seen("write", ms(0)), seen("read", ms(100))]];
-    assert!(difference(&one, &other).is_some());
-    assert!(difference(&one, &[one.clone(), one.clone()].concat()).is_some());
+    assert!(matches!(difference(&one, &other), Some(Difference::Calls { .. })));
+    let twice = [one.clone(), one.clone()].concat();
+    assert_eq!(difference(&one, &twice), Some(Difference::Threads(1, 2)));
 }

@@ -61,7 +61,7 @@ pub fn came_of(call: &Call) -> String {
         Outcome::Unfinished(why) => return format!("still in it when {why}"),
     };
     match (family(&call.call), result) {
-        ("read", 0) => format!("the end: nothing more comes from {what}"),
+        ("read", 0) => format!("the end, from {what}"),
         ("read", count) => format!("{} from {what}", bytes(count)),
         ("write", count) => format!("{} to {what}", bytes(count)),
         ("accept", new) => format!("{new}: {}", call.accepted.as_deref().unwrap_or("a connection")),

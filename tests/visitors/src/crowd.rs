@@ -9,6 +9,7 @@ use nix::poll::PollFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::answer::status;
+use crate::doing;
 use crate::line::{Bounds, Failure, Line, is_hang_up};
 use crate::visit::{Doing, Part};
 
@@ -68,7 +69,12 @@ pub(crate) fn stay(size: usize, address: SocketAddr, bounds: &Bounds, part: &Par
             for _ in 0..outside.min(room) {
                 outside -= 1;
                 match Line::begin(address) {
-                    Ok(line) => members.push(Member::Knocking(line)),
+                    Ok(line) => {
+                        if let Some(port) = line.port() {
+                            doing::call_port(port, "crowd");
+                        }
+                        members.push(Member::Knocking(line));
+                    }
                     Err(error) => fared.turn_away(&error),
                 }
             }

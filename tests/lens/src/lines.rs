@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use visitors::calls::family;
+use visitors::calls::{Kind, family};
 
 use crate::record::{Call, Outcome, Signal};
 
 /// The columns' names.
-pub const HEADING: &str = "    time  thread  call                 waited  what came of it";
+pub const HEADING: &str = "   time thread  call               waited  what came of it";
 
 /// A call that is over.
 pub fn call(call: &Call) -> String {
@@ -15,9 +15,14 @@ pub fn call(call: &Call) -> String {
     row(call.began(), call.thread, &name(&call.call, call.descriptor), &waited, &came_of(call))
 }
 
-/// A call that goes on, `waits` telling for what.
-pub fn still(since: Duration, thread: u32, call: &str, waits: &str) -> String {
-    row(since, thread, call, "waits …", waits)
+/// A call that goes on. `what` is what its descriptor is, if it waits for one.
+pub fn still(since: Duration, thread: u32, call: &str, kind: Kind, what: Option<&str>) -> String {
+    let waits = match (kind, what) {
+        (_, Some(what)) => format!("for {what}"),
+        (Kind::Threads, _) => "for another of its threads".to_owned(),
+        (kind, None) => kind.waits(""),
+    };
+    row(since, thread, call, "waits …", &waits)
 }
 
 /// A signal that the program was given.
@@ -27,7 +32,8 @@ pub fn signal(signal: &Signal) -> String {
 }
 
 fn row(at: Duration, thread: u32, call: &str, waited: &str, rest: &str) -> String {
-    let row = format!("{:8.3}  {thread:6}  {call:16} {waited:>10}  {rest}", at.as_secs_f64());
+    // A terminal of 80 columns has room for 37 letters of the rest.
+    let row = format!("{:7.3} {thread:6}  {call:15} {waited:>9}  {rest}", at.as_secs_f64());
     row.trim_end().to_owned()
 }
 

@@ -171,11 +171,11 @@ impl Show {
             let new = !self.told.contains(&(inside.thread, inside.since));
             if new && inside.since.elapsed() > A_LONG_WAIT {
                 self.told.push((inside.thread, inside.since));
-                let peer = inside.what.map_or_else(String::new, |what| what.to_string());
+                let what = inside.what.map(|what| what.to_string());
                 let since = inside.since.saturating_duration_since(self.origin);
                 let call = lines::name(inside.call, inside.descriptor);
-                let waits = inside.kind.waits(&peer);
-                self.print(&lines::still(since, inside.thread, &call, &waits));
+                let line = lines::still(since, inside.thread, &call, inside.kind, what.as_deref());
+                self.print(&line);
             }
         }
     }
@@ -202,7 +202,7 @@ impl Show {
         let alike = std::mem::take(&mut self.alike);
         if alike.untold > 0 && !self.quiet {
             let blocked = lines::time(alike.blocked);
-            self.say(&format!("{:34} {:>10}  {} more like these", "", blocked, alike.untold));
+            self.say(&format!("{:32}{:>9}  {} more like these", "", blocked, alike.untold));
         }
     }
 

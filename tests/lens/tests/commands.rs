@@ -88,7 +88,7 @@ fn a_line_for_each_wait_and_plain_text_only() {
     let said = stderr(&output);
     assert!(!said.contains('\x1b'), "{said}");
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].contains("time  thread  call"), "{said}");
+    assert!(lines[0].contains("time thread  call"), "{said}");
     assert_eq!(lines.iter().filter(|line| line.contains("time is over")).count(), 2, "{said}");
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{said}");
     assert!(said.contains("never waited: "), "{said}");

@@ -13,19 +13,19 @@
 //! The book's page `lens` tells how it's used, and what it costs. Linux only; elsewhere everything
 //! that would look says [`Blind`].
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod descriptors;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod kernel;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod launch;
 pub mod lines;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod memory;
 pub mod picture;
 pub mod record;
 pub mod summary;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod tracer;
 mod waits;
 
@@ -38,7 +38,7 @@ pub use waits::Lens;
 /// Why nothing can be seen here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blind {
-    /// This system isn't Linux.
+    /// This system isn't Linux, or its C library isn't glibc.
     NotLinux,
     /// The system doesn't let a program trace its own child.
     Forbidden,
@@ -52,7 +52,7 @@ impl fmt::Display for Blind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLinux => f.write_str(
-                "the lens looks through Linux's ptrace, and this system isn't Linux. \
+                "the lens looks through Linux's ptrace, and this system isn't Linux with glibc. \
                  The book's timelines show what it sees; to look yourself, use a Linux machine, a \
                  virtual one, or WSL",
             ),

@@ -3,13 +3,13 @@
 //! `main` reads the command line. `alone` runs any program; `visited` runs a chapter's, with the
 //! visitors calling; `show` is what both do with what the tracer sees.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod alone;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod show;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod signals;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod visited;
 
 use std::ffi::OsString;
@@ -85,7 +85,7 @@ const FAILURE: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     lens::launch::become_if_told();
 
     use clap::{CommandFactory, FromArgMatches};
@@ -108,7 +108,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failed> {
     look(arguments)
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn look(arguments: &Arguments) -> Result<u8, Failed> {
     match &arguments.chapter {
         Some(chapter) => visited::run(chapter, arguments),
@@ -116,7 +116,7 @@ fn look(arguments: &Arguments) -> Result<u8, Failed> {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn look(_: &Arguments) -> Result<u8, Failed> {
     Err(Failed(BAD_USAGE, lens::Blind::NotLinux.to_string()))
 }
@@ -134,7 +134,7 @@ fn draw(run: &std::path::Path, picture: &std::path::Path) -> Result<u8, Failed> 
 }
 
 impl Arguments {
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
+    #[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), expect(dead_code))]
     fn limit(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

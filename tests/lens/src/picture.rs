@@ -468,3 +468,151 @@ fn capitalized(text: &str) -> String {
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Outcome, Play, Run};
+
+    fn call(thread: u32, began: u64, took: u64) -> Line {
+        Line::Call(Call {
+            thread,
+            call: "recvfrom".to_owned(),
+            descriptor: Some(4),
+            what: Some("the \"silent\" <visitor> & Co".to_owned()),
+            watched: None,
+            began_us: began,
+            took_us: took,
+            waited: true,
+            outcome: Outcome::Result(0),
+            accepted: None,
+            ready: Vec::new(),
+        })
+    }
+
+    fn thread(number: u32, ended_us: u64) -> Line {
+        let name = format!("program {number}");
+        Line::Thread(Thread { thread: number, tid: 1, pid: 1, name, began_us: 0, ended_us })
+    }
+
+    fn visitor(name: &str, track: &[(u64, &str)], ended_us: u64) -> Line {
+        let track = track.iter().map(|(moment, doing)| (*moment, (*doing).to_owned())).collect();
+        Line::Visitor(Visitor { name: name.to_owned(), track, ended_us, ending: "left".to_owned() })
+    }
+
+    fn run(lines: Vec<Line>) -> String {
+        let first = Line::Run(Run { lens: 1, command: vec!["/a/b/program".to_owned()] });
+        svg(&[vec![first], lines].concat(), "an-id")
+    }
+
+    /// Each tag that begins ends, in order, and no text has a bare `&`.
+    fn well_formed(svg: &str) -> bool {
+        let mut open = Vec::new();
+        for piece in svg.split('<').skip(1) {
+            let Some((tag, text)) = piece.split_once('>') else { return false };
+            let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap_or_default();
+            if tag.starts_with('/') {
+                if open.pop() != Some(name) {
+                    return false;
+                }
+            } else if !tag.ends_with('/') {
+                open.push(name);
+            }
+            let entity =
+                |rest: &str| ["amp;", "lt;", "gt;", "quot;"].iter().any(|e| rest.starts_with(e));
+            if !text.split('&').skip(1).all(entity) {
+                return false;
+            }
+        }
+        open.is_empty()
+    }
+
+    #[test]
+    fn whatever_a_program_is_called_the_picture_is_well_formed() {
+        let drawn = run(vec![call(1, 10, 900), thread(1, 1000)]);
+        assert!(well_formed(&drawn), "{drawn}");
+        assert!(drawn.contains("the &quot;silent&quot; &lt;visitor&gt; &amp; Co"), "{drawn}");
+        assert!(
+            !well_formed("<svg><g></svg>") && !well_formed("<a>&</a>"),
+            "or this proves nothing"
+        );
+    }
+
+    #[test]
+    fn an_empty_run_is_a_picture_too() {
+        assert!(well_formed(&run(Vec::new())));
+    }
+
+    #[test]
+    fn nothing_is_drawn_beside_the_picture() {
+        let play = Line::Play(Play { began_us: 1000, ended_us: 2000 });
+        let lines = vec![
+            play,
+            call(1, 0, 1500),
+            call(1, 1600, 9000),
+            thread(1, 20_000),
+            visitor("quick", &[(900, "connecting"), (1100, "receiving"), (5000, "answered")], 5000),
+        ];
+        let drawn = run(lines);
+        for number in
+            drawn.split(['"', ' ', 'M', 'H', 'h']).filter_map(|text| text.parse::<f64>().ok())
+        {
+            assert!((0.0..=2000.0).contains(&number), "{number} in {drawn}");
+        }
+        for rect in drawn.split("<rect ").skip(1) {
+            let field = |name: &str| -> f64 {
+                let (_, rest) = rect.split_once(&format!("{name}=\"")).expect(name);
+                rest.split('"').next().and_then(|text| text.parse().ok()).expect("a number")
+            };
+            assert!(field("x") >= 0.0 && field("x") + field("width") <= WIDTH, "{rect}");
+        }
+    }
+
+    #[test]
+    fn a_wait_has_its_name_where_there_is_room_and_is_always_told() {
+        let narrow = run(vec![call(1, 10, 20), thread(1, 1000)]);
+        assert_eq!(narrow.matches("class=\"wait\"").count(), 1);
+        assert!(!narrow.contains(">recvfrom(4)<"), "{narrow}");
+        assert!(narrow.contains("<title>recvfrom(4) on the"), "{narrow}");
+        let wide = run(vec![call(1, 10, 300), thread(1, 1000)]);
+        assert!(wide.contains(">recvfrom(4)<"), "{wide}");
+    }
+
+    #[test]
+    fn of_very_many_lanes_the_first_are_shown_and_the_rest_counted() {
+        let drawn = run((1..=MOST_LANES as u32 + 5).map(|number| thread(number, 1000)).collect());
+        assert!(drawn.contains("and 5 more"), "{drawn}");
+        assert!(well_formed(&drawn));
+    }
+
+    #[test]
+    fn all_ids_begin_with_the_picture_s() {
+        let drawn = run(vec![call(1, 10, 900), thread(1, 1000)]);
+        for id in drawn.split(" id=\"").skip(1) {
+            assert!(id.starts_with("an-id-"), "{id}");
+        }
+        assert!(drawn.contains("aria-labelledby=\"an-id-title an-id-desc\""));
+    }
+
+    #[test]
+    fn the_description_says_who_waits_when_and_how_visits_ended() {
+        let lines = vec![
+            call(1, 100, 800),
+            thread(1, 1000),
+            visitor("quick", &[(100, "connecting"), (400, "left")], 400),
+        ];
+        let drawn = run(lines);
+        assert!(
+            drawn.contains("Thread 1 waits from 0.1 ms to 0.9 ms in recvfrom on the"),
+            "{drawn}"
+        );
+        assert!(drawn.contains("Quick came at 0.1 ms and was there for 0.3 ms: left."), "{drawn}");
+    }
+
+    #[test]
+    fn times_have_units_that_fit() {
+        let said = [0, 500, 5_000, 12_345, 1_000_000, 3_200_000].map(since);
+        assert_eq!(said, ["0", "0.5 ms", "5 ms", "12 ms", "1000 ms", "3.2 s"]);
+        assert_eq!([500_000, 333_000, 10].map(step), [100_000, 100_000, 2]);
+    }
+}

@@ -145,3 +145,69 @@ fn waited_for(call: &str) -> &'static str {
 pub fn title(call: &Call) -> String {
     name(&call.call, call.descriptor)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(name: &str, what: Option<&str>, took_us: u64, waited: bool) -> Call {
+        Call {
+            thread: 1,
+            call: name.to_owned(),
+            descriptor: None,
+            what: what.map(str::to_owned),
+            watched: None,
+            began_us: 0,
+            took_us,
+            waited,
+            outcome: Outcome::Result(1),
+            accepted: None,
+            ready: Vec::new(),
+        }
+    }
+
+    fn summary(calls: &[Call], lived_us: u64) -> String {
+        let mut summary = Summary::default();
+        calls.iter().for_each(|call| summary.add(call));
+        let name = String::new();
+        summary.end(&Thread { thread: 1, tid: 1, pid: 1, name, began_us: 0, ended_us: lived_us });
+        summary.lines().join("\n")
+    }
+
+    #[test]
+    fn only_waits_count_as_blocked() {
+        let calls = [
+            call("read", Some("the slow visitor"), 300_000, true),
+            call("read", Some("the slow visitor"), 100_000, true),
+            call("write", Some("the slow visitor"), 90_000, false),
+        ];
+        let said = summary(&calls, 500_000);
+        assert!(said.starts_with("1 thread, blocked 400 ms of 500 ms, 80.0 %"), "{said}");
+        assert!(said.contains("  never waited: 1 write"), "{said}");
+        assert!(said.contains("the slow visitor                    400 ms"), "{said}");
+    }
+
+    #[test]
+    fn a_look_that_found_nobody_and_did_not_wait_is_no_turn() {
+        let mut look = call("poll", None, 3, false);
+        look.outcome = Outcome::Result(0);
+        assert!(!summary(&[look.clone()], 1000).contains("turns"));
+        let said =
+            summary(&[look, call("poll", None, 500, true), call("ppoll", None, 3, false)], 1000);
+        assert!(said.ends_with("turns of its loop: 2"), "{said}");
+    }
+
+    #[test]
+    fn of_very_many_descriptors_those_waited_for_longest_are_shown() {
+        let peer = |number: u64| call("read", Some(&format!("peer {number}")), number * 1000, true);
+        let calls: Vec<Call> = (1..=3000).map(peer).collect();
+        let said = summary(&calls, 5_000_000);
+        assert_eq!(
+            said.lines().filter(|line| line.contains("peer ")).count(),
+            MOST_SHOWN - 1,
+            "{said}"
+        );
+        assert!(said.contains("  others"), "{said}");
+        assert!(said.contains(" more "), "{said}");
+    }
+}

@@ -15,15 +15,15 @@ use crate::record::Call;
 pub const HARDLY_A_WAIT: Duration = Duration::from_millis(2);
 
 /// So many calls are kept. A test that needs more is no test of waiting.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MOST_KEPT: usize = 100_000;
 
 /// A lens on a program. It looks until the program ends.
 pub struct Lens {
     calls: Arc<Mutex<Vec<Call>>>,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     inside: crate::tracer::AllInside,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     origin: std::time::Instant,
 }
 
@@ -38,7 +38,7 @@ impl Lens {
     ///
     /// # Errors
     /// Why nothing can be seen here.
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
     pub fn on(_: &Program) -> Result<Self, Blind> {
         Err(Blind::NotLinux)
     }
@@ -47,7 +47,7 @@ impl Lens {
     ///
     /// # Errors
     /// Why nothing can be seen here.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     pub fn on(program: &Program) -> Result<Self, Blind> {
         use std::os::unix::process::ExitStatusExt;
         use std::process::ExitStatus;
@@ -101,12 +101,12 @@ impl Lens {
         calls
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
     fn unfinished(&self) -> Vec<Call> {
         Vec::new()
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     fn unfinished(&self) -> Vec<Call> {
         let inside = crate::tracer::lock(&self.inside);
         let now = std::time::Instant::now();

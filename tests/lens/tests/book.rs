@@ -1,6 +1,6 @@
 //! The timelines that the book shows are drawn from the runs beside them, and a run of today tells the
 //! same story.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod shared;
 

@@ -1,5 +1,5 @@
 //! What the lens is told on its command line, and what it says.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod shared;
 

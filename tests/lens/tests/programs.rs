@@ -1,5 +1,5 @@
 //! Programs of all kinds under the lens: they do what they do without it, and end as they end.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod shared;
 

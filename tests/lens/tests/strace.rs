@@ -1,6 +1,6 @@
 //! Against the tool that everyone trusts: the same programs under `strace -f -T` and under the lens
 //! agree, call by call, in order and number, and in the time that each took.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod shared;
 

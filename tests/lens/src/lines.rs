@@ -70,7 +70,9 @@ pub fn came_of(call: &Call) -> String {
         ("read", 0) => format!("the end, from {what}"),
         ("read", count) => format!("{} from {what}", bytes(count)),
         ("write", count) => format!("{} to {what}", bytes(count)),
-        ("accept", new) => format!("{new}: {}", call.accepted.as_deref().unwrap_or("a connection")),
+        ("accept", new) => {
+            format!("{}, as {new}", call.accepted.as_deref().unwrap_or("a connection"))
+        }
         ("connect", _) => format!("connected to {what}"),
         ("select" | "poll" | "epoll_wait", 0) => "nobody was ready in time".to_owned(),
         ("select" | "poll" | "epoll_wait", count) if call.ready.is_empty() => {
@@ -79,7 +81,8 @@ pub fn came_of(call: &Call) -> String {
         ("select" | "poll" | "epoll_wait", _) => {
             format!("{} ready: {}", call.ready.len(), call.ready.join(", "))
         }
-        ("futex", _) => "woken by another thread".to_owned(),
+        ("futex", _) if call.waited => "woken by another thread".to_owned(),
+        ("futex", _) => "no need to wait".to_owned(),
         ("sleep", _) => "time is over".to_owned(),
         ("wait", 0) => "nobody has ended yet".to_owned(),
         ("wait", child) => format!("process {child} has ended"),

@@ -25,7 +25,7 @@ use visitors::play::{LIMIT, LONGEST};
 const COST: &str = include_str!("../../../book/figures/lens-cost.txt");
 
 const AFTER_HELP: &str = "  cargo lens 2                          chapter 2's program in the book's half-second\n  \
-  cargo lens 2 --visitors quick,silent  these call on it, in this order\n  \
+  cargo lens 2 --visitors silent,quick  these call on it, in this order\n  \
   cargo lens -- sleep 1                 any program; its exit status is passed on\n\n\
 A line is printed for each call that waited, when it's over, and for each that has been waiting\n\
 for a while. A program under the lens stops twice at each call that can wait, and at each close:";
@@ -35,7 +35,7 @@ for a while. A program under the lens stops twice at each call that can wait, an
 #[command(name = "cargo lens", bin_name = "cargo lens")]
 struct Arguments {
     /// A chapter, by number or name: its program is run with the visitors calling
-    #[arg(value_name = "CHAPTER", required_unless_present_any = ["command", "draw"])]
+    #[arg(value_name = "CHAPTER")]
     chapter: Option<String>,
 
     /// Who calls on the chapter's program, in this order, as `cargo visit` names them; for chapter 1,
@@ -68,7 +68,8 @@ struct Arguments {
     #[arg(long, value_name = "FILE", requires = "svg", conflicts_with_all = ["chapter", "command", "json"])]
     draw: Option<PathBuf>,
 
-    /// Stop the program at every call, not only at those that can wait
+    /// Stop the program at every call, not only at those that can wait: for kernels that can't filter.
+    /// The same calls are shown
     #[arg(long)]
     every_call: bool,
 
@@ -104,6 +105,10 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<u8, Failed> {
     if let (Some(run), Some(picture)) = (&arguments.draw, &arguments.svg) {
         return draw(run, picture);
+    }
+    if arguments.chapter.is_none() && arguments.command.is_empty() {
+        let reason = "what shall it look at? A chapter's program: cargo lens 2. Or any: cargo lens -- sleep 1";
+        return Err(Failed(BAD_USAGE, reason.to_owned()));
     }
     look(arguments)
 }

@@ -22,6 +22,9 @@ const A_LONG_WAIT: Duration = Duration::from_millis(500);
 /// How often it's looked for such calls.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// So many visitors are told of at the end.
+const MOST_VISITORS: usize = 20;
+
 /// So many waits that are alike are printed, one after the other.
 const MOST_ALIKE: u32 = 3;
 
@@ -40,6 +43,8 @@ pub struct Show {
     drawn: Vec<Line>,
     left_out: bool,
     summary: Summary,
+    /// How each visitor fared.
+    visitors: Vec<(String, String)>,
     origin: Instant,
     /// What went wrong with a file, once.
     trouble: Option<String>,
@@ -97,6 +102,7 @@ impl Show {
             drawn: Vec::new(),
             left_out: false,
             summary: Summary::default(),
+            visitors: Vec::new(),
             origin: Instant::now(),
             trouble: None,
             told: Vec::new(),
@@ -147,6 +153,11 @@ impl Show {
         {
             self.trouble = Some(format!("can't write {}: {error}", path.display()));
             self.json = None;
+        }
+        if let Line::Visitor(visitor) = &line
+            && self.visitors.len() <= MOST_VISITORS
+        {
+            self.visitors.push((visitor.name.clone(), visitor.ending.clone()));
         }
         if self.svg.is_some() {
             match &line {
@@ -240,6 +251,7 @@ impl Show {
         for line in self.summary.lines() {
             self.say(&line);
         }
+        self.tell_of_visitors();
         if let Some((path, file)) = &mut self.json
             && let Err(error) = file.flush()
         {
@@ -255,6 +267,21 @@ impl Show {
             }
         }
         self.trouble.map_or(Ok(()), |trouble| Err(Failed(FAILURE, trouble)))
+    }
+}
+
+impl Show {
+    fn tell_of_visitors(&self) {
+        let width = self.visitors.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        if width > 0 {
+            self.say("");
+        }
+        for (name, ending) in self.visitors.iter().take(MOST_VISITORS) {
+            self.say(&format!("  {name:width$}  {ending}"));
+        }
+        if self.visitors.len() > MOST_VISITORS {
+            self.say("  and more");
+        }
     }
 }
 

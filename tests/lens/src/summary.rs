@@ -23,6 +23,10 @@ pub struct Summary {
     threads: u32,
     blocked: Duration,
     turns: u64,
+    /// Each thread's number, with what it was blocked so far.
+    by_thread: BTreeMap<u32, Duration>,
+    /// Those that have ended: the first few.
+    ended: Vec<Thread>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +45,7 @@ impl Summary {
         figures.waited += u64::from(call.waited);
         figures.blocked += blocked;
         self.blocked += blocked;
+        *self.by_thread.entry(call.thread).or_default() += blocked;
         // One that found nothing and didn't wait was a look, not a turn: Rust's runtime has one at its start.
         let found = matches!(call.outcome, Outcome::Result(1..));
         if ["select", "poll", "epoll_wait"].contains(&family(&call.call)) && (call.waited || found)
@@ -63,6 +68,9 @@ impl Summary {
     pub fn end(&mut self, thread: &Thread) {
         self.threads += 1;
         self.lived += Duration::from_micros(thread.ended_us.saturating_sub(thread.began_us));
+        if self.ended.len() <= MOST_SHOWN {
+            self.ended.push(thread.clone());
+        }
     }
 
     /// How long all threads were blocked, together.
@@ -106,9 +114,28 @@ impl Summary {
             let blocked = descriptors[MOST_SHOWN..].iter().map(|(_, blocked)| **blocked).sum();
             lines.push(format!("  {:width$} {:>11}", format!("{more} more"), time(blocked)));
         }
+        lines.extend(self.lines_of_threads());
         if self.turns > 0 {
             lines.push(String::new());
             lines.push(format!("  turns of its loop: {}", self.turns));
+        }
+        lines
+    }
+
+    /// What each thread had of it, if there are several and not too many.
+    fn lines_of_threads(&self) -> Vec<String> {
+        if self.ended.len() < 2 || self.ended.len() > MOST_SHOWN {
+            return Vec::new();
+        }
+        let mut threads = self.ended.clone();
+        threads.sort_by_key(|thread| thread.thread);
+        let mut lines =
+            vec![String::new(), "  thread                blocked      lived".to_owned()];
+        for thread in threads {
+            let blocked = self.by_thread.get(&thread.thread).copied().unwrap_or_default();
+            let lived = Duration::from_micros(thread.ended_us.saturating_sub(thread.began_us));
+            let name = format!("{} {}", thread.thread, thread.name);
+            lines.push(format!("  {name:18} {:>10} {:>10}", time(blocked), time(lived)));
         }
         lines
     }
@@ -119,7 +146,9 @@ impl Summary {
             count => format!("{count} threads"),
         };
         let (blocked, lived) = (time(self.blocked), time(self.lived));
-        format!("{threads}, blocked {blocked} of {lived}, {}", self.share(self.blocked).trim())
+        let in_all = if self.threads > 1 { " in all" } else { "" };
+        let share = self.share(self.blocked);
+        format!("{threads}, blocked {blocked} of {lived}{in_all}, {share}")
     }
 
     fn share(&self, part: Duration) -> String {
@@ -131,12 +160,12 @@ impl Summary {
 /// What a call without a descriptor waits for.
 fn waited_for(call: &str) -> &'static str {
     match family(call) {
-        "select" | "poll" | "epoll_wait" => "anyone at all",
+        "select" | "poll" | "epoll_wait" => "any of several",
         "futex" => "another thread",
         "sleep" => "time to pass",
         "wait" => "a child",
         "pause" | "rt_sigsuspend" | "rt_sigtimedwait" => "a signal",
-        "open" => "a file",
+        "open" => "the disk",
         _ => "something else",
     }
 }

@@ -19,7 +19,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[rstest]
-#[case::nothing(&[], "Usage")]
+#[case::nothing(&[], "cargo lens 2")]
 #[case::no_such_chapter(&["99"], "there is no chapter 99; there are 1, 2, 3")]
 #[case::no_such_visitor(&["2", "--visitors", "loud"], "there is no visitor \"loud\"")]
 #[case::no_such_host(&["1", "--visitors", "loud"], "there is no host \"loud\"")]

@@ -1,12 +1,12 @@
 //! Any program, as the command line gives it: with our terminal, our input, and its own end.
 
 use std::ffi::OsString;
-use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::process::{Command, exit};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use nix::libc;
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use lens::launch::{self, NO_FILTER};
@@ -23,8 +23,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
     let show = Arc::new(Mutex::new(Show::new(arguments, words, Out::Stderr)?));
 
     let filtered = !arguments.every_call && launch::can_filter();
-    let (mut pid, mut tracer) = start(&arguments.command, filtered)?;
-    let passed_to = Arc::new(Mutex::new(pid));
+    let blocked = signals.blocked.clone();
+    let (pid, mut tracer) = start(&arguments.command, filtered, &blocked)?;
+    let passed_to = Arc::new(Mutex::new(Some(pid)));
     pass_on(signals, &passed_to);
     let mut begun = false;
     let status = loop {
@@ -36,14 +37,17 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
             }
             lock(&show).see(seen);
         };
-        let status = tracer.run(&mut see, &mut |_| {});
+        // From then on its number may be somebody else's.
+        let mut ended = |_| *passed_to.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let status = tracer.run(&mut see, &mut ended);
         drop(teller);
         if begun || exit_status(status) != u8::try_from(NO_FILTER).unwrap_or(FAILURE) {
             break status;
         }
         // This kernel has no filters to give: then at every call.
-        (pid, tracer) = start(&arguments.command, false)?;
-        *passed_to.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = pid;
+        let (pid, again) = start(&arguments.command, false, &blocked)?;
+        tracer = again;
+        *passed_to.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
     };
     if begun {
         let show = Arc::into_inner(show).map(Mutex::into_inner);
@@ -54,9 +58,13 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
     Ok(exit_status(status))
 }
 
-fn start(command: &[OsString], filtered: bool) -> Result<(Pid, Tracer), Failed> {
+fn start(
+    command: &[OsString],
+    filtered: bool,
+    blocked: &[Signal],
+) -> Result<(Pid, Tracer), Failed> {
     let failed = |error: std::io::Error| Failed(FAILURE, format!("can't start: {error}"));
-    let (program, words) = launch::command(filtered).map_err(failed)?;
+    let (program, words) = launch::command(filtered, blocked).map_err(failed)?;
     let mut child = Command::new(program).args(words).args(command).spawn().map_err(failed)?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
     match Tracer::seize(pid, filtered) {
@@ -70,15 +78,17 @@ fn start(command: &[OsString], filtered: bool) -> Result<(Pid, Tracer), Failed> 
     }
 }
 
-/// Passes on the signals that are sent to us. Those of the terminal the program gets by itself.
-fn pass_on(signals: signals::Signals, to: &Arc<Mutex<Pid>>) {
+/// Passes on the signals that are sent to us. Those of the terminal the program gets by itself. When it has
+/// ended, and others that it started live on, a signal ends us, and them.
+fn pass_on(signals: signals::Signals, to: &Arc<Mutex<Option<Pid>>>) {
     let to = Arc::clone(to);
     let pass = move || {
         while let Some((signal, from_terminal)) = signals.next() {
-            let pid = *to.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if !from_terminal {
+            match *to.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(_) if from_terminal => {}
                 // It may have ended by itself at this moment.
-                let _ = kill(pid, signal);
+                Some(pid) => drop(kill(pid, signal)),
+                None => exit(128 + signal as i32),
             }
         }
     };

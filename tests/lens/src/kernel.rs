@@ -33,6 +33,10 @@ pub enum At {
 /// `ESRCH` when the thread has been killed meanwhile; `EIO` where the kernel is too old.
 pub fn at(thread: Pid) -> nix::Result<At> {
     let info = ptrace::syscall_info(thread)?;
+    if OURS.is_some_and(|ours| info.arch != ours) {
+        // A call of another architecture, such as a program of 32 bits makes: its numbers mean other calls.
+        return Ok(At::Elsewhere);
+    }
     // SAFETY: `op` says which of the union's fields the kernel has filled; all of them are integers.
     Ok(unsafe {
         match info.op {
@@ -47,6 +51,15 @@ pub fn at(thread: Pid) -> nix::Result<At> {
         }
     })
 }
+
+/// How the kernel calls our architecture (linux/audit.h), where we know it.
+const OURS: Option<u32> = if cfg!(target_arch = "x86_64") {
+    Some(0xc000_003e)
+} else if cfg!(target_arch = "aarch64") {
+    Some(0xc000_00b7)
+} else {
+    None
+};
 
 /// How a stopped thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

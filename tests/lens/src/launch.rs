@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::process::CommandExt;
+use std::io::{self, Write};
+use std::os::unix::process::{CommandExt, parent_id};
 use std::path::PathBuf;
 use std::process::{Command, exit};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::sys::signal::{SigSet, Signal, raise};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter, sock_filter,
+};
 
 use visitors::calls;
 
@@ -43,13 +47,15 @@ pub const OURS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, 
 /// tracer keeps it; anybody else passes it over.
 pub const READY: Signal = Signal::SIGCONT;
 
-/// What to start, and with which arguments, to trace `command`.
+/// What to start, and with which arguments, to trace a program. `blocked` are those of [`OURS`] that were
+/// blocked before the lens did it.
 ///
 /// # Errors
 /// When the system doesn't tell where our own program lies.
-pub fn command(filtered: bool) -> std::io::Result<(PathBuf, [&'static str; 2])> {
+pub fn command(filtered: bool, blocked: &[Signal]) -> io::Result<(PathBuf, [String; 3])> {
     let word = if filtered { FILTERED } else { UNFILTERED };
-    Ok((env::current_exe()?, [WORD, word]))
+    let blocked: Vec<&str> = blocked.iter().map(|signal| signal.as_str()).collect();
+    Ok((env::current_exe()?, [WORD.to_owned(), word.to_owned(), blocked.join(",")]))
 }
 
 /// If we were started to become a program: waits for the tracer, and becomes it. To be called first
@@ -60,18 +66,20 @@ pub fn become_if_told() {
         return;
     }
     let filtered = arguments.next().is_some_and(|word| word == FILTERED);
+    let blocked = arguments.next().unwrap_or_default().to_string_lossy().into_owned();
     let command: Vec<OsString> = arguments.collect();
     let Some((program, arguments)) = command.split_first() else { exit(NOT_FOUND) };
     wait_for_tracer();
     if filtered && filter().is_none_or(|filter| apply_filter(&filter).is_err()) {
         exit(NO_FILTER);
     }
-    // The lens blocks these for itself, and we are its child.
-    let _ = OURS.into_iter().collect::<SigSet>().thread_unblock();
+    // The lens blocks these for itself, and we are its child. Those that were blocked before stay so.
+    let ours = OURS.into_iter().filter(|signal| !blocked.split(',').any(|b| b == signal.as_str()));
+    let _ = ours.collect::<SigSet>().thread_unblock();
     let error = Command::new(program).args(arguments).exec();
-    eprintln!("cargo lens: can't run {}: {error}", program.display());
+    let _ = writeln!(io::stderr(), "cargo lens: can't run {}: {error}", program.display());
     exit(match error.kind() {
-        std::io::ErrorKind::NotFound => NOT_FOUND,
+        io::ErrorKind::NotFound => NOT_FOUND,
         _ => NOT_RUNNABLE,
     });
 }
@@ -81,17 +89,29 @@ pub fn become_if_told() {
 fn wait_for_tracer() {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
-        if tracer.is_some_and(|tracer| tracer.trim() != "0") {
+        // Somebody else may trace our parent and so us: then the lens will be told that it may not.
+        let tracer = field("/proc/self/status", "TracerPid:").filter(|tracer| tracer != "0");
+        let process = tracer.and_then(|tracer| field(&format!("/proc/{tracer}/status"), "Tgid:"));
+        if process.is_some_and(|process| process == parent_id().to_string()) {
             // The tracer may have been so quick that it has seen us begin: what follows is the program.
+            let ready: SigSet = [READY].into_iter().collect();
+            let before = ready.thread_swap_mask(SigmaskHow::SIG_UNBLOCK);
             let _ = raise(READY);
+            if let Ok(before) = before {
+                let _ = before.thread_set_mask();
+            }
             return;
         }
         thread::sleep(Duration::from_millis(1));
     }
-    eprintln!("cargo lens: nobody traces the program");
-    exit(NO_FILTER);
+    let _ = writeln!(io::stderr(), "cargo lens: nobody traces the program");
+    exit(NOT_RUNNABLE);
+}
+
+fn field(file: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let field = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(field.trim().to_owned())
 }
 
 /// Whether this kind of processor can have a filter at all.
@@ -103,11 +123,27 @@ pub fn can_filter() -> bool {
 /// descriptors, and lets all others pass (seccomp(2), `SECCOMP_RET_TRACE`).
 fn filter() -> Option<BpfProgram> {
     let looked_for = calls::CALLS.iter().map(|call| call.number).chain(NAMING).chain(DUP2);
-    // No conditions: each of them, whatever its arguments.
-    let rules: BTreeMap<i64, Vec<_>> = looked_for.map(|number| (number, Vec::new())).collect();
+    // No conditions: each of them, whatever its arguments. But for one that mostly does other things.
+    let mut rules: BTreeMap<i64, Vec<_>> = looked_for.map(|number| (number, Vec::new())).collect();
+    let waits = |command: i32| {
+        let is_it =
+            SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command as u64);
+        SeccompRule::new(vec![is_it.ok()?]).ok()
+    };
+    rules.insert(
+        libc::SYS_fcntl,
+        calls::FCNTL_THAT_WAITS.map(waits).into_iter().collect::<Option<_>>()?,
+    );
     let arch = env::consts::ARCH.try_into().ok()?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), arch);
-    filter.ok()?.try_into().ok()
+    let filter: BpfProgram = filter.ok()?.try_into().ok()?;
+    // It begins with a look at the call's architecture, and ends the program where that isn't ours. A
+    // program of 32 bits may live: its calls pass unseen.
+    let (load, check) = (filter.first()?.clone(), filter.get(1)?.clone());
+    let let_pass = (libc::BPF_RET | libc::BPF_K) as u16;
+    let pass = sock_filter { code: let_pass, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
+    let ours_or_pass = [load, sock_filter { jt: 1, jf: 0, ..check }, pass];
+    Some(ours_or_pass.into_iter().chain(filter).collect())
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -10,7 +10,7 @@
 //! - [`tracer`] does the looking, [`launch`] starts a program so that nothing of it is missed,
 //!   [`kernel`] is what nix can't do yet; [`memory`] and [`descriptors`] find out what a call is about.
 //!
-//! The book's page `lens` tells how it's used, and what it costs. Linux only; elsewhere everything
+//! The book's page `watching` tells how it's used, and what it costs. Linux only; elsewhere everything
 //! that would look says [`Blind`].
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

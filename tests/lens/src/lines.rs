@@ -84,8 +84,9 @@ pub fn came_of(call: &Call) -> String {
         ("futex", _) if call.waited => "woken by another thread".to_owned(),
         ("futex", _) => "no need to wait".to_owned(),
         ("sleep", _) => "time is over".to_owned(),
-        ("wait", 0) => "nobody has ended yet".to_owned(),
-        ("wait", child) => format!("process {child} has ended"),
+        ("wait", 0) if call.call == "waitid" => "news of a child".to_owned(),
+        ("wait", 0) => "no news of a child".to_owned(),
+        ("wait", child) => format!("news of process {child}"),
         ("sendfile" | "splice" | "tee" | "copy_file_range", count) => bytes(count),
         (_, result) => result.to_string(),
     }

@@ -13,6 +13,7 @@ mod signals;
 mod visited;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -96,7 +97,8 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(status) => ExitCode::from(status),
         Err(Failed(status, reason)) => {
-            eprintln!("cargo lens: {reason}");
+            // Nobody may be there to read it: that's no reason to end in another way.
+            let _ = writeln!(io::stderr(), "cargo lens: {reason}");
             ExitCode::from(status)
         }
     }

@@ -3,6 +3,7 @@
 //! Work is a block, waiting a line: shapes tell them apart, colors only help. The picture takes its
 //! colors from the page's theme where there is one, and says in words what it shows.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -102,7 +103,7 @@ impl<'a> Timeline<'a> {
                     run.command = program.rsplit('/').next().unwrap_or(program).to_owned();
                 }
                 Line::Call(call) => {
-                    end = end.max(call.began_us + call.took_us);
+                    end = end.max(call.ended_us());
                     run.calls.push(call);
                 }
                 Line::Thread(thread) => {
@@ -123,12 +124,16 @@ impl<'a> Timeline<'a> {
 
     fn lanes(&self) -> Vec<Lane<'a>> {
         let here = |from: u64, to: u64| from < self.to && to > self.from;
+        let mut by_thread: BTreeMap<u32, Vec<&Call>> = BTreeMap::new();
+        for call in
+            self.calls.iter().filter(|call| call.waited && here(call.began_us, call.ended_us()))
+        {
+            by_thread.entry(call.thread).or_default().push(call);
+        }
         let mut lanes = Vec::new();
         for thread in &self.threads {
             if here(thread.began_us, thread.ended_us) {
-                let of_it = |call: &&&Call| call.thread == thread.thread && call.waited;
-                let mut calls: Vec<&Call> = self.calls.iter().filter(of_it).copied().collect();
-                calls.retain(|call| here(call.began_us, call.began_us + call.took_us));
+                let mut calls = by_thread.remove(&thread.thread).unwrap_or_default();
                 calls.sort_by_key(|call| call.began_us);
                 lanes.push(Lane::Thread(thread, calls));
             }
@@ -170,8 +175,7 @@ impl<'a> Timeline<'a> {
         let worth = ((self.to - self.from) as f64 * WORTH_TELLING) as u64;
         let long = calls.iter().filter(|call| call.took_us >= worth);
         let waits = long.map(|call| {
-            let (from, to) =
-                (call.began_us.max(self.from), (call.began_us + call.took_us).min(self.to));
+            let (from, to) = (call.began_us.max(self.from), call.ended_us().min(self.to));
             let what = call.what.as_ref().map_or(String::new(), |what| format!(" on {what}"));
             format!(
                 "from {} to {} in {}{what}",
@@ -222,10 +226,8 @@ impl<'a> Timeline<'a> {
     fn draw_lane(&self, svg: &mut String, lane: &Lane<'_>, top: f64) {
         let (left, right) = match lane {
             Lane::Thread(thread, calls) => {
-                let blocked: u64 = calls
-                    .iter()
-                    .map(|call| self.clipped(call.began_us, call.began_us + call.took_us))
-                    .sum();
+                let blocked: u64 =
+                    calls.iter().map(|call| self.clipped(call.began_us, call.ended_us())).sum();
                 let lived = self.clipped(thread.began_us, thread.ended_us).max(1);
                 let share = blocked as f64 / lived as f64 * 100.0;
                 (self.label(thread), format!("blocked {share:.0} %"))
@@ -263,7 +265,7 @@ impl<'a> Timeline<'a> {
         // What isn't waiting is work. Where waits are closer than can be drawn, the work between them shows.
         let mut work: Vec<(f64, f64)> = Vec::new();
         let mut free_since = thread.began_us;
-        let ends = calls.iter().map(|call| (call.began_us, call.began_us + call.took_us));
+        let ends = calls.iter().map(|call| (call.began_us, call.ended_us()));
         for (began, ended) in ends.chain([(thread.ended_us, thread.ended_us)]) {
             let (from, to) = (self.x(free_since), self.x(began.max(free_since)));
             let in_sight = free_since < self.to && began > self.from;
@@ -277,7 +279,7 @@ impl<'a> Timeline<'a> {
             free_since = ended.max(free_since);
         }
         for call in calls {
-            let (from, to) = (self.x(call.began_us), self.x(call.began_us + call.took_us));
+            let (from, to) = (self.x(call.began_us), self.x(call.ended_us()));
             if to - from >= SEEN {
                 draw_wait(svg, call, (from, to), top);
             }
@@ -466,6 +468,8 @@ fn capitalized(text: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
+    // XML has no word for control characters, not even for those that a thread may be called by.
+    let text = text.replace(char::is_control, "\u{fffd}");
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

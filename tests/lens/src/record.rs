@@ -1,5 +1,5 @@
 //! What the lens has seen, and how it is written down: JSON Lines, one object a line. The book's
-//! page `lens` describes the format for its readers.
+//! page `watching` describes the format for its readers.
 //!
 //! Times are in microseconds since the program began. Readers must skip objects of a kind, and
 //! fields, that they don't know; anything else that changes raises [`VERSION`].
@@ -156,6 +156,11 @@ impl Call {
     /// How long the thread was inside it.
     pub fn took(&self) -> Duration {
         Duration::from_micros(self.took_us)
+    }
+
+    /// When it ended, in microseconds. A file may say anything: there is a latest moment.
+    pub fn ended_us(&self) -> u64 {
+        self.began_us.saturating_add(self.took_us)
     }
 
     /// How long the thread was blocked in it: nothing, where it was never put to sleep.

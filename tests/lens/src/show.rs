@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -29,12 +29,13 @@ const MOST_VISITORS: usize = 20;
 const MOST_ALIKE: u32 = 3;
 
 /// So many calls are kept for a picture: more than it has room to show, and memory has an end.
-const MOST_DRAWN: usize = 50_000;
+const MOST_DRAWN: usize = 10_000;
 
 /// What is shown, and where it is written.
 #[derive(Debug)]
 pub struct Show {
     out: Out,
+    command: Vec<String>,
     all: bool,
     quiet: bool,
     headed: bool,
@@ -65,6 +66,13 @@ struct Alike {
     blocked: Duration,
 }
 
+/// A file that can be written to: better said now than after a long run. What is in it stays until
+/// there is something to write.
+fn writable(path: &Path) -> Result<File, Failed> {
+    let file = File::options().write(true).create(true).truncate(false).open(path);
+    file.map_err(|error| Failed(FAILURE, format!("can't write {}: {error}", path.display())))
+}
+
 /// Where the lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Out {
@@ -79,21 +87,14 @@ impl Show {
     pub fn new(arguments: &Arguments, command: Vec<String>, out: Out) -> Result<Self, Failed> {
         let json = match &arguments.json {
             None => None,
-            Some(path) => {
-                let file = File::create(path).map_err(|error| {
-                    Failed(FAILURE, format!("can't write {}: {error}", path.display()))
-                })?;
-                Some((path.clone(), BufWriter::new(file)))
-            }
+            Some(path) => Some((path.clone(), BufWriter::new(writable(path)?))),
         };
         if let Some(path) = &arguments.svg {
-            // Better now than after a long run.
-            File::create(path).map_err(|error| {
-                Failed(FAILURE, format!("can't write {}: {error}", path.display()))
-            })?;
+            writable(path)?;
         }
-        let mut show = Self {
+        Ok(Self {
             out,
+            command,
             all: arguments.all,
             quiet: arguments.quiet,
             headed: false,
@@ -107,14 +108,21 @@ impl Show {
             trouble: None,
             told: Vec::new(),
             alike: Alike::default(),
-        };
-        show.keep(Line::Run(record::Run { lens: record::VERSION, command }));
-        Ok(show)
+        })
     }
 
     /// The program begins now: times are counted from here.
     pub fn begin(&mut self, origin: Instant) {
         self.origin = origin;
+        if let Some((path, file)) = &mut self.json
+            && let Err(error) = file.get_ref().set_len(0)
+            // What isn't a file, such as a pipe, has no length to cut.
+            && file.get_ref().metadata().is_ok_and(|file| file.is_file())
+        {
+            self.trouble = Some(format!("can't write {}: {error}", path.display()));
+        }
+        let command = std::mem::take(&mut self.command);
+        self.keep(Line::Run(record::Run { lens: record::VERSION, command }));
     }
 
     /// Times are counted from here.
@@ -161,9 +169,12 @@ impl Show {
         }
         if self.svg.is_some() {
             match &line {
-                // It left no mark that can be seen.
+                // They leave no mark that can be seen.
                 Line::Call(call) if !call.waited => {}
-                Line::Call(_) if self.drawn.len() >= MOST_DRAWN => self.left_out = true,
+                Line::Signal(_) => {}
+                Line::Call(_) | Line::Thread(_) if self.drawn.len() >= MOST_DRAWN => {
+                    self.left_out = true;
+                }
                 _ => self.drawn.push(line),
             }
         }
@@ -263,7 +274,7 @@ impl Show {
                 self.trouble = Some(format!("can't write {}: {error}", path.display()));
             }
             if self.left_out {
-                self.say(&format!("the picture shows the first {MOST_DRAWN} waits only"));
+                self.say(&format!("the picture shows only the first {MOST_DRAWN} waits"));
             }
         }
         self.trouble.map_or(Ok(()), |trouble| Err(Failed(FAILURE, trouble)))

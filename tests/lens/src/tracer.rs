@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
-use std::io::{Read, Seek};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -113,10 +112,10 @@ struct Thread {
     call: Option<Entered>,
     /// The call that the kernel will begin again under the name `restart_syscall`.
     to_restart: Option<(&'static calls::Call, [u64; 6])>,
-    /// Its entry in /proc, which counts how often it was put to sleep.
-    status: Option<fs::File>,
-    /// That count, when we last looked, and how often we have stopped it since.
+    /// How often it had been put to sleep when we last looked, when that was, and how often we have
+    /// stopped it since.
     counted: Option<u64>,
+    counted_at: Option<Instant>,
     stops: u64,
 }
 
@@ -272,7 +271,9 @@ impl Tracer {
             Some(('t', sleeps)) => {
                 thread.has_slept(sleeps.saturating_sub(1)) && since.elapsed() > OVERLOOKED
             }
-            _ => {
+            // Gone, or out of descriptors to look with.
+            None => return,
+            Some(_) => {
                 // At work in the call; or it waits for a processor, and then it may go to sleep yet.
                 self.awake.push_back((Instant::now(), since, tid));
                 return;
@@ -375,11 +376,15 @@ impl Tracer {
         if call.is_none() && !NAMING.contains(&number) && !is_dup2(number) {
             return;
         }
+        let lock_command = i32::try_from(descriptor(arguments[1])).unwrap_or(0);
+        if number == libc::SYS_fcntl && !calls::FCNTL_THAT_WAITS.contains(&lock_command) {
+            return;
+        }
         let process = thread.process;
-        if thread.counted.is_none() {
-            // Once for each thread. Later ones begin where the one before ended.
-            let sleeps = thread.look().map_or(0, |(_, sleeps)| sleeps);
-            thread.has_slept(sleeps);
+        if thread.counted_at.is_none_or(|counted| counted.elapsed() > OVERLOOKED) {
+            // It may have slept in a call that isn't looked for: this one mustn't be blamed for that.
+            let sleeps = thread.look().map(|(_, sleeps)| sleeps);
+            let _ = sleeps.map(|sleeps| thread.has_slept(sleeps));
         }
         let watched = call.and_then(|call| watched(tid, call.name, &arguments));
         thread.call =
@@ -508,7 +513,7 @@ impl Tracer {
             }
             // The thread that did it goes on under the process's number.
             if let Some(thread) = self.threads.remove(&former) {
-                self.threads.insert(tid, Thread { tid, call: None, status: None, ..thread });
+                self.threads.insert(tid, Thread { tid, call: None, ..thread });
             }
         }
         self.meet(tid);
@@ -541,8 +546,8 @@ impl Tracer {
             began: self.origin.elapsed(),
             call: None,
             to_restart: None,
-            status: None,
             counted: None,
+            counted_at: None,
             stops: 0,
         };
         self.threads.insert(tid, thread);
@@ -588,15 +593,9 @@ impl Tracer {
 impl Thread {
     /// What it does now, as /proc says it, and how often it has been put to sleep: how often it gave the
     /// CPU away of its own accord.
-    fn look(&mut self) -> Option<(char, u64)> {
-        if self.status.is_none() {
-            let (process, tid) = (self.process, self.tid);
-            self.status = fs::File::open(format!("/proc/{process}/task/{tid}/status")).ok();
-        }
-        let mut text = String::new();
-        let file = self.status.as_mut()?;
-        file.rewind().ok()?;
-        file.read_to_string(&mut text).ok()?;
+    fn look(&self) -> Option<(char, u64)> {
+        let (process, tid) = (self.process, self.tid);
+        let text = fs::read_to_string(format!("/proc/{process}/task/{tid}/status")).ok()?;
         let field = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let state = field("State:")?.chars().next()?;
         Some((state, field("voluntary_ctxt_switches:")?.parse().ok()?))
@@ -607,6 +606,7 @@ impl Thread {
     fn has_slept(&mut self, sleeps: u64) -> bool {
         let stops = std::mem::take(&mut self.stops);
         let before = self.counted.replace(sleeps);
+        self.counted_at = Some(Instant::now());
         before.is_some_and(|before| sleeps > before + stops)
     }
 }

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use lens::Blind;
@@ -53,9 +53,10 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     let chapter = chapters::find(&chapters::root(), chapter).map_err(bad)?;
     let signals = signals::Signals::block()
         .map_err(|errno| Failed(FAILURE, format!("can't listen for signals: {errno}")))?;
+    let blocked = signals.blocked.clone();
     let interrupted = hear(signals);
     if chapter.number == CLIENT {
-        return call_on_host(&chapter, arguments, &interrupted);
+        return call_on_host(&chapter, arguments, &blocked, &interrupted);
     }
     let cast = match arguments.visitors.as_slice() {
         [] => HALF_A_SECOND.cast(),
@@ -63,11 +64,17 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     };
     // Before the program starts: it needs as many descriptors, and inherits the limit.
     crowd::make_room(cast.sockets()).map_err(|reason| Failed(FAILURE, reason))?;
-    let traced = Traced::start(&chapter, "127.0.0.1:0", arguments)?;
-    let address = traced.program.listening().map_err(|trouble| {
-        let package = chapter.package();
-        traced.failed(&format!("{package} doesn't say `listening on` and an address: {trouble}"))
-    })?;
+    let traced = Traced::start(&chapter, "127.0.0.1:0", arguments, &blocked)?;
+    let address = match traced.program.listening() {
+        Ok(address) => address,
+        Err(trouble) => {
+            let package = chapter.package();
+            let failed = traced
+                .failed(&format!("{package} doesn't say `listening on` and an address: {trouble}"));
+            traced.end()?;
+            return Err(failed);
+        }
+    };
     // Let it get to where it waits for the first visitor. If it finds no rest, the play begins all the same.
     let _ = traced.program.settled();
 
@@ -97,6 +104,7 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
 fn call_on_host(
     chapter: &Chapter,
     arguments: &Arguments,
+    blocked: &[Signal],
     interrupted: &AtomicBool,
 ) -> Result<u8, Failed> {
     let (manner, tempo) = match arguments.visitors.as_slice() {
@@ -111,7 +119,7 @@ fn call_on_host(
     let host = Host::start(manner, tempo)
         .map_err(|error| Failed(FAILURE, format!("can't start a host: {error}")))?;
     let began = Instant::now();
-    let traced = Traced::start(chapter, &host.address.to_string(), arguments)?;
+    let traced = Traced::start(chapter, &host.address.to_string(), arguments, blocked)?;
     let mut stopped = false;
     while traced.program.exit_status().is_none() && !stopped {
         thread::sleep(LOOK);
@@ -153,7 +161,12 @@ struct Traced {
 }
 
 impl Traced {
-    fn start(chapter: &Chapter, address: &str, arguments: &Arguments) -> Result<Self, Failed> {
+    fn start(
+        chapter: &Chapter,
+        address: &str,
+        arguments: &Arguments,
+        blocked: &[Signal],
+    ) -> Result<Self, Failed> {
         let path = chapters::build(chapter).map_err(|reason| Failed(FAILURE, reason))?;
         let mut command = vec![path.display().to_string(), address.to_owned()];
         command.extend(arguments.command.iter().map(|word| word.to_string_lossy().into_owned()));
@@ -162,10 +175,10 @@ impl Traced {
         shown[0] = chapter.package();
         let show = Arc::new(Mutex::new(Show::new(arguments, shown, Out::Stdout)?));
         let filtered = !arguments.every_call && launch::can_filter();
-        match Self::launch(&path, &command[1..], filtered, &show)? {
+        match Self::launch(&path, &command[1..], (filtered, blocked), &show)? {
             Some(traced) => Ok(traced),
             // This kernel has no filters to give: then at every call.
-            None => Self::launch(&path, &command[1..], false, &show)?
+            None => Self::launch(&path, &command[1..], (false, blocked), &show)?
                 .ok_or_else(|| Failed(FAILURE, format!("can't start {}", path.display()))),
         }
     }
@@ -174,13 +187,13 @@ impl Traced {
     fn launch(
         path: &Path,
         words: &[String],
-        filtered: bool,
+        (filtered, blocked): (bool, &[Signal]),
         show: &Shared,
     ) -> Result<Option<Self>, Failed> {
         let failed = |error| Failed(FAILURE, format!("can't start {}: {error}", path.display()));
         // What it says goes into a file: with a pipe it would wait for us now and then, and be seen to.
         let said = tempfile::tempfile().map_err(failed)?;
-        let (ourselves, way): (PathBuf, _) = launch::command(filtered).map_err(failed)?;
+        let (ourselves, way): (PathBuf, _) = launch::command(filtered, blocked).map_err(failed)?;
         let start = way.iter().fold(Start::new(ourselves), Start::arg).arg(path).apart();
         let start = start.stderr_to(said.try_clone().map_err(failed)?);
         let program = words.iter().fold(start, Start::arg).start().map_err(failed)?;
@@ -210,6 +223,8 @@ impl Traced {
     fn end(self) -> Result<Option<ExitStatus>, Failed> {
         let by_itself = self.program.exit_status();
         self.program.signal(Signal::SIGKILL);
+        // And whatever it has started: it has a group of its own.
+        let _ = killpg(Pid::from_raw(self.program.pid()), Signal::SIGKILL);
         let status = self.tracer.join().unwrap_or(0);
         drop(self.teller);
         let words = match by_itself {

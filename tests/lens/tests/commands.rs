@@ -66,6 +66,27 @@ fn a_file_that_cannot_be_written_is_said_before_anything_runs(#[case] option: &s
 }
 
 #[test]
+fn what_was_written_before_stays_when_nothing_can_be_run() {
+    if !can_look() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for option in ["--json", "--svg"] {
+        let file = folder.path().join(option);
+        fs::write(&file, "a long run of yesterday\n".repeat(100)).unwrap();
+        let path = file.to_str().unwrap();
+        assert_eq!(lens(&[option, path, "--", "/nonexistent"]).status.code(), Some(127));
+        assert!(
+            fs::read_to_string(&file).unwrap().starts_with("a long run of yesterday"),
+            "{option}"
+        );
+        assert_eq!(lens(&[option, path, "--", "true"]).status.code(), Some(0));
+        let now = fs::read_to_string(&file).unwrap();
+        assert!(!now.contains("yesterday") && !now.is_empty(), "{option}: {now}");
+    }
+}
+
+#[test]
 fn where_it_may_not_look_it_says_what_to_do() {
     if !can_look() {
         return;

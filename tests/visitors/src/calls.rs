@@ -43,6 +43,8 @@ pub enum Kind {
     Disk,
     /// For whoever holds a lock on a file. The descriptor is the first argument.
     Lock,
+    /// For another process: a semaphore, a message.
+    Others,
 }
 
 impl Kind {
@@ -72,6 +74,7 @@ impl Kind {
             Self::Open => "for a file to be opened".to_owned(),
             Self::Disk => "for the disk".to_owned(),
             Self::Lock => "for whoever holds the lock".to_owned(),
+            Self::Others => "for another process (a semaphore, a message)".to_owned(),
         }
     }
 }
@@ -164,7 +167,19 @@ pub const CALLS: &[Call] = &[
     call(libc::SYS_fsync, "fsync", Kind::Disk),
     call(libc::SYS_fdatasync, "fdatasync", Kind::Disk),
     call(libc::SYS_flock, "flock", Kind::Lock),
+    call(libc::SYS_fcntl, "fcntl", Kind::Lock),
+    call(libc::SYS_semop, "semop", Kind::Others),
+    call(libc::SYS_semtimedop, "semtimedop", Kind::Others),
+    call(libc::SYS_msgsnd, "msgsnd", Kind::Others),
+    call(libc::SYS_msgrcv, "msgrcv", Kind::Others),
+    call(libc::SYS_mq_timedsend, "mq_timedsend", Kind::Write),
+    call(libc::SYS_mq_timedreceive, "mq_timedreceive", Kind::Read),
+    call(libc::SYS_io_getevents, "io_getevents", Kind::Ready),
 ];
+
+/// What `fcntl` is told where it waits, for a lock. It does many other things, and waits for none of them.
+#[cfg(target_os = "linux")]
+pub const FCNTL_THAT_WAITS: [i32; 2] = [libc::F_SETLKW, libc::F_OFD_SETLKW];
 
 /// Elsewhere nothing tells which call a program is inside.
 #[cfg(not(target_os = "linux"))]

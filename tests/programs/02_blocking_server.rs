@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use lens::Lens;
+use lens::record::Outcome;
+use lens::{Blind, Lens};
 use rstest::rstest;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End};
@@ -193,4 +194,39 @@ fn it_waits_in_two_places_and_each_excludes_the_other() {
     assert!(elsewhere.contains("in recvfrom on the silent visitor"), "{elsewhere}");
     let elsewhere = lens.waits_only_in(&["read"]).expect_err("it waits for the next one, too");
     assert!(elsewhere.contains("in accept4 on the listener"), "{elsewhere}");
+}
+
+#[test]
+fn a_signal_in_the_goodbye_changes_nothing() {
+    // With a time limit set, a read that is stopped and goes on fails with EINTR (signal(7)). On a busy
+    // machine the goodbye's second may be over before the signal comes.
+    for _ in 0..10 {
+        let outcomes = match reads_of_a_goodbye_with_a_signal() {
+            Ok(outcomes) => outcomes,
+            Err(blind) => return eprintln!("skipped: {blind}"),
+        };
+        let interrupted = outcomes.iter().position(|o| *o == Outcome::Error("EINTR".to_owned()));
+        if let Some(interrupted) = interrupted {
+            // It has read again, and found the end.
+            assert_eq!(outcomes.get(interrupted + 1), Some(&Outcome::Result(0)), "{outcomes:?}");
+            return;
+        }
+    }
+    panic!("in ten goodbyes no read was interrupted: this proves nothing");
+}
+
+/// What came of each read of a visitor who has its answer and stays, while a signal comes.
+fn reads_of_a_goodbye_with_a_signal() -> Result<Vec<Outcome>, Blind> {
+    let (program, address) = start();
+    let lens = Lens::on(&program)?;
+    let mut staying = Connection::connect(address, "staying visitor").unwrap();
+    staying.send(REQUEST).unwrap();
+    answer(&program, &mut staying);
+    program.interrupt();
+    drop(staying);
+    still_serves(&program, address);
+    program.says(|line| line == "visitor 1: answered").expect("nothing was lost");
+    let reads = lens.calls().into_iter().filter(|call| call.call == "recvfrom");
+    let of_the_staying = reads.filter(|call| call.what.as_deref() == Some("the staying visitor"));
+    Ok(of_the_staying.map(|call| call.outcome).collect())
 }

@@ -81,7 +81,7 @@ impl Snapshot {
 
     /// True when a signal has stopped it.
     pub fn stopped(&self) -> bool {
-        self.threads.iter().all(|thread| thread.state == 'T')
+        self.threads.iter().all(|thread| matches!(thread.state, 'T' | 't'))
     }
 
     /// True when each of its threads is asleep.

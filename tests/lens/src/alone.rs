@@ -64,7 +64,7 @@ fn start(
     blocked: &[Signal],
 ) -> Result<(Pid, Tracer), Failed> {
     let failed = |error: std::io::Error| Failed(FAILURE, format!("can't start: {error}"));
-    let (program, words) = launch::command(filtered, blocked).map_err(failed)?;
+    let (program, words) = launch::command(filtered, blocked);
     let mut child = Command::new(program).args(words).args(command).spawn().map_err(failed)?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
     match Tracer::seize(pid, filtered) {

@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, parent_id};
-use std::path::PathBuf;
 use std::process::{Command, exit};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,15 +46,15 @@ pub const OURS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, 
 /// tracer keeps it; anybody else passes it over.
 pub const READY: Signal = Signal::SIGCONT;
 
+/// Our own program, even where its file has been replaced meanwhile, as cargo does it.
+const OURSELVES: &str = "/proc/self/exe";
+
 /// What to start, and with which arguments, to trace a program. `blocked` are those of [`OURS`] that were
 /// blocked before the lens did it.
-///
-/// # Errors
-/// When the system doesn't tell where our own program lies.
-pub fn command(filtered: bool, blocked: &[Signal]) -> io::Result<(PathBuf, [String; 3])> {
+pub fn command(filtered: bool, blocked: &[Signal]) -> (&'static str, [String; 3]) {
     let word = if filtered { FILTERED } else { UNFILTERED };
     let blocked: Vec<&str> = blocked.iter().map(|signal| signal.as_str()).collect();
-    Ok((env::current_exe()?, [WORD.to_owned(), word.to_owned(), blocked.join(",")]))
+    (OURSELVES, [WORD.to_owned(), word.to_owned(), blocked.join(",")])
 }
 
 /// If we were started to become a program: waits for the tracer, and becomes it. To be called first

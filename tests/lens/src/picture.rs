@@ -329,7 +329,7 @@ impl<'a> Timeline<'a> {
             ),
             "gave up" => writeln!(
                 svg,
-                r#"<circle cx="{x:.1}" cy="{y}" r="4" fill="var(--bg, white)" stroke="var(--fg, black)" stroke-width="2"/>"#
+                r#"<circle cx="{x:.1}" cy="{y}" r="6.5" fill="var(--bg, white)"/><circle cx="{x:.1}" cy="{y}" r="4" fill="none" stroke="var(--fg, black)" stroke-width="2"/>"#
             ),
             _ => Ok(()),
         };
@@ -427,7 +427,7 @@ fn draw_legend(svg: &mut String, y: f64, visitors: bool) {
     if visitors {
         let _ = writeln!(
             svg,
-            r#"<path d="M5 {middle}h14" stroke="var(--fg, black)" stroke-width="3" stroke-dasharray="2 4"/><text x="26" y="{third}">says nothing</text><circle cx="118" cy="{middle}" r="4.5"/><text x="128" y="{third}">answered</text><circle cx="194" cy="{middle}" r="4" fill="none" stroke="var(--fg, black)" stroke-width="2"/><text x="204" y="{third}">gave up</text><path d="M262 {}l9 9m0-9l-9 9" stroke="var(--fg, black)" stroke-width="2" fill="none"/><text x="277" y="{third}">lost</text>"#,
+            r#"<path d="M5 {middle}h14" stroke="var(--fg, black)" stroke-width="3" stroke-dasharray="2 4"/><text x="26" y="{third}">says nothing</text><circle cx="118" cy="{middle}" r="4.5"/><text x="128" y="{third}">answered</text><circle cx="194" cy="{middle}" r="4" fill="none" stroke="var(--fg, black)" stroke-width="2"/><text x="204" y="{third}">time was up</text><path d="M282 {}l9 9m0-9l-9 9" stroke="var(--fg, black)" stroke-width="2" fill="none"/><text x="297" y="{third}">lost</text>"#,
             third - 8.5,
             middle = third - 4.0,
         );

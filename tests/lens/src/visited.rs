@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -193,7 +193,7 @@ impl Traced {
         let failed = |error| Failed(FAILURE, format!("can't start {}: {error}", path.display()));
         // What it says goes into a file: with a pipe it would wait for us now and then, and be seen to.
         let said = tempfile::tempfile().map_err(failed)?;
-        let (ourselves, way): (PathBuf, _) = launch::command(filtered, blocked).map_err(failed)?;
+        let (ourselves, way) = launch::command(filtered, blocked);
         let start = way.iter().fold(Start::new(ourselves), Start::arg).arg(path).apart();
         let start = start.stderr_to(said.try_clone().map_err(failed)?);
         let program = words.iter().fold(start, Start::arg).start().map_err(failed)?;

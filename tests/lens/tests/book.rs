@@ -18,6 +18,9 @@ use visitors::chapters;
 /// Whoever was waited for so long in all is in the story; less is how it went that day. In microseconds.
 const LONG: u64 = 100_000;
 
+/// So often it's tried until the stories are the same.
+const TRIES: u32 = 9;
+
 fn folder() -> PathBuf {
     chapters::root().join("book/timelines")
 }
@@ -78,19 +81,31 @@ fn a_run_of_today_tells_the_story_of_the_one_in_the_book() {
         return;
     }
     for chapter in chapters::all(&chapters::root()).expect("there are chapters") {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("run.jsonl");
-        let output = Command::new(LENS)
-            .args([&chapter.name, "--quiet", "--json"])
-            .arg(&file)
-            .output()
-            .expect("it starts");
-        assert!(output.status.success(), "{}: {output:?}", chapter.name);
+        let then = story(&recorded(&chapter.name));
+        let mut now = story(&run(&chapter.name));
+        // Half a second isn't long: on a busy machine somebody may be late for it.
+        for _ in 0..TRIES {
+            if now == then {
+                break;
+            }
+            now = story(&run(&chapter.name));
+        }
         assert_eq!(
-            story(&shared::read(&file)),
-            story(&recorded(&chapter.name)),
+            now, then,
             "{}: on the left today's, on the right the book's; cargo book pictures draws it anew",
             chapter.name
         );
     }
+}
+
+fn run(chapter: &str) -> Vec<Line> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("run.jsonl");
+    let output = Command::new(LENS)
+        .args([chapter, "--quiet", "--json"])
+        .arg(&file)
+        .output()
+        .expect("it starts");
+    assert!(output.status.success(), "{chapter}: {output:?}");
+    shared::read(&file)
 }

@@ -297,12 +297,25 @@ fn a_wait_for_a_lock_is_one_and_the_other_things_that_fcntl_does_are_none() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("locked");
     let file = file.to_str().unwrap();
-    let mut first =
-        Command::new(WAITER).args(["locks", file]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = Command::new(WAITER);
+    let first = first.args(["locks", file]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut first = first.spawn().unwrap();
     let mut said = [0; 6];
     first.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
-    let (_, lines) = look(&[], &[WAITER, "locks", file]);
+    let run = folder.path().join("run.jsonl");
+    let mut second = Command::new(LENS);
+    let second = second.arg("--json").arg(&run).args(["--quiet", "--", WAITER, "locks", file]);
+    let second = second.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
+    let second = second.spawn().unwrap();
+    wait_until("it waits for the lock", || {
+        traced_by(&second).is_some_and(|program| {
+            is_inside(program, libc::SYS_fcntl) && state(program) == Some('S')
+        })
+    });
+    drop(first.stdin.take());
     first.wait().unwrap();
+    assert!(output_in_time(second).status.success());
+    let lines = shared::read(&run);
     let locks: Vec<_> = calls(&lines).into_iter().filter(|call| call.call == "fcntl").collect();
     assert_eq!(locks.len(), 1, "{locks:?}");
     assert!(locks[0].waited, "{locks:?}");

@@ -183,7 +183,7 @@ fn calmly<T>(run: impl Fn() -> T) -> (T, bool) {
             while !over.load(Ordering::Relaxed) {
                 let began = Instant::now();
                 thread::sleep(Duration::from_millis(1));
-                calm &= began.elapsed() < Duration::from_millis(1) + MOST_APART / 2;
+                calm &= began.elapsed() < Duration::from_millis(1) + MOST_APART / 5;
             }
             calm
         });

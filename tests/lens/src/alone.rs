@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::{Command, exit};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
@@ -25,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
     let filtered = !arguments.every_call && launch::can_filter();
     let blocked = signals.blocked.clone();
     let (pid, mut tracer) = start(&arguments.command, filtered, &blocked)?;
-    let passed_to = Arc::new(Mutex::new(Some(pid)));
+    let passed_to = Arc::new(Mutex::new(Program::Runs(pid)));
     pass_on(signals, &passed_to);
     let mut begun = false;
     let status = loop {
@@ -38,7 +39,10 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
             lock(&show).see(seen);
         };
         // From then on its number may be somebody else's.
-        let mut ended = |_| *passed_to.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut ended = |_| {
+            *passed_to.lock().unwrap_or_else(PoisonError::into_inner) =
+                Program::Ended(Instant::now());
+        };
         let status = tracer.run(&mut see, &mut ended);
         drop(teller);
         if begun || exit_status(status) != u8::try_from(NO_FILTER).unwrap_or(FAILURE) {
@@ -47,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
         // This kernel has no filters to give: then at every call.
         let (pid, again) = start(&arguments.command, false, &blocked)?;
         tracer = again;
-        *passed_to.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
+        *passed_to.lock().unwrap_or_else(PoisonError::into_inner) = Program::Runs(pid);
     };
     if begun {
         let show = Arc::into_inner(show).map(Mutex::into_inner);
@@ -78,17 +82,28 @@ fn start(
     }
 }
 
+/// The program that signals are passed on to.
+enum Program {
+    Runs(Pid),
+    Ended(Instant),
+}
+
+/// Within this time after the program's end, a signal of the terminal's is the one that it ended of.
+const SAME_KEY: Duration = Duration::from_secs(1);
+
 /// Passes on the signals that are sent to us. Those of the terminal the program gets by itself. When it has
 /// ended, and others that it started live on, a signal ends us, and them.
-fn pass_on(signals: signals::Signals, to: &Arc<Mutex<Option<Pid>>>) {
+fn pass_on(signals: signals::Signals, to: &Arc<Mutex<Program>>) {
     let to = Arc::clone(to);
     let pass = move || {
         while let Some((signal, from_terminal)) = signals.next() {
             match *to.lock().unwrap_or_else(PoisonError::into_inner) {
-                Some(_) if from_terminal => {}
+                Program::Runs(_) if from_terminal => {}
                 // It may have ended by itself at this moment.
-                Some(pid) => drop(kill(pid, signal)),
-                None => exit(128 + signal as i32),
+                Program::Runs(pid) => drop(kill(pid, signal)),
+                // Most likely the very signal that has ended it, which came to us as well.
+                Program::Ended(when) if from_terminal && when.elapsed() < SAME_KEY => {}
+                Program::Ended(_) => exit(128 + signal as i32),
             }
         }
     };

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use lens::picture;
 use lens::record::{self, Line};
-use shared::{LENS, calls, can_look};
+use shared::{LENS, calls, calmly, can_look};
 use visitors::calls::family;
 use visitors::chapters;
 
@@ -19,7 +19,9 @@ use visitors::chapters;
 const LONG: u64 = 100_000;
 
 /// So often it's tried until the stories are the same.
-const TRIES: u32 = 9;
+const TRIES: usize = 8;
+/// Another story that was seen so often, while the machine was calm, is how it goes today.
+const STAYS: usize = 3;
 
 fn folder() -> PathBuf {
     chapters::root().join("book/timelines")
@@ -81,21 +83,29 @@ fn a_run_of_today_tells_the_story_of_the_one_in_the_book() {
         return;
     }
     for chapter in chapters::all(&chapters::root()).expect("there are chapters") {
-        let then = story(&recorded(&chapter.name));
-        let mut now = story(&run(&chapter.name));
-        // Half a second isn't long: on a busy machine somebody may be late for it.
-        for _ in 0..TRIES {
-            if now == then {
-                break;
-            }
-            now = story(&run(&chapter.name));
-        }
-        assert_eq!(
-            now, then,
-            "{}: on the left today's, on the right the book's; cargo book pictures draws it anew",
-            chapter.name
-        );
+        compare_stories(&chapter.name);
     }
+}
+
+fn compare_stories(chapter: &str) {
+    let then = story(&recorded(chapter));
+    let mut others = Vec::new();
+    for _ in 0..TRIES {
+        let (lines, calm) = calmly(|| run(chapter));
+        match story(&lines) {
+            now if now == then => return,
+            now if calm => others.push(now),
+            // Half a second isn't long: on a busy machine somebody is late for it.
+            _ => {}
+        }
+    }
+    if others.len() < STAYS {
+        eprintln!("{chapter}'s story wasn't compared: this machine was too busy, {TRIES} times");
+        return;
+    }
+    panic!(
+        "{chapter}: today it's {others:#?}, in the book {then:#?}; cargo book pictures draws it anew"
+    );
 }
 
 fn run(chapter: &str) -> Vec<Line> {

@@ -7,12 +7,11 @@ mod shared;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rstest::rstest;
-use shared::{WAITER, calls, can_look, look, threads};
+use shared::{WAITER, calls, calmly, can_look, look, threads};
 use visitors::calls::CALLS;
 use visitors::hosts::{self, Manner};
 
@@ -172,25 +171,6 @@ fn compare(run: impl Fn() -> (Vec<Seen>, Vec<Seen>)) {
         return;
     }
     panic!("they differ, {TRIES} times out of {TRIES}: {differences:#?}");
-}
-
-/// Runs `run`, and says whether the machine had a processor to spare all the time.
-fn calmly<T>(run: impl Fn() -> T) -> (T, bool) {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let watch = scope.spawn(|| {
-            let mut calm = true;
-            while !over.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                thread::sleep(Duration::from_millis(1));
-                calm &= began.elapsed() < Duration::from_millis(1) + MOST_APART / 5;
-            }
-            calm
-        });
-        let result = run();
-        over.store(true, Ordering::Relaxed);
-        (result, watch.join().expect("it only sleeps"))
-    })
 }
 
 #[test]

@@ -3,6 +3,9 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use lens::record::{self, Call, Line};
 
@@ -61,4 +64,24 @@ pub fn of_thread(lines: &[Line], thread: u32) -> Vec<&Call> {
 /// How many threads there were.
 pub fn threads(lines: &[Line]) -> usize {
     lines.iter().filter(|line| matches!(line, Line::Thread(_))).count()
+}
+
+/// Runs `run`, and says whether the machine had a processor to spare all the time: whether somebody who
+/// slept for a millisecond was never woken a millisecond late.
+pub fn calmly<T>(run: impl Fn() -> T) -> (T, bool) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut calm = true;
+            while !over.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                thread::sleep(Duration::from_millis(1));
+                calm &= began.elapsed() < 2 * Duration::from_millis(1);
+            }
+            calm
+        });
+        let result = run();
+        over.store(true, Ordering::Relaxed);
+        (result, watch.join().expect("it only sleeps"))
+    })
 }

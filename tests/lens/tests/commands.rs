@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use lens::record::{Call, Line, Outcome, Visitor};
 use rstest::rstest;
 use shared::{LENS, WAITER, calls, can_look, look};
+use visitors::calls::family;
 
 fn lens(arguments: &[&str]) -> Output {
     Command::new(LENS).args(arguments).output().expect("it starts")
@@ -234,6 +235,29 @@ fn each_line_written_down_is_a_json_object_of_a_known_kind() {
     assert_eq!(lens::record::read(&newer).unwrap().len(), text.lines().count());
     let other = text.replacen("\"lens\":1", "\"lens\":2", 1);
     assert!(lens::record::read(&other).unwrap_err().contains("\"lens\":1"));
+}
+
+#[test]
+fn of_poll_and_select_it_is_told_how_many_were_asked_about_and_who_was_ready() {
+    if !can_look() {
+        return;
+    }
+    let (_, lines) = look(&[], &[WAITER, "asks"]);
+    let asked = calls(&lines).into_iter().filter(|call| call.thread == 1 && call.watched.is_some());
+    // Rust's runtime looks at its three standard descriptors first.
+    let asked: Vec<_> = asked.skip_while(|call| call.watched == Some(3)).collect();
+    let told: Vec<_> = asked
+        .iter()
+        .map(|call| (family(&call.call), call.watched, call.waited, call.ready.join(", ")))
+        .collect();
+    let pipe = "a pipe".to_owned();
+    let expected = [
+        ("poll", Some(2), true, pipe.clone()),
+        ("select", Some(2), false, pipe),
+        ("poll", Some(1), true, String::new()),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(asked[2].outcome, Outcome::Result(0));
 }
 
 #[test]

@@ -33,7 +33,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-pub use waits::Lens;
+pub use waits::{HARDLY_A_WAIT, Lens};
 
 /// Why nothing can be seen here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

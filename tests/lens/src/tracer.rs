@@ -172,6 +172,10 @@ impl Tracer {
                     result => result?,
                 }
                 tracer.meet(thread);
+                if let Some(met) = tracer.threads.get_mut(&thread) {
+                    // Begun again, it may be called otherwise.
+                    met.to_restart = inside_now(main, thread);
+                }
                 // Its calls are seen from its next stop on: this is one.
                 let _ = ptrace::interrupt(thread);
             }
@@ -711,6 +715,18 @@ fn tasks(process: Pid) -> Vec<Pid> {
     let numbers = entries.into_iter().flatten().flatten();
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
     numbers.filter_map(number).map(Pid::from_raw).collect()
+}
+
+/// The call that a thread is inside, as /proc says it: its number, then its arguments.
+fn inside_now(process: Pid, tid: Pid) -> Option<(&'static calls::Call, [u64; 6])> {
+    let text = fs::read_to_string(format!("/proc/{process}/task/{tid}/syscall")).ok()?;
+    let mut words = text.split_whitespace();
+    let call = calls::find(words.next()?.parse().ok()?)?;
+    let mut arguments = [0; 6];
+    for (argument, word) in arguments.iter_mut().zip(words) {
+        *argument = u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()?;
+    }
+    Some((call, arguments))
 }
 
 fn status_field(process: Pid, name: &str) -> Option<String> {

@@ -146,7 +146,11 @@ fn waits_only_in(calls: &[Call], allowed: &[&str]) -> Result<(), String> {
         format!("{times} in {call}{what}, {} ms in all", blocked.as_millis())
     });
     let waits: Vec<String> = waits.collect();
-    Err(format!("besides {}, it waited {}", allowed.join(" and "), waits.join("; ")))
+    let allowed = match allowed {
+        [others @ .., one, last] => [others, &[&format!("{one} and {last}")]].concat().join(", "),
+        allowed => allowed.join(", "),
+    };
+    Err(format!("besides {allowed}, it waited {}", waits.join("; ")))
 }
 
 #[cfg(test)]
@@ -175,6 +179,14 @@ mod tests {
         let calls = [call("pselect6", 500, true), call("recvfrom", 0, false)];
         assert_eq!(waits_only_in(&calls, &["select"]), Ok(()));
         assert!(waits_only_in(&calls, &["poll"]).is_err());
+    }
+
+    #[test]
+    fn the_allowed_ones_are_told_as_a_list() {
+        let said = |allowed: &[&str]| waits_only_in(&[call("read", 9, true)], allowed).unwrap_err();
+        assert!(said(&["select"]).starts_with("besides select, it waited once in read"));
+        assert!(said(&["select", "poll"]).starts_with("besides select and poll, it"));
+        assert!(said(&["a", "b", "c"]).starts_with("besides a, b and c, it"));
     }
 
     #[test]

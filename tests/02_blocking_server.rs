@@ -463,10 +463,17 @@ mod patience {
                 }
                 continue; // this machine is too slow for so short a time
             }
-            if visitor.connection.send(b"E").is_err() || began.elapsed() > time {
+            // Before it is sent: were we held up after that, a whole wait would look shorter than it is.
+            let byte = Instant::now();
+            let sent = visitor.connection.send(b"E").is_ok();
+            let left = time.saturating_sub(began.elapsed());
+            // Who reads it too late finds its time over, and sends the visitor away at once, rightly or not.
+            if !sent
+                || !visitor.connection.wait_until_read(left)
+                || began.elapsed() > time * 97 / 100
+            {
                 continue; // likewise
             }
-            let byte = Instant::now();
             // Asleep all the while, and rightly so.
             visitor.connection.readable_within(time * 2);
             let sooner = byte.elapsed() < time * 9 / 10;

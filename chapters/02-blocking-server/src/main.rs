@@ -150,7 +150,7 @@ fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
 fn page(request: &[u8]) -> Vec<u8> {
     let line = b"Good things come to those who wait.\n";
     match request.starts_with(b"GET /large ") {
-        true => line.repeat((8 << 20) / line.len()),
+        true => line.repeat((8_usize << 20).div_ceil(line.len())),
         false => [line, b"Served by chapter 2.\n".as_slice()].concat(),
     }
 }

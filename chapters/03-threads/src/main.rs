@@ -211,7 +211,7 @@ fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
 fn page(request: &[u8]) -> Vec<u8> {
     let line = b"Good things come to those who wait.\n";
     match request.split(|byte| *byte == b' ').nth(1) {
-        Some(b"/large") => line.repeat((8 << 20) / line.len()),
+        Some(b"/large") => line.repeat((8_usize << 20).div_ceil(line.len())),
         Some(b"/panic") => panic!("a bug, for you to see what it does"),
         _ => [line, b"Served by chapter 3.\n".as_slice()].concat(),
     }

@@ -1,1 +1,239 @@
+//! What chapter 4's program must do, besides its exercises.
 
+mod serving;
+
+use rstest::rstest;
+use serving::{LARGE, Server};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ch04-select");
+const CHAPTER: u32 = 4;
+/// The one call in which it waits.
+const WAITS_IN: &str = "select";
+/// So many silent visitors it must be able to keep.
+const SILENT: usize = 900;
+
+fn start() -> Server {
+    Server::start(PROGRAM, CHAPTER)
+}
+
+#[rstest]
+#[case::one(1)]
+#[case::two(2)]
+#[case::byte_by_byte(usize::MAX)]
+fn a_request_in_pieces_gets_the_same_answer(#[case] pieces: usize) {
+    serving::a_request_in_pieces_gets_the_same_answer(&start(), pieces);
+}
+
+#[rstest]
+#[case::ten(10)]
+#[case::a_thousand(1000)]
+fn visitors_are_served_in_reverse_order(#[case] count: usize) {
+    serving::visitors_are_served_in_reverse_order(&start(), count);
+}
+
+#[test]
+fn requests_are_not_mixed_up() {
+    serving::requests_are_not_mixed_up(&start());
+}
+
+#[test]
+fn who_has_finished_sending_is_answered() {
+    serving::who_has_finished_sending_is_answered(&start());
+}
+
+#[test]
+fn who_leaves_at_any_stage_leaves_alone() {
+    serving::who_leaves_at_any_stage_leaves_alone(&start());
+}
+
+#[test]
+fn who_stays_after_its_answer_is_no_burden() {
+    serving::who_stays_after_its_answer_is_no_burden(&start());
+}
+
+#[test]
+fn idle_visitors_cost_no_cpu_time() {
+    serving::idle_visitors_cost_no_cpu_time(&start(), SILENT);
+}
+
+#[test]
+fn many_at_the_same_moment() {
+    serving::many_at_the_same_moment(&start(), 100);
+}
+
+#[test]
+fn a_request_is_at_most_8_kib() {
+    serving::a_request_is_at_most_8_kib(&start());
+}
+
+#[test]
+fn the_large_page_arrives_whole() {
+    let server = start();
+    let mut greedy = server.visitor("greedy visitor");
+    greedy.send(LARGE).unwrap();
+    serving::expect_large_page(&server, &mut greedy);
+}
+
+#[test]
+fn without_descriptors_it_waits() {
+    serving::without_descriptors_it_waits(&Server::start_with_few_descriptors(
+        PROGRAM, CHAPTER, 20,
+    ));
+}
+
+#[test]
+fn bad_arguments_get_one_line_and_status_2() {
+    serving::bad_arguments_get_one_line_and_status_2(PROGRAM);
+}
+
+#[test]
+fn a_port_that_is_taken_gets_one_line_and_status_1() {
+    serving::a_port_that_is_taken_gets_one_line_and_status_1(PROGRAM);
+}
+
+#[test]
+fn one_line_waits() {
+    serving::one_line_waits(&start(), WAITS_IN);
+}
+
+#[test]
+fn a_greedy_visitor_stops_everybody() {
+    serving::a_greedy_visitor_stops_everybody(&start());
+}
+
+#[test]
+fn a_false_readiness_makes_it_wait() {
+    // Readiness is a hint, and here it's taken for a promise. Chapter 6 mends it.
+    let server = start();
+    let Some((_lens, _silent)) = serving::under_a_lens_that_lies(&server) else { return };
+    let mut quick = server.visitor("quick visitor");
+    quick.send(serving::REQUEST).unwrap();
+    server.settled();
+    let doing = server.program.doing();
+    assert!(doing.starts_with("is inside recvfrom("), "{doing}");
+    assert!(!quick.readable_within(std::time::Duration::from_millis(100)), "nobody serves it");
+}
+
+#[test]
+fn descriptor_1024_is_turned_away_and_the_server_goes_on() {
+    let server = start();
+    visitors::crowd::make_room(1100).unwrap();
+    let mut silent = Vec::new();
+    // It has a few descriptors of its own: from some visitor on, the next ones don't fit.
+    let first = loop {
+        let mut visitor = server.visitor("visitor");
+        visitor.send(&serving::REQUEST[..20]).unwrap();
+        visitor.wait_until_read(std::time::Duration::from_millis(20));
+        if silent.len() >= 1000 && visitor.readable_within(std::time::Duration::from_millis(200)) {
+            break visitor;
+        }
+        silent.push(visitor);
+    };
+    assert!((1000..1024).contains(&silent.len()), "{} stay", silent.len());
+    let mut turned_away = vec![first];
+    // More of them than are kept open.
+    for _ in 0..40 {
+        let mut visitor = server.visitor("visitor");
+        // It may be turned away, and let go of, before it has said a word.
+        let _ = visitor.send(serving::REQUEST);
+        turned_away.push(visitor);
+    }
+    for visitor in &mut turned_away {
+        let whole = |bytes: &[u8]| visitors::answer::Answer::parse(bytes, false).is_some();
+        let received = visitor.receive_while_missing(&server.program, whole);
+        let bytes = received.expect("no trouble").expect("a whole answer");
+        let answer = visitors::answer::Answer::parse(&bytes, false).unwrap().0;
+        assert_eq!(answer.status, 503);
+    }
+    server.program.says(|line| line.ends_with("turned away: descriptor 1024")).expect("a line");
+    server.does_nothing();
+    // Those who are here are served, and when some have left there is room again.
+    let mut last = silent.pop().expect("many are here");
+    last.send(&serving::REQUEST[20..]).unwrap();
+    server.expect_page(&mut last);
+    silent.truncate(900);
+    drop(last);
+    server.settled();
+    server.still_serves();
+}
+
+mod two {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use lens::Lens;
+    use visitors::connection::Connection;
+    use visitors::hosts::Host;
+    use visitors::program::{Program, Start};
+
+    const TWO: &str = env!("CARGO_BIN_EXE_ch04-two");
+    const ANSWER: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nhere";
+
+    /// The program, with its two hosts, who have read its requests.
+    fn start() -> (Program, [Host; 2], [Connection; 2]) {
+        let hosts = [(); 2].map(|()| Host::bind().unwrap());
+        let start = Start::new(TWO).arg(hosts[0].address().to_string());
+        let program = start.arg(hosts[1].address().to_string()).start().unwrap();
+        let connections = [0, 1].map(|index| {
+            let mut connection = hosts[index].accept(&program, &format!("host {index}")).unwrap();
+            let whole = |bytes: &[u8]| bytes.ends_with(b"\r\n\r\n");
+            let received = connection.receive_while_missing(&program, whole);
+            received.expect("no trouble").expect("a request");
+            connection
+        });
+        (program, hosts, connections)
+    }
+
+    /// It says a line that begins like this.
+    #[track_caller]
+    fn says(program: &Program, start: &str) {
+        program.prints(|line| line.starts_with(start)).expect("it says so");
+    }
+
+    #[test]
+    fn who_finishes_first_is_heard_first() {
+        let (program, hosts, [mut slow, mut quick]) = start();
+        let lens = Lens::on(&program);
+        slow.send(&ANSWER[..10]).unwrap();
+        assert!(slow.wait_until_read(Duration::from_secs(20)));
+        quick.send(ANSWER).unwrap();
+        drop(quick);
+        // The second one's end is told although the first goes on.
+        says(&program, &format!("{}: the end after", hosts[1].address()));
+        program.settled().unwrap();
+        slow.send(&ANSWER[10..]).unwrap();
+        drop(slow);
+        says(&program, &format!("{}: the end after", hosts[0].address()));
+        assert!(program.ended().unwrap().success());
+        if let Ok(lens) = lens {
+            assert_eq!(lens.waits_only_in(&["select"]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_host_that_resets_ends_nothing_else() {
+        let (program, hosts, [rude, mut other]) = start();
+        rude.reset();
+        says(&program, &format!("{}: Connection reset", hosts[0].address()));
+        other.send(ANSWER).unwrap();
+        drop(other);
+        assert!(program.ended().unwrap().success());
+        says(&program, &format!("{}: the end after", hosts[1].address()));
+    }
+
+    #[test]
+    fn bad_arguments_get_one_line() {
+        let cases: [(&[&str], i32); 4] = [
+            (&["127.0.0.1:1"], 2),
+            (&["here", "there"], 2),
+            (&["127.0.0.1:1", "127.0.0.1:1"], 1),
+            (&["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1"], 2),
+        ];
+        for (arguments, status) in cases {
+            let output = Command::new(TWO).args(arguments).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(status), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
+}

@@ -100,8 +100,8 @@ enum State {
 // ANCHOR_END: state
 
 impl Visitor {
-    // ANCHOR: attend
-    /// One read, because one won't wait, and what follows from it. False when we are done with it.
+    // ANCHOR: events
+    /// It's ready: what follows from that. False when we are done with it.
     fn goes_on(&mut self) -> bool {
         let goes_on = self.attend();
         goes_on.unwrap_or_else(|error| {
@@ -109,7 +109,10 @@ impl Visitor {
             false
         })
     }
+    // ANCHOR_END: events
 
+    // ANCHOR: read
+    /// One read, because one won't wait, and what follows from it.
     fn attend(&mut self) -> io::Result<bool> {
         let mut piece = [0; 4096];
         let count = match self.socket.read(&mut piece) {
@@ -134,7 +137,7 @@ impl Visitor {
         }
         Ok(count > 0)
     }
-    // ANCHOR_END: attend
+    // ANCHOR_END: read
 }
 
 // ANCHOR: answer_to

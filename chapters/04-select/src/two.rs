@@ -79,7 +79,7 @@ struct Server {
     address: SocketAddr,
     socket: TcpStream,
     asked: Instant,
-    pieces: usize,
+    reads: usize,
     bytes: usize,
 }
 
@@ -89,7 +89,7 @@ impl Server {
         let request = format!("GET / HTTP/1.0\r\nHost: {address}\r\n\r\n");
         socket.write_all(request.as_bytes())?; // waits: until the kernel has room
         println!("{address}: asked");
-        Ok(Self { address, socket, asked: Instant::now(), pieces: 0, bytes: 0 })
+        Ok(Self { address, socket, asked: Instant::now(), reads: 0, bytes: 0 })
     }
 
     // ANCHOR: read
@@ -99,7 +99,7 @@ impl Server {
         let end = match self.socket.read(&mut piece) {
             Ok(0) => "the end".to_owned(),
             Ok(count) => {
-                self.pieces += 1;
+                self.reads += 1;
                 self.bytes += count;
                 return true;
             }
@@ -107,8 +107,8 @@ impl Server {
             Err(error) => error.to_string(),
         };
         let after = self.asked.elapsed().as_secs_f64() * 1e3;
-        let (address, bytes, pieces) = (self.address, self.bytes, self.pieces);
-        println!("{address}: {bytes} bytes in {pieces} pieces, {end} after {after:.1} ms");
+        let (address, bytes, reads) = (self.address, self.bytes, self.reads);
+        println!("{address}: {end} after {after:.1} ms, {bytes} bytes in {reads} read(s)");
         false
     }
     // ANCHOR_END: read

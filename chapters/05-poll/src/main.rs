@@ -110,7 +110,7 @@ enum State {
 // ANCHOR_END: state
 
 impl Visitor {
-    // ANCHOR: attend
+    // ANCHOR: events
     /// Whatever has happened to it, and what follows from that. False when we are done with it.
     fn goes_on(&mut self, events: PollFlags) -> bool {
         let goes_on = if events.contains(PollFlags::POLLERR) {
@@ -135,6 +135,9 @@ impl Visitor {
         }
     }
 
+    // ANCHOR_END: events
+
+    // ANCHOR: read
     /// One read, because one won't wait, and what follows from it.
     fn attend(&mut self) -> io::Result<bool> {
         let mut piece = [0; 4096];
@@ -160,7 +163,7 @@ impl Visitor {
         }
         Ok(count > 0)
     }
-    // ANCHOR_END: attend
+    // ANCHOR_END: read
 }
 
 // ANCHOR: answer_to

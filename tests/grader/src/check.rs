@@ -167,6 +167,11 @@ impl Server<'_> {
         Lens::on(&self.program).ok()
     }
 
+    /// Looks at where the program waits, and lies to it meanwhile: see [`Lens::that_lies_to`].
+    pub fn lens_that_lies(&self) -> Option<Lens> {
+        Lens::that_lies_to(&self.program).ok()
+    }
+
     /// Fails if the program has waited in other calls than `allowed` since the lens was put on: `read`
     /// stands for `recvfrom` too (see [`visitors::calls::family`]). `when` says what has happened.
     #[track_caller]

@@ -1,10 +1,11 @@
-//! Looks into the program's memory, where a call's arguments point (process_vm_readv(2)).
+//! Looks into the program's memory, where a call's arguments point (process_vm_readv(2)); and, for a
+//! lens that lies, writes there (process_vm_writev).
 
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::libc;
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 
 /// More entries of poll's list than these aren't looked at, and no larger descriptors of select's sets.
@@ -17,6 +18,13 @@ fn read(thread: Pid, address: u64, length: usize) -> Option<Vec<u8>> {
     let count = process_vm_readv(thread, &mut [IoSliceMut::new(&mut bytes)], &from).ok()?;
     bytes.truncate(count);
     (count > 0).then_some(bytes)
+}
+
+/// Writes bytes into its memory. What can't be written stays as it is.
+fn write(thread: Pid, address: u64, bytes: &[u8]) {
+    let Ok(base) = usize::try_from(address) else { return };
+    let to = [RemoteIoVec { base, len: bytes.len() }];
+    let _ = process_vm_writev(thread, &[IoSlice::new(bytes)], &to);
 }
 
 /// The internet address at a `struct sockaddr`, as accept fills one in (sockaddr(3type)).
@@ -44,11 +52,35 @@ pub fn ready_of_poll(thread: Pid, at: u64, count: u64) -> Vec<i64> {
     entries.unwrap_or_default().chunks_exact(8).filter_map(entry).collect()
 }
 
-/// The descriptors in a `fd_set`, below `limit`.
-pub fn members_of_set(thread: Pid, at: u64, limit: u64) -> Vec<i64> {
+/// Makes poll's answer a lie: everybody in the list is reported as ready for what was asked.
+pub fn report_everybody(thread: Pid, at: u64, count: u64) {
+    let count = usize::try_from(count).unwrap_or(MOST).min(MOST);
+    let entries = if count == 0 { None } else { read(thread, at, count * 8) };
+    let mut entries = entries.unwrap_or_default();
+    for entry in entries.chunks_exact_mut(8) {
+        for (asked, reported) in [(4, 6), (5, 7)] {
+            entry[reported] |= entry[asked];
+        }
+    }
+    write(thread, at, &entries);
+}
+
+/// The bytes of a `fd_set`, as far as descriptors below `limit` need them, and where they lie.
+pub fn bytes_of_set(thread: Pid, at: u64, limit: u64) -> Option<(u64, Vec<u8>)> {
     let limit = usize::try_from(limit).unwrap_or(MOST).min(MOST);
     let bytes = if at == 0 || limit == 0 { None } else { read(thread, at, limit.div_ceil(64) * 8) };
-    let bytes = bytes.unwrap_or_default();
+    Some((at, bytes?))
+}
+
+/// Makes select's answer a lie: the set is again what was asked.
+pub fn put_back_set(thread: Pid, (at, bytes): &(u64, Vec<u8>)) {
+    write(thread, *at, bytes);
+}
+
+/// The descriptors in a `fd_set`, below `limit`.
+pub fn members_of_set(thread: Pid, at: u64, limit: u64) -> Vec<i64> {
+    let bytes = bytes_of_set(thread, at, limit).map(|(_, bytes)| bytes).unwrap_or_default();
+    let limit = usize::try_from(limit).unwrap_or(MOST).min(MOST);
     // Words of the kernel's `long`: on a big-endian machine the bits aren't in the bytes' order.
     let words =
         bytes.chunks_exact(8).filter_map(|word| Some(u64::from_ne_bytes(*word.first_chunk()?)));

@@ -100,6 +100,9 @@ pub struct Tracer {
     awake: VecDeque<(Instant, Instant, Pid)>,
     /// How the main process ended, as wait(2) says it.
     status: Option<i32>,
+    /// `select` and `poll` tell the program that everybody is ready whom it asked about, whenever
+    /// somebody is.
+    lies: bool,
 }
 
 #[derive(Debug)]
@@ -112,6 +115,8 @@ struct Thread {
     call: Option<Entered>,
     /// The call that the kernel will begin again under the name `restart_syscall`.
     to_restart: Option<(&'static calls::Call, [u64; 6])>,
+    /// For a lie: the sets that select was given.
+    asked: Vec<(u64, Vec<u8>)>,
     /// How often it had been put to sleep when we last looked, when that was, and how often we have
     /// stopped it since.
     counted: Option<u64>,
@@ -197,7 +202,14 @@ impl Tracer {
             fresh: VecDeque::new(),
             awake: VecDeque::new(),
             status: None,
+            lies: false,
         }
+    }
+
+    /// From now on `select` and `poll` lie to the program: whenever somebody is ready, all whom it asked
+    /// about seem to be. (The number that they return stays the true one.)
+    pub fn lie(&mut self) {
+        self.lies = true;
     }
 
     /// The calls that its threads are inside.
@@ -394,6 +406,11 @@ impl Tracer {
         thread.call =
             Some(Entered { call, number, arguments, watched, began: Instant::now(), slept: false });
         let Some(call) = call else { return };
+        if self.lies && calls::family(call.name) == "select" {
+            let sets = arguments[1..4].iter();
+            thread.asked =
+                sets.filter_map(|set| memory::bytes_of_set(tid, *set, arguments[0])).collect();
+        }
         let descriptor = call.kind.names_a_descriptor().then(|| descriptor(arguments[0]));
         if call.kind == Kind::Connect {
             // Before, the socket had nobody at its other end; now it has, or it will never have.
@@ -445,6 +462,9 @@ impl Tracer {
         });
         let what = inside.as_ref().and_then(|inside| inside.what.clone());
         let ready = self.ready(tid, process, call.name, &entered.arguments, result);
+        if self.lies && result > 0 {
+            self.tell_a_lie(tid, call.name, &entered.arguments);
+        }
         let call = Call {
             thread: number,
             call: call.name.to_owned(),
@@ -484,6 +504,19 @@ impl Tracer {
             .into_iter()
             .map(|descriptor| self.descriptors.get(process, descriptor).to_string())
             .collect()
+    }
+
+    /// Everybody is ready, the program is told.
+    fn tell_a_lie(&mut self, tid: Pid, name: &str, arguments: &[u64; 6]) {
+        match calls::family(name) {
+            "poll" => memory::report_everybody(tid, arguments[0], arguments[1]),
+            "select" => {
+                let asked =
+                    self.threads.get_mut(&tid).map(|thread| std::mem::take(&mut thread.asked));
+                asked.iter().flatten().for_each(|set| memory::put_back_set(tid, set));
+            }
+            _ => {}
+        }
     }
 
     /// A call has made descriptors mean something else.
@@ -550,6 +583,7 @@ impl Tracer {
             began: self.origin.elapsed(),
             call: None,
             to_restart: None,
+            asked: Vec::new(),
             counted: None,
             counted_at: None,
             stops: 0,

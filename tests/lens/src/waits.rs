@@ -38,17 +38,28 @@ impl Lens {
     ///
     /// # Errors
     /// Why nothing can be seen here.
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    pub fn on(_: &Program) -> Result<Self, Blind> {
-        Err(Blind::NotLinux)
+    pub fn on(program: &Program) -> Result<Self, Blind> {
+        Self::look(program, false)
     }
 
-    /// Looks at `program` from now on.
+    /// Looks at `program` from now on, and lies to it: whenever its `select` or `poll` reports somebody,
+    /// all whom it asked about seem to be ready. Readiness is a hint, and a program that doesn't take
+    /// its word for it goes on as if nothing had been said. The number that the call returns stays
+    /// the true one.
     ///
     /// # Errors
     /// Why nothing can be seen here.
+    pub fn that_lies_to(program: &Program) -> Result<Self, Blind> {
+        Self::look(program, true)
+    }
+
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    fn look(_: &Program, _: bool) -> Result<Self, Blind> {
+        Err(Blind::NotLinux)
+    }
+
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    pub fn on(program: &Program) -> Result<Self, Blind> {
+    fn look(program: &Program, lies: bool) -> Result<Self, Blind> {
         use std::os::unix::process::ExitStatusExt;
         use std::process::ExitStatus;
         use std::sync::mpsc::channel;
@@ -72,6 +83,9 @@ impl Lens {
                     return;
                 }
             };
+            if lies {
+                tracer.lie();
+            }
             let _ = heard.send(Ok((tracer.inside(), tracer.origin())));
             let mut keep = |_: &Tracer, seen| {
                 if let Seen::Call(call) = seen {

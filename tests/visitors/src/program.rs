@@ -217,6 +217,18 @@ impl Program {
         self.wait_for(|written| written.stderr.iter().find(|line| wanted(line)).cloned())
     }
 
+    /// Waits until it has written a whole line on stdout of which `wanted` says yes, and gives the line.
+    ///
+    /// # Errors
+    /// When that won't happen any more.
+    pub fn prints(&self, wanted: impl Fn(&str) -> bool) -> Result<String, Trouble> {
+        self.wait_for(|written| {
+            let whole = written.stdout.iter().rposition(|byte| *byte == b'\n')?;
+            let text = String::from_utf8_lossy(&written.stdout[..whole]);
+            text.lines().find(|line| wanted(line)).map(str::to_owned)
+        })
+    }
+
     /// Waits until it has ended and closed its output.
     ///
     /// # Errors

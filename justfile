@@ -54,6 +54,14 @@ pictures *CHAPTERS:
 starters:
     cargo grade starters
 
+# Have the compiler refuse chapter 4's first attempt again, and write down what it says.
+borrow:
+    cargo check --quiet --package ch04-select --bin ch04-attempt --features shows-an-error 2> book/figures/04-borrow.txt || true
+
+# Measure anew what a turn of select's and of poll's loop costs, and write it down.
+turns:
+    cargo run --quiet --release --package ch05-poll --example turns > book/figures/05-turns.txt
+
 # Measure anew how much slower the lens makes a server, and write it down (Linux; needs strace).
 cost:
     cargo build --package lens

@@ -108,7 +108,7 @@ impl Server {
         };
         let after = self.asked.elapsed().as_secs_f64() * 1e3;
         let (address, bytes, reads) = (self.address, self.bytes, self.reads);
-        println!("{address}: {end} after {after:.1} ms, {bytes} bytes in {reads} read(s)");
+        println!("{address}: {end} after {after:.1} ms; {bytes} bytes, reads: {reads}");
         false
     }
     // ANCHOR_END: read

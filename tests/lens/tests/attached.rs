@@ -6,7 +6,9 @@ mod shared;
 use std::time::Duration;
 
 use lens::Lens;
+use rstest::rstest;
 use shared::{WAITER, can_look};
+use visitors::connection::Connection;
 use visitors::program::Start;
 
 #[test]
@@ -36,4 +38,31 @@ fn how_a_watched_program_ends_is_heard_by_whoever_asks() {
     Lens::on(&program).expect("programs can be looked at here");
     let status = program.ended().expect("it ends");
     assert!(status.success(), "{status}");
+}
+
+#[rstest]
+#[case::of_select("believes-select")]
+#[case::of_poll("believes-poll")]
+fn a_lie_makes_everybody_ready_and_an_honest_lens_changes_nothing(#[case] way: &str) {
+    if !can_look() {
+        return;
+    }
+    for (lies, expected) in [(true, "told: [true, true]"), (false, "told: [true, false]")] {
+        let program = Start::new(WAITER).arg(way).start().expect("it can be started");
+        let address = program.listening().expect("it listens");
+        let mut talking = Connection::connect(address, "talking visitor").expect("it listens");
+        let _silent = Connection::connect(address, "silent visitor").expect("it listens");
+        // Asked already, before the lens is put on.
+        program.settled().expect("it sleeps");
+        let lens = if lies { Lens::that_lies_to(&program) } else { Lens::on(&program) };
+        let lens = lens.expect("programs can be looked at here");
+        program.settled().expect("it sleeps on");
+        talking.send(b"x").expect("it's there");
+        let told = program.prints(|line| line.starts_with("told: ")).expect("it says so");
+        assert_eq!(told, expected);
+        // The lens itself tells the truth.
+        let calls = lens.calls();
+        let asked = calls.iter().find(|call| call.watched == Some(2)).expect("it asked");
+        assert_eq!(asked.ready, ["the talking visitor"]);
+    }
 }

@@ -48,25 +48,27 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
     let mut door = Door::default();
     loop {
         let mut readable = FdSet::new();
-        if !door.shut {
-            readable.insert(listener.as_fd());
-        }
         for visitor in &visitors {
             readable.insert(visitor.socket.as_fd());
         }
         let mut pause = TimeVal::milliseconds(PAUSE);
-        let at_most = if door.shut { Some(&mut pause) } else { None };
+        let mut at_most = None;
+        if door.shut {
+            at_most = Some(&mut pause);
+        } else {
+            readable.insert(listener.as_fd());
+        }
         // waits: until anybody at all has something for us
         let selected = select(None, &mut readable, None, None, at_most);
         match selected {
             Ok(0) => door.shut = false,
             Ok(_) => {}
-            // A signal. The set says nothing now; the next turn makes a new one.
+            // A signal. The set says nothing now, and the next turn makes a new one.
             Err(Errno::EINTR) => continue,
             Err(error) => return Err(error.into()),
         }
 
-        // The set borrows the sockets. So what it says is written down before one of them is closed.
+        // The set borrows the sockets: it has to be gone before one of them is closed.
         let somebody_new = readable.contains(listener.as_fd());
         let is_ready = |visitor: &Visitor| readable.contains(visitor.socket.as_fd());
         let ready: Vec<bool> = visitors.iter().map(is_ready).collect();
@@ -127,7 +129,8 @@ impl Visitor {
             State::Asking(request) => {
                 request.extend_from_slice(&piece[..count]);
                 if let Some((answer, outcome)) = answer_to(request, count) {
-                    self.socket.write_all(&answer)?; // waits: until the kernel has room for all of it
+                    // waits: until the kernel has room for all of it
+                    self.socket.write_all(&answer)?;
                     self.socket.shutdown(Shutdown::Write)?;
                     log(self.number, outcome);
                     self.state = State::Leaving;
@@ -141,8 +144,8 @@ impl Visitor {
 }
 
 // ANCHOR: answer_to
-/// The answer, and what came of it, when enough has come. "Not yet" is `None`. `new` tells how many
-/// of the bytes have just come.
+/// The answer and the outcome, when enough has come. "Not yet" is `None`. `new` tells how
+/// many of the bytes have just come.
 fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
     // The empty line may have begun in the piece before this one.
     let from = request.len().saturating_sub(new + 3);
@@ -161,8 +164,9 @@ fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
 /// Where visitors come in.
 #[derive(Default)]
 struct Door {
-    /// Whether the listener is left out. Without a descriptor to give, the kernel lets nobody
-    /// in, and the listener stays ready: to ask about it would be a loop that never waits.
+    /// Whether the listener is left out. Without a descriptor to give, the kernel lets
+    /// nobody in, and the listener stays ready: asked about, it would make a loop that
+    /// never waits.
     shut: bool,
     /// The last visitor's number.
     last: u64,
@@ -183,18 +187,20 @@ impl Door {
         };
         self.last += 1;
         log(self.last, &format!("connected from {from}"));
-        if usize::try_from(socket.as_raw_fd()).is_ok_and(|number| number < FD_SETSIZE) {
-            return Some(Visitor { number: self.last, socket, state: State::Asking(Vec::new()) });
+        if socket.as_raw_fd() as usize >= FD_SETSIZE {
+            self.turn_away(socket);
+            return None;
         }
-        self.turn_away(socket);
-        None
+        let state = State::Asking(Vec::new());
+        Some(Visitor { number: self.last, socket, state })
     }
 
-    /// Says why, and keeps the socket for a while. Closed now, with its request unread, it would
-    /// be reset; and nobody can wait for it to hang up.
+    /// Says why, and keeps the socket for a while. Closed now, with its request unread,
+    /// it would be reset; and nobody can wait for it to hang up.
     fn turn_away(&mut self, mut socket: TcpStream) {
-        // Nothing has been sent yet: there is room for so little. And who is gone already needs no answer.
-        let _ = socket.write_all(&answer(FULL, b"Everybody who fits into a set is here.\n"));
+        let why = b"Everybody who fits into a set is here.\n";
+        // Nothing was sent before, so there is room. Who is gone already needs no answer.
+        let _ = socket.write_all(&answer(FULL, why));
         let _ = socket.shutdown(Shutdown::Write);
         log(self.last, &format!("turned away: descriptor {}", socket.as_raw_fd()));
         self.turned_away.push_back(socket);

@@ -93,7 +93,7 @@ impl Server {
     }
 
     // ANCHOR: read
-    /// Reads once: it has something for us, so this won't wait. A second time it might.
+    /// Reads once: it has something for us, so this won't wait. A second read might.
     fn goes_on(&mut self) -> bool {
         let mut piece = [0; 4096];
         let end = match self.socket.read(&mut piece) {

@@ -38,8 +38,8 @@ fn main() {
 }
 
 // ANCHOR: limit
-/// Asks for as many descriptors as this process may have. Most systems give it 1,024 at first, for
-/// the sake of programs that use `select`.
+/// Asks for as many descriptors as this process may have. Most systems give it 1,024 at
+/// first, for the sake of programs that use `select`.
 fn raise_limit() {
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
     // Where that is refused, what we have must do.
@@ -57,10 +57,12 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
         for visitor in &visitors {
             list.push(PollFd::new(visitor.socket.as_fd(), PollFlags::POLLIN));
         }
-        if !door.shut {
+        let mut at_most = PollTimeout::NONE;
+        if door.shut {
+            at_most = PollTimeout::from(PAUSE);
+        } else {
             list.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
         }
-        let at_most = if door.shut { PollTimeout::from(PAUSE) } else { PollTimeout::NONE };
         // waits: until anybody at all has something for us
         let polled = poll(&mut list, at_most);
         match polled {
@@ -71,13 +73,14 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
 
-        // The list borrows the sockets. So what it says is written down before one of them is closed.
+        // The list borrows the sockets: it has to be gone before one of them is closed.
         let events: Vec<PollFlags> = list.iter().map(what_happened).collect();
 
         let before = visitors.len();
         let mut events = events.into_iter();
-        visitors.retain_mut(|visitor| visitor.goes_on(events.next().unwrap_or(PollFlags::empty())));
-        let somebody_new = events.next().is_some_and(|flags| !flags.is_empty());
+        let mut next = || events.next().unwrap_or(PollFlags::empty());
+        visitors.retain_mut(|visitor| visitor.goes_on(next()));
+        let somebody_new = !next().is_empty();
         door.shut &= visitors.len() == before;
         if somebody_new {
             visitors.extend(door.accept(listener));
@@ -85,8 +88,8 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
     }
 }
 
-/// What poll says of one descriptor, asked for or not. A flag that nix doesn't know counts as an error:
-/// passed over, it would be reported again at once, for ever.
+/// What poll says of one descriptor, asked for or not. A flag that nix doesn't know
+/// counts as an error: passed over, it would be reported again at once, for ever.
 fn what_happened(entry: &PollFd<'_>) -> PollFlags {
     entry.revents().unwrap_or(PollFlags::POLLERR)
 }
@@ -111,7 +114,7 @@ enum State {
 
 impl Visitor {
     // ANCHOR: events
-    /// Whatever has happened to it, and what follows from that. False when we are done with it.
+    /// Whatever has happened to it, and what follows. False when we are done with it.
     fn goes_on(&mut self, events: PollFlags) -> bool {
         let goes_on = if events.contains(PollFlags::POLLERR) {
             self.error()
@@ -127,7 +130,7 @@ impl Visitor {
         })
     }
 
-    /// The connection's error, which the kernel keeps until it's asked (socket(7), SO_ERROR).
+    /// The connection's error. The kernel keeps it until it's asked for (socket(7)).
     fn error(&self) -> io::Result<bool> {
         match self.socket.take_error()? {
             Some(error) => Err(error),
@@ -153,7 +156,8 @@ impl Visitor {
             State::Asking(request) => {
                 request.extend_from_slice(&piece[..count]);
                 if let Some((answer, outcome)) = answer_to(request, count) {
-                    self.socket.write_all(&answer)?; // waits: until the kernel has room for all of it
+                    // waits: until the kernel has room for all of it
+                    self.socket.write_all(&answer)?;
                     self.socket.shutdown(Shutdown::Write)?;
                     log(self.number, outcome);
                     self.state = State::Leaving;
@@ -167,8 +171,8 @@ impl Visitor {
 }
 
 // ANCHOR: answer_to
-/// The answer, and what came of it, when enough has come. "Not yet" is `None`. `new` tells how many
-/// of the bytes have just come.
+/// The answer and the outcome, when enough has come. "Not yet" is `None`. `new` tells how
+/// many of the bytes have just come.
 fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
     // The empty line may have begun in the piece before this one.
     let from = request.len().saturating_sub(new + 3);
@@ -187,8 +191,9 @@ fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
 /// Where visitors come in.
 #[derive(Default)]
 struct Door {
-    /// Whether the listener is left out. Without a descriptor to give, the kernel lets nobody
-    /// in, and the listener stays ready: to ask about it would be a loop that never waits.
+    /// Whether the listener is left out. Without a descriptor to give, the kernel lets
+    /// nobody in, and the listener stays ready: asked about, it would make a loop that
+    /// never waits.
     shut: bool,
     /// The last visitor's number.
     last: u64,
@@ -207,7 +212,8 @@ impl Door {
         };
         self.last += 1;
         log(self.last, &format!("connected from {from}"));
-        Some(Visitor { number: self.last, socket, state: State::Asking(Vec::new()) })
+        let state = State::Asking(Vec::new());
+        Some(Visitor { number: self.last, socket, state })
     }
 }
 // ANCHOR_END: door

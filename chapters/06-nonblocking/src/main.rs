@@ -43,8 +43,8 @@ fn main() {
 }
 
 // ANCHOR: limit
-/// Asks for as many descriptors as this process may have. Most systems give it 1,024 at first, for
-/// the sake of programs that use `select`.
+/// Asks for as many descriptors as this process may have. Most systems give it 1,024 at
+/// first, for the sake of programs that use `select`.
 fn raise_limit() {
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
     // Where that is refused, what we have must do.
@@ -62,10 +62,12 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
         for visitor in &visitors {
             list.push(PollFd::new(visitor.socket.as_fd(), visitor.interest()));
         }
-        if !door.shut {
+        let mut at_most = PollTimeout::NONE;
+        if door.shut {
+            at_most = PollTimeout::from(PAUSE);
+        } else {
             list.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
         }
-        let at_most = if door.shut { PollTimeout::from(PAUSE) } else { PollTimeout::NONE };
         // waits: until anybody at all has something for us
         let polled = poll(&mut list, at_most);
         match polled {
@@ -76,13 +78,14 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
 
-        // The list borrows the sockets. So what it says is written down before one of them is closed.
+        // The list borrows the sockets: it has to be gone before one of them is closed.
         let events: Vec<PollFlags> = list.iter().map(what_happened).collect();
 
         let before = visitors.len();
         let mut events = events.into_iter();
-        visitors.retain_mut(|visitor| visitor.goes_on(events.next().unwrap_or(PollFlags::empty())));
-        let somebody_new = events.next().is_some_and(|flags| !flags.is_empty());
+        let mut next = || events.next().unwrap_or(PollFlags::empty());
+        visitors.retain_mut(|visitor| visitor.goes_on(next()));
+        let somebody_new = !next().is_empty();
         door.shut &= visitors.len() == before;
         if somebody_new {
             visitors.extend(door.accept(listener));
@@ -90,8 +93,8 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
     }
 }
 
-/// What poll says of one descriptor, asked for or not. A flag that nix doesn't know counts as an error:
-/// passed over, it would be reported again at once, for ever.
+/// What poll says of one descriptor, asked for or not. A flag that nix doesn't know
+/// counts as an error: passed over, it would be reported again at once, for ever.
 fn what_happened(entry: &PollFd<'_>) -> PollFlags {
     entry.revents().unwrap_or(PollFlags::POLLERR)
 }
@@ -128,7 +131,7 @@ impl Visitor {
     }
 
     // ANCHOR: interest
-    /// What to ask poll about. It follows from the state, and is asked anew for each turn.
+    /// What to ask poll about. It follows from the state, and is found anew each turn.
     fn interest(&self) -> PollFlags {
         match self.state {
             State::Asking(_) | State::Leaving => PollFlags::POLLIN,
@@ -138,7 +141,7 @@ impl Visitor {
     // ANCHOR_END: interest
 
     // ANCHOR: attend
-    /// Whatever has happened to it, and what follows from that. False when we are done with it.
+    /// Whatever has happened to it, and what follows. False when we are done with it.
     fn goes_on(&mut self, events: PollFlags) -> bool {
         let goes_on = if events.contains(PollFlags::POLLERR) {
             self.error()
@@ -154,7 +157,7 @@ impl Visitor {
         })
     }
 
-    /// The connection's error, which the kernel keeps until it's asked (socket(7), SO_ERROR).
+    /// The connection's error. The kernel keeps it until it's asked for (socket(7)).
     fn error(&self) -> io::Result<bool> {
         match self.socket.take_error()? {
             Some(error) => Err(error),
@@ -191,8 +194,8 @@ impl Visitor {
     fn send(&mut self) -> io::Result<bool> {
         let State::Answering(answer) = &mut self.state else { return Ok(true) };
         answer.fill();
-        let Some(count) = now(self.socket.write(&answer.queued))? else { return Ok(true) };
-        answer.queued.drain(..count);
+        let taken = now(self.socket.write(&answer.queued))?;
+        answer.queued.drain(..taken.unwrap_or(0));
         if answer.is_sent() {
             self.socket.shutdown(Shutdown::Write)?;
             log(self.number, answer.outcome);
@@ -204,14 +207,13 @@ impl Visitor {
 }
 
 // ANCHOR: now
-/// What a call gave that refuses to wait. `None`: not now. Whatever poll said was a hint, and it will
-/// say so again.
+/// What a call gave that refuses to wait. `None`: not now. What poll said was a hint, and
+/// it will say so again.
 fn now<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    use ErrorKind::{Interrupted, WouldBlock};
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-            Ok(None)
-        }
+        Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -231,9 +233,8 @@ struct Answer {
 impl Answer {
     fn new(status: &str, body: &str, lines: usize, outcome: &'static str) -> Self {
         let length = body.len() + lines * LINE.len();
-        let head =
-            format!("HTTP/1.0 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}");
-        let queued = format!("{head}\r\n\r\n{body}").into_bytes();
+        let head = format!("HTTP/1.0 {status}\r\nContent-Type: text/plain\r\n");
+        let queued = format!("{head}Content-Length: {length}\r\n\r\n{body}").into_bytes();
         Self { queued, lines, outcome }
     }
 
@@ -251,7 +252,8 @@ impl Answer {
 }
 // ANCHOR_END: answer
 
-/// The answer, when enough has come. "Not yet" is `None`. `new` tells how many of the bytes have just come.
+/// The answer, when enough has come. "Not yet" is `None`. `new` tells how many of the
+/// bytes have just come.
 fn answer_to(request: &[u8], new: usize) -> Option<Answer> {
     // The empty line may have begun in the piece before this one.
     let from = request.len().saturating_sub(new + 3);
@@ -267,8 +269,9 @@ fn answer_to(request: &[u8], new: usize) -> Option<Answer> {
 /// Where visitors come in.
 #[derive(Default)]
 struct Door {
-    /// Whether the listener is left out. Without a descriptor to give, the kernel lets nobody
-    /// in, and the listener stays ready: to ask about it would be a loop that never waits.
+    /// Whether the listener is left out. Without a descriptor to give, the kernel lets
+    /// nobody in, and the listener stays ready: asked about, it would make a loop that
+    /// never waits.
     shut: bool,
     /// The last visitor's number.
     last: u64,

@@ -2,6 +2,7 @@
 //! Each function is a test, for a program that has just been started.
 #![allow(dead_code, reason = "no chapter uses all of it")]
 
+use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,8 +13,7 @@ use nix::sys::signal::Signal;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End};
 use visitors::crowd;
-use visitors::doing;
-use visitors::program::{PATIENCE, Program, Start};
+use visitors::program::{Program, Start};
 
 pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 pub const LARGE: &[u8] = b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -32,6 +32,8 @@ pub struct Server {
     pub program: Program,
     pub address: SocketAddr,
     chapter: u32,
+    /// How many visitors have come.
+    come: Cell<usize>,
 }
 
 impl Server {
@@ -48,11 +50,12 @@ impl Server {
     fn started(start: Start, chapter: u32) -> Self {
         let program = start.start().expect("it can be started");
         let address = program.listening().expect("it says where it listens");
-        Self { program, address, chapter }
+        Self { program, address, chapter, come: Cell::new(0) }
     }
 
     #[track_caller]
     pub fn visitor(&self, name: &str) -> Connection {
+        self.come.set(self.come.get() + 1);
         Connection::connect(self.address, name).expect("it listens")
     }
 
@@ -71,21 +74,18 @@ impl Server {
             visitor.send(sent).expect("it goes on");
             visitors.push(visitor);
             if number % AT_THE_DOOR == 0 {
-                self.has_let_in(number);
+                self.all_are_let_in();
             }
         }
         visitors
     }
 
-    /// Waits until so many have been accepted: who comes when the backlog is full has to try again, and
+    /// Waits until all who have come are accepted: who comes when the backlog is full has to try again, and
     /// does so after seconds only.
-    fn has_let_in(&self, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while doing::accepted(self.address.port()).is_some_and(|accepted| accepted < count)
-            && Instant::now() < deadline
-        {
-            thread::sleep(Duration::from_millis(1));
-        }
+    #[track_caller]
+    fn all_are_let_in(&self) {
+        let line = format!("visitor {}: connected", self.come.get());
+        self.program.says(|said| said.starts_with(&line)).expect("it lets them in");
     }
 
     /// The whole answer to what has been sent, up to the connection's proper end.

@@ -14,7 +14,7 @@ use lens::launch::{self, NO_FILTER};
 use lens::tracer::{Seen, Tracer, signal_name};
 
 use crate::show::{Out, Show, Teller, lock};
-use crate::{Arguments, BAD_USAGE, FAILURE, Failed, signals};
+use crate::{Arguments, BAD_USAGE, FAILURE, Failed, Way, signals};
 
 /// Runs it. Gives its own exit status, or 128 and the number of the signal that ended it.
 pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
@@ -24,8 +24,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
     let show = Arc::new(Mutex::new(Show::new(arguments, words, Out::Stderr)?));
 
     let filtered = !arguments.every_call && launch::can_filter();
+    let way = Way { filtered, lies: arguments.lie };
     let blocked = signals.blocked.clone();
-    let (pid, mut tracer) = start(&arguments.command, filtered, &blocked)?;
+    let (pid, mut tracer) = start(&arguments.command, way, &blocked)?;
     let passed_to = Arc::new(Mutex::new(Program::Runs(pid)));
     pass_on(signals, &passed_to);
     let mut begun = false;
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
             break status;
         }
         // This kernel has no filters to give: then at every call.
-        let (pid, again) = start(&arguments.command, false, &blocked)?;
+        let (pid, again) = start(&arguments.command, Way { filtered: false, ..way }, &blocked)?;
         tracer = again;
         *passed_to.lock().unwrap_or_else(PoisonError::into_inner) = Program::Runs(pid);
     };
@@ -62,17 +63,18 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failed> {
     Ok(exit_status(status))
 }
 
-fn start(
-    command: &[OsString],
-    filtered: bool,
-    blocked: &[Signal],
-) -> Result<(Pid, Tracer), Failed> {
+fn start(command: &[OsString], way: Way, blocked: &[Signal]) -> Result<(Pid, Tracer), Failed> {
     let failed = |error: std::io::Error| Failed(FAILURE, format!("can't start: {error}"));
-    let (program, words) = launch::command(filtered, blocked);
+    let (program, words) = launch::command(way.filtered, blocked);
     let mut child = Command::new(program).args(words).args(command).spawn().map_err(failed)?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-    match Tracer::seize(pid, filtered) {
-        Ok(tracer) => Ok((pid, tracer)),
+    match Tracer::seize(pid, way.filtered) {
+        Ok(mut tracer) => {
+            if way.lies {
+                tracer.lie();
+            }
+            Ok((pid, tracer))
+        }
         Err(blind) => {
             // It waits for a tracer that won't come.
             let _ = child.kill();

@@ -74,9 +74,24 @@ struct Arguments {
     #[arg(long)]
     every_call: bool,
 
+    /// Lie to the program: whenever its select or poll reports somebody, all whom it asked about seem to
+    /// be ready. Readiness is a hint, and this shows who takes it for a promise
+    #[arg(long)]
+    lie: bool,
+
     /// Any program, and its arguments; or, after a CHAPTER, what its program is told besides its address
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     command: Vec<OsString>,
+}
+
+/// How a program is looked at.
+#[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), expect(dead_code))]
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// A filter in the kernel stops it only at the calls that are looked for.
+    filtered: bool,
+    /// `select` and `poll` lie to it.
+    lies: bool,
 }
 
 /// Why there is nothing to show, and the exit status that says so.

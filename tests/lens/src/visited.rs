@@ -30,7 +30,7 @@ use visitors::program::{EndedElsewhere, Program, Start};
 use visitors::visit::{Doing, Ending, Visit};
 
 use crate::show::{Out, Shared, Show, Teller, lock};
-use crate::{Arguments, BAD_USAGE, FAILURE, Failed, alone, signals};
+use crate::{Arguments, BAD_USAGE, FAILURE, Failed, Way, alone, signals};
 
 /// The chapter whose program is a visitor itself.
 const CLIENT: u32 = 1;
@@ -175,11 +175,17 @@ impl Traced {
         shown[0] = chapter.package();
         let show = Arc::new(Mutex::new(Show::new(arguments, shown, Out::Stdout)?));
         let filtered = !arguments.every_call && launch::can_filter();
-        match Self::launch(&path, &command[1..], (filtered, blocked), &show)? {
+        let way = Way { filtered, lies: arguments.lie };
+        match Self::launch(&path, &command[1..], (way, blocked), &show)? {
             Some(traced) => Ok(traced),
             // This kernel has no filters to give: then at every call.
-            None => Self::launch(&path, &command[1..], (false, blocked), &show)?
-                .ok_or_else(|| Failed(FAILURE, format!("can't start {}", path.display()))),
+            None => Self::launch(
+                &path,
+                &command[1..],
+                (Way { filtered: false, ..way }, blocked),
+                &show,
+            )?
+            .ok_or_else(|| Failed(FAILURE, format!("can't start {}", path.display()))),
         }
     }
 
@@ -187,18 +193,18 @@ impl Traced {
     fn launch(
         path: &Path,
         words: &[String],
-        (filtered, blocked): (bool, &[Signal]),
+        (way, blocked): (Way, &[Signal]),
         show: &Shared,
     ) -> Result<Option<Self>, Failed> {
         let failed = |error| Failed(FAILURE, format!("can't start {}: {error}", path.display()));
         // What it says goes into a file: with a pipe it would wait for us now and then, and be seen to.
         let said = tempfile::tempfile().map_err(failed)?;
-        let (ourselves, way) = launch::command(filtered, blocked);
-        let start = way.iter().fold(Start::new(ourselves), Start::arg).arg(path).apart();
+        let (ourselves, words_before) = launch::command(way.filtered, blocked);
+        let start = words_before.iter().fold(Start::new(ourselves), Start::arg).arg(path).apart();
         let start = start.stderr_to(said.try_clone().map_err(failed)?);
         let program = words.iter().fold(start, Start::arg).start().map_err(failed)?;
         let ended = EndedElsewhere::default();
-        let (tracer, inside, begun) = trace(program.pid(), filtered, show, &ended)
+        let (tracer, inside, begun) = trace(program.pid(), way, show, &ended)
             .map_err(|blind| Failed(BAD_USAGE, blind.to_string()))?;
         program.is_waited_for_elsewhere(ended);
         if !begun.recv().unwrap_or(false) {
@@ -254,24 +260,22 @@ fn last_words(mut file: &File) -> String {
 type Tracing = (JoinHandle<i32>, AllInside, std::sync::mpsc::Receiver<bool>);
 
 /// Takes hold of the process, on a thread of its own: the kernel knows a tracer by its thread.
-fn trace(
-    pid: i32,
-    filtered: bool,
-    show: &Shared,
-    ended: &EndedElsewhere,
-) -> Result<Tracing, Blind> {
+fn trace(pid: i32, way: Way, show: &Shared, ended: &EndedElsewhere) -> Result<Tracing, Blind> {
     use std::os::unix::process::ExitStatusExt;
     let (held, hold) = channel();
     let (begins, begun) = channel();
     let (show, ended) = (Arc::clone(show), Arc::clone(ended));
     let trace = move || {
-        let mut tracer = match Tracer::seize(Pid::from_raw(pid), filtered) {
+        let mut tracer = match Tracer::seize(Pid::from_raw(pid), way.filtered) {
             Ok(tracer) => tracer,
             Err(blind) => {
                 let _ = held.send(Err(blind));
                 return 0;
             }
         };
+        if way.lies {
+            tracer.lie();
+        }
         let _ = held.send(Ok(tracer.inside()));
         let mut see = |tracer: &Tracer, seen: Seen| {
             if matches!(seen, Seen::Begun) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lens::Lens;
 use rstest::rstest;
-use shared::{WAITER, can_look};
+use shared::{LENS, WAITER, can_look};
 use visitors::connection::Connection;
 use visitors::program::Start;
 
@@ -64,5 +64,26 @@ fn a_lie_makes_everybody_ready_and_an_honest_lens_changes_nothing(#[case] way: &
         let calls = lens.calls();
         let asked = calls.iter().find(|call| call.watched == Some(2)).expect("it asked");
         assert_eq!(asked.ready, ["the talking visitor"]);
+    }
+}
+
+#[rstest]
+#[case::of_select("believes-select")]
+#[case::of_poll("believes-poll")]
+fn the_command_can_lie_too(#[case] way: &str) {
+    if !can_look() {
+        return;
+    }
+    for (more, expected) in [(vec!["--lie"], "told: [true, true]"), (vec![], "told: [true, false]")]
+    {
+        let words = [more, vec!["--quiet", "--", WAITER, way]].concat();
+        let start = words.iter().fold(Start::new(LENS), Start::arg);
+        let program = start.start().expect("it can be started");
+        let address = program.listening().expect("it listens");
+        let mut talking = Connection::connect(address, "talking visitor").expect("it listens");
+        let _silent = Connection::connect(address, "silent visitor").expect("it listens");
+        talking.send(b"x").expect("it's there");
+        let told = program.prints(|line| line.starts_with("told: ")).expect("it says so");
+        assert_eq!(told, expected);
     }
 }

@@ -2,7 +2,6 @@
 
 use grader::check;
 use grader::check::REQUEST;
-use nix::sys::signal::Signal;
 use rstest::rstest;
 
 /// The longest request that the exercises accept, in bytes.
@@ -143,11 +142,11 @@ mod pieces {
         );
         let server = check.server(&[]);
         // The server sleeps until everything is there: its first read can have as much as it likes.
-        server.program.signal(Signal::SIGSTOP);
+        server.program.stop();
         let mut eager = server.visitor("eager visitor");
         let all: Vec<u8> = (1..=400).flat_map(|number| request(&format!("/{number}"))).collect();
         eager.send(&all);
-        server.program.signal(Signal::SIGCONT);
+        server.program.go_on();
         for number in 1..=400 {
             expect(&check, &mut eager, number, &format!("/{number}"), "after 400 requests at once");
         }
@@ -497,7 +496,7 @@ mod patience {
             [server.visitor("first silent visitor"), server.visitor("second silent visitor")];
         let mut quick = server.visitor("quick visitor");
         quick.send(REQUEST);
-        server.program.signal(Signal::SIGCONT);
+        server.program.go_on();
         for mut visitor in silent {
             let answer = visitor.answer("with a patience of 150 ms, two silent visitors");
             if answer.status != 408 {

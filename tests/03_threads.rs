@@ -238,11 +238,11 @@ mod pool {
             rude.connection.reset();
         }
         // The server sleeps while these come and go: they are gone before they are accepted.
-        server.program.signal(Signal::SIGSTOP);
+        server.program.stop();
         for _ in 0..WORKERS {
             server.visitor("rude visitor").connection.reset();
         }
-        server.program.signal(Signal::SIGCONT);
+        server.program.go_on();
         serves_at_once(&server, WORKERS, "after six rude visitors, with three visitors at once");
     }
 }

@@ -1,1 +1,1211 @@
+//! The graded checks of chapter 5. For `both`, the check tells a command what to do; for `proxy`, it plays the
+//! visitor and the server.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use grader::check;
+use grader::check::{Check, Server};
+use rstest::rstest;
+use visitors::program::{LOOK_EVERY, Trouble, Watch};
+
+/// The first and the last of `bytes`, readable.
+fn shown(bytes: &[u8]) -> String {
+    let text = |bytes: &[u8]| format!("\"{}\"", bytes.escape_ascii());
+    match bytes.len() {
+        0 => "nothing".to_owned(),
+        1..=200 => text(bytes),
+        count => {
+            let (first, last) = (text(&bytes[..60]), text(&bytes[count - 60..]));
+            format!("{first} … {last} ({count} bytes)")
+        }
+    }
+}
+
+mod both {
+    use super::*;
+    use std::fs::{self, File, OpenOptions};
+    use std::io::{Read, Write};
+    use std::net::Ipv4Addr;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::path::{Path, PathBuf};
+    use std::process;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use nix::libc;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    /// The judged program may sleep this long while the command, which is another program, is at work.
+    const COMMAND_AT_WORK: Duration = Duration::from_secs(5);
+
+    /// The judged program and its command: a shell that does what it is told.
+    ///
+    /// It is told through a named pipe and answers through another. When nobody holds their other ends
+    /// any more, the shell ends by itself.
+    struct Play<'a> {
+        check: &'a Check,
+        /// The judged program. It is no server, and its address is nobody's.
+        judged: Server<'a>,
+        orders: File,
+        done: File,
+        folder: PathBuf,
+    }
+
+    impl Drop for Play<'_> {
+        fn drop(&mut self) {
+            // Before they are closed: a shell that comes too late must find no pipe to wait at.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    /// A folder of this check alone.
+    fn folder() -> PathBuf {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("check05-both-{}-{number}", process::id());
+        let folder = std::env::temp_dir().join(name);
+        // One with this name is from a process that is long gone.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).expect("the folder for temporary files can be written");
+        folder
+    }
+
+    /// A named pipe, open at both of its ends: whoever opens it next doesn't wait.
+    fn named_pipe(path: &Path) -> File {
+        mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).expect("a named pipe can be made");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
+        options.open(path).expect("it was made a moment ago")
+    }
+
+    /// Starts the program with a command that waits for orders.
+    #[track_caller]
+    fn play(check: &Check) -> Play<'_> {
+        let folder = folder();
+        let (orders_path, done_path) = (folder.join("orders"), folder.join("done"));
+        let (orders, done) = (named_pipe(&orders_path), named_pipe(&done_path));
+        let program = check.start(&["sh", &orders_path.to_string_lossy()]);
+        let judged = Server { check, program, address: (Ipv4Addr::LOCALHOST, 0).into() };
+        let mut play = Play { check, judged, orders, done, folder };
+        // Not opened anew each time: the pipe must stay open as long as the shell lives, and no longer.
+        play.order(&format!("exec 9>'{}'", done_path.display()));
+        play.does("", "at the beginning");
+        play
+    }
+
+    impl Play<'_> {
+        /// Tells the command to do something, and doesn't wait for it.
+        fn order(&mut self, order: &str) {
+            // A few bytes; should the shell be gone, what comes next tells.
+            let _ = self.orders.write_all(format!("{order}\n").as_bytes());
+        }
+
+        /// Has the command do something, and waits until it is done: what it writes is in the pipes then.
+        #[track_caller]
+        fn does(&mut self, order: &str, when: &str) {
+            self.order(&format!("{order}\necho done >&9"));
+            let mut watch = Watch::new(&self.judged.program);
+            let began = Instant::now();
+            let mut answer = [0; 64];
+            // `read` doesn't wait here.
+            while !matches!(self.done.read(&mut answer), Ok(count) if count > 0) {
+                match watch.trouble() {
+                    None => {}
+                    Some(Trouble::Asleep { .. }) if began.elapsed() < COMMAND_AT_WORK => {}
+                    Some(trouble) => {
+                        let expected = format!("{when}, the command was to get on with its work");
+                        self.check.fail_for(&expected, &trouble);
+                    }
+                }
+                let mut list = [PollFd::new(self.done.as_fd(), PollFlags::POLLIN)];
+                let time = u16::try_from(LOOK_EVERY.as_millis()).unwrap_or(u16::MAX);
+                // Interrupted or not: the pipe is looked at next.
+                let _ = poll(&mut list, PollTimeout::from(time));
+            }
+        }
+
+        /// The program has to print this line, among others.
+        #[track_caller]
+        fn prints(&self, line: &str, when: &str) {
+            if let Err(trouble) = self.judged.program.prints(|printed| printed == line) {
+                let printed = shown(&self.judged.program.stdout());
+                let expected =
+                    format!("{when}, the line {line:?} was to come out ({printed} came out)");
+                self.check.fail_for(&expected, &trouble);
+            }
+        }
+
+        /// The program has to have printed this and nothing else, when it has done what it can do.
+        #[track_caller]
+        fn has_printed(&self, expected: &str, when: &str) {
+            self.settles(when);
+            self.compare(expected.as_bytes(), when);
+        }
+
+        #[track_caller]
+        fn compare(&self, expected: &[u8], when: &str) {
+            let printed = self.judged.program.stdout();
+            if printed != expected {
+                let (printed, expected) = (shown(&printed), shown(expected));
+                self.check.fail(format!("{when}, {printed} came out, and not {expected}"));
+            }
+        }
+
+        /// The program has to wait, and to use no CPU time.
+        #[track_caller]
+        fn settles(&self, when: &str) {
+            if let Err(trouble) = self.judged.program.settled() {
+                self.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
+            }
+        }
+
+        /// The command closes its pipes, and ends in this way; the program has to end as well.
+        #[track_caller]
+        fn ends_by(&mut self, order: &str, when: &str) -> i32 {
+            self.order("exec >&- 2>&-");
+            self.order(order);
+            self.ended(when)
+        }
+
+        /// The program has to end; here is its status.
+        #[track_caller]
+        fn ended(&mut self, when: &str) -> i32 {
+            let began = Instant::now();
+            let mut ended = self.judged.program.ended();
+            while matches!(ended, Err(Trouble::Asleep { .. })) && began.elapsed() < COMMAND_AT_WORK
+            {
+                ended = self.judged.program.ended();
+            }
+            let expected = format!("{when}, your program was to end");
+            match ended {
+                Err(trouble) => self.check.fail_for(&expected, &trouble),
+                Ok(status) => match status.code() {
+                    Some(code) => {
+                        self.look_for_todo();
+                        code
+                    }
+                    None => {
+                        let trouble = self.judged.program.ended_with().expect("it has ended");
+                        self.check.fail_for(&expected, &trouble);
+                    }
+                },
+            }
+        }
+
+        /// A program whose part isn't written yet ends early.
+        #[track_caller]
+        fn look_for_todo(&self) {
+            if self.judged.program.stderr().iter().any(|line| line.contains("not yet implemented"))
+            {
+                let trouble = self.judged.program.ended_with().expect("it has ended");
+                self.check.fail_for("your program was to hear its command", &trouble);
+            }
+        }
+
+        /// The command ends well; the program has to end with status 0, and to have printed just this.
+        #[track_caller]
+        fn ends_well(&mut self, expected: &[u8], when: &str) {
+            let status = self.ends_by("exit 0", when);
+            self.ended_well(status, expected, when);
+        }
+
+        #[track_caller]
+        fn ended_well(&self, status: i32, expected: &[u8], when: &str) {
+            self.compare(expected, when);
+            if status != 0 {
+                let trouble = self.judged.program.ended_with().expect("it has ended");
+                let expected = format!("{when}, your program was to end with status 0");
+                self.check.fail_for(&expected, &trouble);
+            }
+        }
+    }
+
+    /// A pipe, and the other one: what the program calls them, and what the shell does.
+    #[derive(Clone, Copy)]
+    struct Way {
+        name: &'static str,
+        /// What sends an order's output there.
+        to: &'static str,
+        /// What closes it.
+        close: &'static str,
+    }
+
+    const OUT: Way = Way { name: "out", to: ">&1", close: "exec >&-" };
+    const ERR: Way = Way { name: "err", to: ">&2", close: "exec 2>&-" };
+
+    #[test]
+    fn each_line_gets_its_name() {
+        let check = check!("05-both");
+        check.likely(
+            "if it turns in a loop: at the end of a pipe poll says POLLHUP, alone, and whoever looks for POLLIN only \
+             never reads the 0. If nothing comes out, it doesn't see the line end in what a read brings",
+            "05-poll.html#a-hang-up-is-an-event",
+        );
+        let mut play = play(&check);
+        play.does("echo good morning", "at the beginning");
+        play.prints("out: good morning", "after a line on stdout");
+        play.does("echo good evening >&2", "after a line on stdout");
+        play.prints("err: good evening", "after a line on stderr");
+        play.ends_well(
+            b"out: good morning\nerr: good evening\n",
+            "after a line on each pipe, and the end of both",
+        );
+    }
+
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn a_line_comes_out_while_the_other_pipe_is_silent(#[case] way: Way) {
+        let check = check!("05-both");
+        check.likely(
+            "it reads one pipe for as long as it has something to say, and meanwhile doesn't hear the other: one read \
+             for each that poll calls ready, then ask poll again",
+            "05-poll.html#a-list-instead-of-a-bitmap",
+        );
+        let mut play = play(&check);
+        let mut expected = String::new();
+        for number in ["one", "two", "three"] {
+            let when =
+                format!("after line {number} on std{}, with the other pipe silent", way.name);
+            play.does(&format!("echo {number} {}", way.to), &when);
+            play.prints(&format!("{}: {number}", way.name), &when);
+            expected += &format!("{}: {number}\n", way.name);
+        }
+        play.ends_well(expected.as_bytes(), "after three lines on one pipe");
+    }
+
+    #[test]
+    fn a_silent_command_costs_no_processor_time() {
+        let check = check!("05-both");
+        check.likely(
+            "it asks again and again: without a timeout, `poll` waits until there is something to read",
+            "05-poll.html#what-is-asked-and-what-is-told",
+        );
+        let mut play = play(&check);
+        play.settles("with a command that says nothing");
+        play.does("echo after a while", "with a command that says nothing");
+        play.prints("out: after a while", "after a silence");
+        play.settles("with a command that says nothing more");
+        play.ends_well(b"out: after a while\n", "after a silence");
+    }
+
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn a_line_in_pieces(#[case] way: Way) {
+        let check = check!("05-both");
+        check.likely(
+            "it takes what one read brings for a line: keep it until the line end has come",
+            "05-poll.html#exercise-05-both",
+        );
+        let mut play = play(&check);
+        let when = format!("after half a line on std{}", way.name);
+        for piece in ["h", "alf a ", "line"] {
+            play.does(&format!("printf '{piece}' {}", way.to), &when);
+            play.has_printed("", &when);
+        }
+        play.does(&format!(r"printf '\nand an' {}", way.to), &when);
+        let line = format!("{}: half a line\n", way.name);
+        play.prints(line.trim_end(), "after the line end");
+        play.has_printed(&line, "after a line end, and half of the next line");
+        play.does(&format!("echo other {}", way.to), &when);
+        let both = format!("{line}{}: and another\n", way.name);
+        play.ends_well(both.as_bytes(), "after two lines in pieces");
+    }
+
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn several_lines_at_once(#[case] way: Way) {
+        let check = check!("05-both");
+        check.likely(
+            "it looks for one line end in what a read brings: there may be several, and an empty line is a line",
+            "05-poll.html#exercise-05-both",
+        );
+        let mut play = play(&check);
+        let when = "after four lines in one piece";
+        play.does(&format!(r"printf 'one\ntwo\n\nfour\nfi' {}", way.to), when);
+        let name = way.name;
+        play.prints(&format!("{name}: four"), when);
+        let four = format!("{name}: one\n{name}: two\n{name}: \n{name}: four\n");
+        play.has_printed(&four, when);
+        play.does(&format!("echo ve {}", way.to), when);
+        play.ends_well(format!("{four}{name}: five\n").as_bytes(), "after five lines");
+    }
+
+    #[test]
+    fn half_a_line_on_each() {
+        let check = check!("05-both");
+        check.likely(
+            "what has come of a line is kept in one place for both pipes: each needs its own",
+            "05-poll.html#exercise-05-both",
+        );
+        let mut play = play(&check);
+        let when = "after half a line on each pipe";
+        play.does("printf 'to be '", when);
+        play.has_printed("", when);
+        play.does("printf 'file not ' >&2", when);
+        play.has_printed("", when);
+        play.does("echo or not", when);
+        play.prints("out: to be or not", "after the rest of the line on stdout");
+        play.does("echo found >&2", when);
+        play.ends_well(
+            b"out: to be or not\nerr: file not found\n",
+            "after a line on each pipe, the one within the other",
+        );
+    }
+
+    #[rstest]
+    #[case::stdout_ends(OUT, ERR)]
+    #[case::stderr_ends(ERR, OUT)]
+    fn one_ends_and_the_other_goes_on(#[case] ends: Way, #[case] goes_on: Way) {
+        let check = check!("05-both");
+        check.likely(
+            "if it turns in a loop, the pipe that has ended is still in the list, and says POLLHUP each time; if it hears \
+             nothing more, it ends when the first pipe does",
+            "05-poll.html#nothing-wanted",
+        );
+        let mut play = play(&check);
+        let when =
+            format!("with std{} closed by the command, and std{} open", ends.name, goes_on.name);
+        play.does(&format!("echo my last {}", ends.to), "at the beginning");
+        let mut expected = format!("{}: my last\n", ends.name);
+        play.prints(expected.trim_end(), "after a line");
+        play.does(ends.close, &when);
+        play.settles(&when);
+        for number in ["one", "two"] {
+            play.does(&format!("echo {number} {}", goes_on.to), &when);
+            play.prints(&format!("{}: {number}", goes_on.name), &when);
+            expected += &format!("{}: {number}\n", goes_on.name);
+        }
+        play.settles(&when);
+        play.ends_well(expected.as_bytes(), "after the one pipe ended, and then the other");
+    }
+
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn last_words_without_a_line_end(#[case] way: Way) {
+        let check = check!("05-both");
+        check.likely(
+            "what has come of a line is thrown away when its pipe ends, or is passed on too late: it's all that \
+             will ever come of it",
+            "05-poll.html#last-words",
+        );
+        let mut play = play(&check);
+        play.does(&format!(r"printf 'a line\nlast words' {}", way.to), "at the beginning");
+        let name = way.name;
+        let line = format!("{name}: a line\n");
+        play.prints(line.trim_end(), "after a line, and words without a line end");
+        play.has_printed(&line, "after a line, and words without a line end");
+        let when = format!("after last words on std{name} without a line end");
+        play.does(way.close, &when);
+        // The other pipe is still open.
+        play.prints(&format!("{name}: last words"), &when);
+        play.ends_well(format!("{line}{name}: last words\n").as_bytes(), &when);
+    }
+
+    #[rstest]
+    #[case::a_few(OUT, 10)]
+    #[case::many(OUT, 20_000)]
+    #[case::a_few_on_stderr(ERR, 10)]
+    #[case::many_on_stderr(ERR, 60_000)]
+    fn last_words_and_the_hang_up_at_once(#[case] way: Way, #[case] length: usize) {
+        let check = check!("05-both");
+        check.likely(
+            "POLLHUP says that nothing more will come, and not that nothing is left: the end is when `read` gives 0, be it \
+             after several reads",
+            "05-poll.html#last-words",
+        );
+        let mut play = play(&check);
+        let words = "x".repeat(length);
+        fs::write(play.folder.join("words"), &words).expect("the folder can be written");
+        let when = format!("after {length} bytes and the end of both pipes at once");
+        // The program sleeps meanwhile: when it looks, all has been said, and nobody is there any more.
+        play.judged.program.stop();
+        let say = format!("cat '{}' {}", play.folder.join("words").display(), way.to);
+        play.does(&format!("{say}; exec >&- 2>&-"), &when);
+        play.judged.program.go_on();
+        play.ends_well(format!("{}: {words}\n", way.name).as_bytes(), &when);
+    }
+
+    #[rstest]
+    #[case::on_stdout(OUT, ERR)]
+    #[case::on_stderr(ERR, OUT)]
+    fn exactly_what_a_buffer_holds(#[case] full: Way, #[case] other: Way) {
+        let check = check!("05-both");
+        check.likely(
+            "after a read that fills its buffer it reads once more, and nothing is left: one read for each \
+             that poll calls ready, then ask poll again",
+            "05-poll.html#what-is-asked-and-what-is-told",
+        );
+        let mut play = play(&check);
+        // A multiple of what buffers usually hold.
+        let words = "x".repeat(32 * 1024);
+        let file = play.folder.join("words");
+        fs::write(&file, &words).expect("the folder can be written");
+        let when = format!("after 32 KiB without a line end on std{}", full.name);
+        // The program sleeps until all of it is there.
+        play.judged.program.stop();
+        play.does(&format!("cat '{}' {}", file.display(), full.to), &when);
+        play.judged.program.go_on();
+        play.has_printed("", &when);
+        play.does(&format!("echo well {}", other.to), &when);
+        play.prints(&format!("{}: well", other.name), &when);
+        let expected = format!("{}: well\n{}: {words}\n", other.name, full.name);
+        play.ends_well(expected.as_bytes(), &when);
+    }
+
+    #[test]
+    fn more_than_a_pipe_holds_on_each() {
+        let check = check!("05-both");
+        check.likely(
+            "while it reads one pipe, the other fills up, and the command waits for room: hear both, one read at a time",
+            "05-poll.html#exercise-05-both",
+        );
+        let mut play = play(&check);
+        let mut all = Vec::new();
+        for way in [OUT, ERR] {
+            // Lines of all lengths up to 300 bytes, 1 MiB of them.
+            let line = |number: usize| format!("{number}{}", "-".repeat(number * 7 % 300));
+            let lines: Vec<String> = (0..6800).map(line).collect();
+            let text = lines.join("\n") + "\n";
+            fs::write(play.folder.join(way.name), text).expect("the folder can be written");
+            all.push((way.name, lines));
+        }
+        let file = |name| format!("'{}'", play.folder.join(name).display());
+        let order = format!("cat {} >&2; cat {}", file("err"), file("out"));
+        let when = "after 1 MiB on each pipe";
+        play.does(&order, when);
+        let status = play.ends_by("exit 0", when);
+        let printed = String::from_utf8_lossy(&play.judged.program.stdout()).into_owned();
+        for (name, lines) in all {
+            let prefix = format!("{name}: ");
+            let came: Vec<&str> =
+                printed.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
+            if came != lines {
+                let (came, sent) = (came.len(), lines.len());
+                check.fail(format!(
+                    "{when}, what came out of std{name} isn't what went in: {came} lines, and not {sent}, or others"
+                ));
+            }
+        }
+        if status != 0 {
+            check.fail(format!("{when}, your program ended with status {status}"));
+        }
+    }
+
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn bytes_that_are_no_text(#[case] way: Way) {
+        let check = check!("05-both");
+        check.likely(
+            "it makes text of what it reads: a command may write any bytes, and they are passed on as they are",
+            "05-poll.html#exercise-05-both",
+        );
+        let mut play = play(&check);
+        let when = "after a line that is no text";
+        play.does(&format!(r"printf 'caf\351 \000\377\r\n' {}", way.to), when);
+        play.does(&format!("echo and a plain one {}", way.to), when);
+        play.prints(&format!("{}: and a plain one", way.name), when);
+        let name = way.name.as_bytes();
+        let expected = [name, b": caf\xe9 \0\xff\r\n", name, b": and a plain one\n"].concat();
+        play.ends_well(&expected, when);
+    }
+
+    #[rstest]
+    #[case::well("exit 0", 0)]
+    #[case::with_an_error("exit 3", 3)]
+    #[case::by_a_signal("kill -TERM $$", 143)]
+    fn the_commands_status_is_passed_on(#[case] order: &str, #[case] expected: i32) {
+        let check = check!("05-both");
+        check.likely(
+            "`hear_both` ends the program by itself: let it return, and `main` asks how the command ended",
+            "05-poll.html#exercise-05-both",
+        );
+        let mut play = play(&check);
+        let when = format!("after the command's {order:?}");
+        play.does("echo something", "at the beginning");
+        let status = play.ends_by(order, &when);
+        play.compare(b"out: something\n", &when);
+        if status != expected {
+            check
+                .fail(format!("{when}, your program ended with {status}, and not with {expected}"));
+        }
+        let missing = check.start(&["/a/command/that/is/not/there"]);
+        match missing.ended().map(|status| status.code()) {
+            Ok(Some(127)) if missing.stderr().len() == 1 => {}
+            Ok(_) => {
+                let trouble = missing.ended_with().expect("it has ended");
+                check.fail_for(
+                    "with a command that isn't there, one line and status 127 were to come",
+                    &trouble,
+                );
+            }
+            Err(trouble) => {
+                check.fail_for("with a command that isn't there, your program was to end", &trouble)
+            }
+        }
+    }
+
+    #[test]
+    fn one_line_waits() {
+        let check = check!("05-both");
+        check.likely(
+            "it waits elsewhere than in poll: for one of the pipes alone, or for time to pass, or in a second thread",
+            "05-poll.html#a-list-instead-of-a-bitmap",
+        );
+        let mut play = play(&check);
+        let lens = play.judged.lens();
+        let when = "with a command that speaks now and then";
+        for way in [OUT, ERR, ERR, OUT] {
+            play.settles(when);
+            play.does(&format!("echo well {}", way.to), when);
+            play.prints(&format!("{}: well", way.name), when);
+        }
+        play.settles(when);
+        play.judged.waits_only_in(lens.as_ref(), &["poll"], when);
+        play.ends_well(b"out: well\nerr: well\nerr: well\nout: well\n", when);
+    }
+}
+
+mod proxy {
+    use super::*;
+    use grader::check::so_far;
+    use std::io::{ErrorKind, Write};
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::os::fd::{AsRawFd, OwnedFd};
+
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket,
+        sockopt,
+    };
+    use visitors::connection::{Connection, End, Received};
+    use visitors::hosts::Host;
+
+    /// More than all kernels on the way keep in their buffers, in bytes.
+    const MORE_THAN_FITS: usize = 64 << 20;
+    /// A proxy needs a few KiB for each direction. This much is a queue without an end.
+    const MUCH_MEMORY: u64 = 4 << 20;
+    /// What a visitor sends who sends much, in bytes.
+    const MUCH: usize = 16 << 20;
+    /// What is still unread after this time is left unread: the kernels on the way have had their last exchange.
+    const UNREAD_FOR_GOOD: Duration = Duration::from_millis(300);
+    /// How often to try to bring a proxy into a state that depends on what the kernels keep.
+    const TRIES: usize = 5;
+    /// How much one who doesn't read lets its own kernel take in, in bytes.
+    const SMALL_BUFFER: usize = 64 * 1024;
+
+    /// The judged proxy, and the server to which it brings its visitors.
+    struct Play<'a> {
+        proxy: Server<'a>,
+        host: Host,
+    }
+
+    /// When there is no use in sending more to somebody who doesn't read.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Enough {
+        /// The proxy has left something unread.
+        SomeUnread,
+        /// All buffers on the way are full.
+        NoRoom,
+    }
+
+    /// A visitor, and the server's end of its connection.
+    struct Pair {
+        visitor: Connection,
+        server: Connection,
+    }
+
+    #[track_caller]
+    fn play(check: &Check) -> Play<'_> {
+        let host = Host::bind().expect("a port of this machine is free");
+        let proxy = check.server(&[&host.address().to_string()]);
+        Play { proxy, host }
+    }
+
+    /// Fails with what was seen. A part that isn't written yet ends a thread, and not the program: look for it.
+    #[track_caller]
+    fn fail(proxy: &Server<'_>, saw: &str) -> ! {
+        let unwritten = |line: &str| line.contains("not yet implemented");
+        if proxy.program.says(unwritten).is_ok() {
+            proxy.check.likely(
+                "this part isn't written yet: look for todo! in the exercise",
+                "05-poll.html#exercise-05-proxy",
+            );
+        }
+        match proxy.program.stderr().last() {
+            Some(line) => proxy.check.fail(format!("{saw}\nyour program's last words: {line}")),
+            None => proxy.check.fail(saw),
+        }
+    }
+
+    impl Play<'_> {
+        /// A visitor comes, and the proxy has to bring it to the server.
+        #[track_caller]
+        fn visitor(&self, name: &str) -> Pair {
+            let visitor = self.proxy.visitor(name).connection;
+            match self.host.accept(&self.proxy.program, "server") {
+                Ok(server) => Pair { visitor, server },
+                Err(trouble) => self
+                    .proxy
+                    .check
+                    .fail_for(&format!("the {name} was to be connected to the server"), &trouble),
+            }
+        }
+
+        /// Waits until the proxy has done what it can do.
+        #[track_caller]
+        fn settles(&self, when: &str) {
+            if let Err(trouble) = self.proxy.program.settled() {
+                self.proxy.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
+            }
+        }
+
+        /// The visitor and its server talk to each other.
+        #[track_caller]
+        fn talk(&self, pair: &mut Pair, when: &str) {
+            let Pair { visitor, server } = pair;
+            self.carries(visitor, server, b"a question", when);
+            self.carries(server, visitor, b"an answer", when);
+        }
+
+        /// One says something, and the other has to hear it.
+        #[track_caller]
+        fn carries(&self, from: &mut Connection, to: &mut Connection, bytes: &[u8], when: &str) {
+            self.send(from, bytes, when);
+            self.hears(to, bytes, when);
+        }
+
+        #[track_caller]
+        fn send(&self, from: &mut Connection, bytes: &[u8], when: &str) {
+            if let Err(error) = from.send(bytes) {
+                let name = from.name();
+                fail(&self.proxy, &format!("{when}, the {name} couldn't send: {error}"));
+            }
+        }
+
+        /// `who` has to receive just this, and may receive more later.
+        #[track_caller]
+        fn hears(&self, who: &mut Connection, expected: &[u8], when: &str) {
+            let all = |bytes: &[u8]| bytes.len() >= expected.len();
+            let received = who.receive_while_missing(&self.proxy.program, all);
+            let name = who.name();
+            let length = match expected.len() {
+                1 => "a byte".to_owned(),
+                length => format!("{length} bytes"),
+            };
+            match received {
+                Ok(Ok(bytes)) => self.compare(who, &bytes, expected, when),
+                Ok(Err(Received { bytes, end })) => {
+                    let how = how(end);
+                    let so_far = so_far(&bytes);
+                    fail(
+                        &self.proxy,
+                        &format!(
+                            "{when}, the {name} was {how} and had been sent {length} ({so_far})"
+                        ),
+                    );
+                }
+                Err((trouble, bytes)) => {
+                    let so_far = so_far(&bytes);
+                    self.proxy.check.fail_for(
+                        &format!("{when}, the {name} waits for {length} ({so_far})"),
+                        &trouble,
+                    );
+                }
+            }
+        }
+
+        #[track_caller]
+        fn compare(&self, who: &Connection, bytes: &[u8], expected: &[u8], when: &str) {
+            if bytes == expected {
+                return;
+            }
+            let same = bytes.iter().zip(expected).take_while(|(one, other)| one == other).count();
+            let (name, came, sent) = (who.name(), bytes.len(), expected.len());
+            fail(
+                &self.proxy,
+                &format!(
+                    "{when}, the {name} was sent {sent} bytes, and got {came}: the first {same} are right"
+                ),
+            );
+        }
+
+        /// `who` has to receive just this, and then the end.
+        #[track_caller]
+        fn hears_last(&self, who: &mut Connection, expected: &[u8], when: &str) {
+            let name = who.name().to_owned();
+            match who.receive_all(&self.proxy.program) {
+                Ok(Received { bytes, end: End::Closed }) => {
+                    self.compare(who, &bytes, expected, when);
+                }
+                Ok(Received { bytes, end: End::Reset }) => {
+                    let so_far = so_far(&bytes);
+                    fail(&self.proxy, &format!("{when}, the {name} got a reset ({so_far})"));
+                }
+                Err((trouble, bytes)) => {
+                    let so_far = so_far(&bytes);
+                    self.proxy.check.fail_for(
+                        &format!(
+                            "{when}, the {name} waits to hear that there is no more ({so_far})"
+                        ),
+                        &trouble,
+                    );
+                }
+            }
+        }
+
+        /// The proxy's threads, where the system tells.
+        fn threads(&self) -> usize {
+            self.proxy.program.usage().map_or(0, |usage| usage.threads)
+        }
+
+        /// The proxy has to be done with a visitor: it has no more than so many threads.
+        #[track_caller]
+        fn is_down_to(&self, threads: usize, when: &str) {
+            let mut watch = Watch::new(&self.proxy.program);
+            while self.threads() > threads {
+                if let Some(trouble) = watch.trouble() {
+                    self.proxy.check.fail_for(&format!("{when}, `join` was to return"), &trouble);
+                }
+                thread::sleep(LOOK_EVERY);
+            }
+        }
+
+        /// `from` sends, without waiting, until the proxy has done what it can do and `enough` says so, or nothing
+        /// more is taken in. Gives what was sent.
+        #[track_caller]
+        fn fill(&self, from: &Connection, enough: Enough, when: &str) -> Vec<u8> {
+            let bytes = pattern(MORE_THAN_FITS);
+            let mut stream = from.stream();
+            let mut sent = 0;
+            let mut stuck = 0;
+            stream.set_nonblocking(true).expect("it's a socket");
+            while stuck < 2 && sent < bytes.len() {
+                match stream.write(&bytes[sent..bytes.len().min(sent + SMALL_BUFFER / 4)]) {
+                    Ok(count) => {
+                        sent += count;
+                        stuck = 0;
+                        if enough == Enough::SomeUnread && !from.wait_until_read(UNREAD_FOR_GOOD) {
+                            self.settles(when);
+                            break;
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        self.settles(when);
+                        stuck += 1;
+                    }
+                    Err(error) => {
+                        let name = from.name();
+                        fail(&self.proxy, &format!("{when}, the {name} couldn't send: {error}"));
+                    }
+                }
+            }
+            stream.set_nonblocking(false).expect("it's a socket");
+            bytes[..sent].to_vec()
+        }
+    }
+
+    /// `who` has to see that the connection is over, in whatever way.
+    #[track_caller]
+    fn sees_the_end(proxy: &Server<'_>, who: &mut Connection, when: &str) {
+        if let Err((trouble, _)) = who.receive_all(&proxy.program) {
+            let expected = format!("{when}, the {} waits to see the end", who.name());
+            proxy.check.fail_for(&expected, &trouble);
+        }
+    }
+
+    /// A port that is taken, and at which nobody listens: whoever connects is refused, for now.
+    fn reserved_port() -> (OwnedFd, SocketAddr) {
+        let (family, kind) = (AddressFamily::Inet, SockType::Stream);
+        let socket = socket(family, kind, SockFlag::empty(), None).expect("there are some left");
+        // A copy: unlike the first one, it isn't handed down to programs that are started.
+        let socket = socket.try_clone().expect("there are some left");
+        // Whoever will listen there must be able to, with this socket still open.
+        setsockopt(&socket, sockopt::ReuseAddr, &true).expect("it may be shared");
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("some port is free");
+        let address: SockaddrIn = getsockname(socket.as_raw_fd()).expect("it has one");
+        (socket, SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())))
+    }
+
+    fn how(end: End) -> &'static str {
+        match end {
+            End::Closed => "told that there is no more,",
+            End::Reset => "sent a reset,",
+        }
+    }
+
+    /// Bytes in which a piece that is missing, doubled, or in the wrong place shows.
+    fn pattern(length: usize) -> Vec<u8> {
+        // A prime: pieces of all usual lengths differ from the ones before them.
+        const PERIOD: usize = 65_521;
+        let mut state: u32 = 1;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b'a' + state.to_be_bytes()[0] % 26
+        };
+        let period: Vec<u8> = (0..PERIOD).map(|_| next()).collect();
+        let mut bytes = period.repeat(length.div_ceil(PERIOD));
+        bytes.truncate(length);
+        bytes
+    }
+
+    /// Sends all of it, from a thread of its own: whoever sends much may have to wait.
+    fn send_aside(from: &Connection, bytes: Vec<u8>) {
+        let mut stream = from.stream().try_clone().expect("there are descriptors left");
+        // What arrives tells whether it worked.
+        thread::spawn(move || drop(stream.write_all(&bytes)));
+    }
+
+    /// Lets its kernel take in no more than a little.
+    fn takes_in_little(who: &Connection) {
+        setsockopt(who.stream(), sockopt::RcvBuf, &SMALL_BUFFER).expect("a buffer may be small");
+    }
+
+    #[rstest]
+    #[case::the_visitor_speaks_first(true)]
+    #[case::the_server_speaks_first(false)]
+    fn bytes_go_both_ways(#[case] visitor_first: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "it carries one direction to its end, and then the other: take one step in whichever direction poll reports, \
+             then ask again",
+            "05-poll.html#exercise-05-proxy",
+        );
+        let play = play(&check);
+        let Pair { mut visitor, mut server } = play.visitor("visitor");
+        let when = "with both at their ends";
+        if !visitor_first {
+            play.carries(&mut server, &mut visitor, b"welcome", when);
+        }
+        for _ in 0..3 {
+            play.carries(&mut visitor, &mut server, b"a question", when);
+            play.carries(&mut server, &mut visitor, b"an answer", when);
+        }
+    }
+
+    #[rstest]
+    #[case::of_the_visitor(true)]
+    #[case::of_the_server(false)]
+    fn byte_by_byte(#[case] visitor_sends: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "it waits until a piece is full: pass on what one read brings, be it a byte",
+            "05-poll.html#exercise-05-proxy",
+        );
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut from, mut to) = if visitor_sends { (visitor, server) } else { (server, visitor) };
+        for byte in b"hello" {
+            play.carries(&mut from, &mut to, &[*byte], "byte by byte");
+        }
+        let bytes = b"and some more, each byte after the one before was read";
+        if let Err(error) = from.send_in_pieces(bytes, usize::MAX, &play.proxy.program) {
+            fail(&play.proxy, &format!("the {} couldn't send: {error}", from.name()));
+        }
+        play.hears(&mut to, bytes, "byte by byte");
+    }
+
+    #[rstest]
+    #[case::of_the_visitor(true)]
+    #[case::of_the_server(false)]
+    fn exactly_what_a_piece_holds(#[case] visitor_sends: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "after a read that fills its buffer it reads once more, and nothing is left: one step for each \
+             direction that poll reports, then ask poll again",
+            "05-poll.html#what-is-asked-and-what-is-told",
+        );
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut from, mut to) = if visitor_sends { (visitor, server) } else { (server, visitor) };
+        let when = format!("after eight times 4 KiB from the {}, all at once", from.name());
+        // The proxy sleeps until all of it is there.
+        play.proxy.program.stop();
+        let bytes = pattern(32 * 1024);
+        play.send(&mut from, &bytes, &when);
+        play.proxy.program.go_on();
+        play.hears(&mut to, &bytes, &when);
+        play.carries(&mut to, &mut from, b"an answer", &when);
+    }
+
+    #[test]
+    fn a_silent_pair_costs_no_processor_time() {
+        let check = check!("05-proxy");
+        check.likely(
+            "it asks whether it may write although there is nothing to be written: a socket with an empty buffer can be \
+             written at any time, and poll says so at once",
+            "05-poll.html#what-is-asked-and-what-is-told",
+        );
+        let play = play(&check);
+        let mut pair = play.visitor("silent visitor");
+        play.settles("with a silent visitor, and a silent server");
+        play.talk(&mut pair, "after a silence");
+        play.settles("with a visitor that is silent again");
+        play.talk(&mut pair, "after a second silence");
+    }
+
+    #[rstest]
+    #[case::the_visitor(true)]
+    #[case::the_server(false)]
+    fn one_finishes_and_the_other_goes_on(#[case] visitor_finishes: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "a read that gives 0 ends one direction: its target is told with `shutdown(Shutdown::Write)`, its socket stays \
+             open, and the other direction goes on",
+            "05-poll.html#exercise-05-proxy",
+        );
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut first, mut other) =
+            if visitor_finishes { (visitor, server) } else { (server, visitor) };
+        let when = format!("after the {} has said its last", first.name());
+        play.send(&mut first, b"my last words", &when);
+        first.finish_sending();
+        play.hears_last(&mut other, b"my last words", &when);
+        play.carries(&mut other, &mut first, b"my answer", &when);
+        let more = pattern(300_000);
+        send_aside(&other, more.clone());
+        play.hears(&mut first, &more, &when);
+        other.finish_sending();
+        play.hears_last(&mut first, b"", "after both have said their last");
+    }
+
+    #[rstest]
+    #[case::the_visitor_first(true)]
+    #[case::the_server_first(false)]
+    fn it_is_over_when_both_have_finished(#[case] visitor_first: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "with both directions over there is nothing to wait for, and `poll` on an empty list waits for ever: return",
+            "05-poll.html#nothing-wanted",
+        );
+        let play = play(&check);
+        let before = play.threads();
+        for number in 1..=3 {
+            let Pair { visitor, server } = play.visitor("visitor");
+            let (mut first, mut other) =
+                if visitor_first { (visitor, server) } else { (server, visitor) };
+            let when = format!("with visitor {number}, after both have finished");
+            play.carries(&mut first, &mut other, b"farewell", &when);
+            first.finish_sending();
+            play.hears_last(&mut other, b"", &when);
+            other.finish_sending();
+            play.hears_last(&mut first, b"", &when);
+            // Both are still open here: nobody but the proxy can have ended it.
+            play.is_down_to(before, &when);
+        }
+    }
+
+    #[rstest]
+    #[case::the_visitor_has_finished(true)]
+    #[case::the_server_has_finished(false)]
+    fn one_has_finished_and_the_other_is_silent(#[case] visitor_finishes: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "a socket at its end stays readable for ever, and says so at once: a direction that is over is left out of the list",
+            "05-poll.html#nothing-wanted",
+        );
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut first, mut other) =
+            if visitor_finishes { (visitor, server) } else { (server, visitor) };
+        let when =
+            format!("with a {} that has finished, and a silent {}", first.name(), other.name());
+        first.finish_sending();
+        play.hears_last(&mut other, b"", &when);
+        play.settles(&when);
+        play.carries(&mut other, &mut first, b"at last", &when);
+        play.settles(&when);
+    }
+
+    #[rstest]
+    #[case::a_few(10, true)]
+    #[case::many(20_000, true)]
+    #[case::many_of_the_server(20_000, false)]
+    fn last_words_and_the_hang_up_at_once(#[case] length: usize, #[case] visitor_leaves: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "POLLHUP says that nothing more will come, and not that nothing is left: read before you believe it",
+            "05-poll.html#last-words",
+        );
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut leaves, mut other) =
+            if visitor_leaves { (visitor, server) } else { (server, visitor) };
+        // When this one has finished, and the proxy has passed that on, the other's end is a hang-up.
+        other.finish_sending();
+        play.hears_last(&mut leaves, b"", "at the beginning");
+        let when =
+            format!("after {length} bytes from the {} and its hang-up at once", leaves.name());
+        // The proxy sleeps until all of it is there.
+        play.proxy.program.stop();
+        let words = pattern(length);
+        play.send(&mut leaves, &words, &when);
+        drop(leaves);
+        play.proxy.program.go_on();
+        play.hears_last(&mut other, &words, &when);
+    }
+
+    #[rstest]
+    #[case::the_server_reads_first(true)]
+    #[case::the_visitor_reads_first(false)]
+    fn a_stalled_direction_does_not_stop_the_other(#[case] server_first: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "it writes to one who doesn't read, and waits there: write only to whom poll calls writable, and no more than \
+             one piece",
+            "05-poll.html#exercise-05-proxy",
+        );
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut one, mut other) = if server_first { (server, visitor) } else { (visitor, server) };
+        takes_in_little(&one);
+        takes_in_little(&other);
+        let when = format!(
+            "with 16 MiB each way, and a {} that doesn't read before it has sent all",
+            other.name()
+        );
+        let bytes = pattern(2 * MUCH);
+        let (for_one, for_other) = bytes.split_at(MUCH);
+        send_aside(&one, for_other.to_vec());
+        send_aside(&other, for_one.to_vec());
+        play.hears(&mut one, for_one, &when);
+        play.hears(&mut other, for_other, &when);
+    }
+
+    #[rstest]
+    #[case::the_server(true)]
+    #[case::the_visitor(false)]
+    fn who_does_not_read_stops_the_one_who_sends(#[case] server_stalls: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "it reads whether or not it can pass on what it has: while a piece is on its way to the target, nothing is \
+             read from the source",
+            "05-poll.html#exercise-05-proxy",
+        );
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (from, mut stalled) = if server_stalls { (visitor, server) } else { (server, visitor) };
+        takes_in_little(&stalled);
+        let when = format!("with a {} that reads nothing", stalled.name());
+        play.settles(&when);
+        let resident = || Some(play.proxy.program.usage()?.resident);
+        let before = resident();
+        let sent = play.fill(&from, Enough::NoRoom, &when);
+        let grown = resident().zip(before).map(|(now, before)| now.saturating_sub(before));
+        // Where the system doesn't tell, nobody can take in so much without a queue of its own.
+        let grown = grown.unwrap_or(if sent.len() < MORE_THAN_FITS { 0 } else { u64::MAX });
+        if grown > MUCH_MEMORY {
+            check.fail(format!(
+                "{when}, your program takes in {} KiB from the {}, and needs {} KiB more memory",
+                sent.len() >> 10,
+                from.name(),
+                grown >> 10
+            ));
+        }
+        from.finish_sending();
+        let when = format!("with a {} that reads late", stalled.name());
+        play.hears_last(&mut stalled, &sent, &when);
+    }
+
+    #[rstest]
+    #[case::the_visitor(true)]
+    #[case::the_server(false)]
+    fn gone_while_the_other_does_not_read(#[case] visitor_leaves: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "a socket in the list reports POLLHUP, asked or not: of whom nothing is wanted, who isn't in the list, even if \
+             there's something left to read for later",
+            "05-poll.html#nothing-wanted",
+        );
+        let play = play(&check);
+        let before = play.threads();
+        for _ in 0..TRIES {
+            let Pair { visitor, server } = play.visitor("visitor");
+            let (mut leaves, mut stalled) =
+                if visitor_leaves { (visitor, server) } else { (server, visitor) };
+            takes_in_little(&stalled);
+            stalled.finish_sending();
+            let when = format!("with a {} that has finished and reads nothing", stalled.name());
+            play.hears_last(&mut leaves, b"", &when);
+            let sent = play.fill(&leaves, Enough::SomeUnread, &when);
+            let when = format!("{when}, and a {} that is gone", leaves.name());
+            drop(leaves);
+            play.settles(&when);
+            // Otherwise the kernels found room for the rest, and it was no such case.
+            let was_stalled = play.threads() > before;
+            play.hears_last(&mut stalled, &sent, &when);
+            play.is_down_to(before, &when);
+            if was_stalled {
+                return;
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::by_the_visitor(true)]
+    #[case::by_the_server(false)]
+    fn a_reset_ends_both_and_nobody_else(#[case] visitor_resets: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "it takes an error for an end like others, and waits for the other side, who is waiting as well: hand errors \
+             on with `?`, and both sockets are closed",
+            "05-poll.html#a-hang-up-is-an-event",
+        );
+        let (reserved, address) = reserved_port();
+        let proxy = check.server(&[&address.to_string()]);
+        let mut early = proxy.visitor("early visitor").connection;
+        sees_the_end(&proxy, &mut early, "with a server that isn't there");
+        let host = Host::bind_to(address).expect("the port is ours");
+        drop(reserved);
+        let play = Play { proxy, host };
+
+        let mut present = play.visitor("present visitor");
+        play.talk(&mut present, "after a visitor whom the server refused");
+        let before = play.threads();
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut resets, mut other) =
+            if visitor_resets { (visitor, server) } else { (server, visitor) };
+        play.carries(&mut resets, &mut other, b"hello", "with two visitors");
+        let when = format!("after the {} has sent a reset", resets.name());
+        resets.reset();
+        sees_the_end(&play.proxy, &mut other, &when);
+        play.is_down_to(before, &when);
+        // What `main` makes of an error.
+        if let Err(trouble) = play.proxy.program.says(|line| line.contains("lost: ")) {
+            check.likely(
+                "`join` returns as if both had finished: hand errors on with `?`, so that the log can tell",
+                "05-poll.html#exercise-05-proxy",
+            );
+            check.fail_for(&format!("{when}, `join` was to return the error"), &trouble);
+        }
+        play.talk(&mut present, &when);
+        play.talk(&mut play.visitor("next visitor"), &when);
+    }
+
+    #[test]
+    fn one_line_waits() {
+        let check = check!("05-proxy");
+        check.likely(
+            "it waits elsewhere than in poll: in a read or a write that poll hasn't called ready, for time to pass, or in \
+             a second thread",
+            "05-poll.html#a-list-instead-of-a-bitmap",
+        );
+        let play = play(&check);
+        let lens = play.proxy.lens();
+        let mut pair = play.visitor("visitor");
+        let when = "with a visitor and a server that talk";
+        for _ in 0..2 {
+            play.settles(when);
+            play.talk(&mut pair, when);
+        }
+        let allowed = ["poll", "accept", "connect"];
+        play.proxy.waits_only_in(lens.as_ref(), &allowed, when);
+    }
+}

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use lens::Lens;
-use nix::sys::signal::Signal;
 use rstest::rstest;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End};
@@ -103,11 +102,11 @@ fn rude_visitors_change_nothing(#[case] arguments: &[&str]) {
         drop(Connection::connect(address, "rude visitor").unwrap());
     }
     // Gone before they are accepted.
-    program.signal(Signal::SIGSTOP);
+    program.stop();
     for _ in 0..3 {
         Connection::connect(address, "rude visitor").unwrap().reset();
     }
-    program.signal(Signal::SIGCONT);
+    program.go_on();
     serves_at_once(&program, address, 3);
 }
 

@@ -10,7 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lens::Lens;
-use nix::sys::signal::Signal;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End, Received};
 use visitors::program::{LOOK_EVERY, Program, Start, Trouble};
@@ -151,10 +150,10 @@ impl Server<'_> {
     #[track_caller]
     pub fn still_serves(&self, when: &str) {
         // The program sleeps meanwhile: however slow this machine is, the visitor isn't.
-        self.program.signal(Signal::SIGSTOP);
+        self.program.stop();
         let mut quick = self.visitor("quick visitor");
         quick.send(REQUEST);
-        self.program.signal(Signal::SIGCONT);
+        self.program.go_on();
         let answer = quick.answer(when);
         if answer.status != 200 {
             self.check.fail(format!("{when}, the quick visitor got {}", answer.status));

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use lens::Lens;
-use nix::sys::signal::Signal;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End};
 use visitors::crowd;
@@ -171,10 +170,10 @@ pub fn requests_are_not_mixed_up(server: &Server) {
 /// A visitor that has finished sending before it is answered gets its answer all the same.
 pub fn who_has_finished_sending_is_answered(server: &Server) {
     let mut visitor = server.visitor("visitor");
-    server.program.signal(Signal::SIGSTOP);
+    server.program.stop();
     visitor.send(REQUEST).unwrap();
     visitor.finish_sending();
-    server.program.signal(Signal::SIGCONT);
+    server.program.go_on();
     server.expect_page(&mut visitor);
 }
 
@@ -205,7 +204,7 @@ pub fn who_leaves_at_any_stage_leaves_alone(server: &Server) {
             true => leaving.reset(),
             false => drop(leaving),
         }
-        server.program.signal(Signal::SIGSTOP);
+        server.program.stop();
         for _ in 0..3 {
             let mut gone = server.visitor("visitor who is gone at once");
             gone.send(&REQUEST[..20]).unwrap();
@@ -214,7 +213,7 @@ pub fn who_leaves_at_any_stage_leaves_alone(server: &Server) {
                 false => drop(gone),
             }
         }
-        server.program.signal(Signal::SIGCONT);
+        server.program.go_on();
         server.still_serves();
     }
     server.does_nothing();
@@ -247,20 +246,20 @@ pub fn idle_visitors_cost_no_cpu_time(server: &Server, count: usize) {
 
 /// So many connect, send their requests, and hang up all at once; while the server can't look.
 pub fn many_at_the_same_moment(server: &Server, count: usize) {
-    server.program.signal(Signal::SIGSTOP);
+    server.program.stop();
     let mut visitors = Vec::new();
     for number in 0..count {
         let mut visitor = server.visitor(&format!("visitor {number}"));
         visitor.send(REQUEST).unwrap();
         visitors.push(visitor);
     }
-    server.program.signal(Signal::SIGCONT);
+    server.program.go_on();
     for visitor in &mut visitors {
         server.expect_page(visitor);
     }
-    server.program.signal(Signal::SIGSTOP);
+    server.program.stop();
     drop(visitors);
-    server.program.signal(Signal::SIGCONT);
+    server.program.go_on();
     server.still_serves();
     server.does_nothing();
 }

@@ -191,6 +191,7 @@ fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
             0 => "its standard input".to_owned(),
             // Closed between the two looks.
             _ if link.is_empty() => "a descriptor that is closed by now".to_owned(),
+            _ if link.starts_with("pipe:") => "a pipe".to_owned(),
             _ => format!("{link}, which is no socket"),
         };
     };

@@ -296,12 +296,25 @@ impl Program {
     pub fn interrupt(&self) {
         // What has been read has been read, but the program may not be back in the call that waits.
         let _ = self.settled();
+        self.stop();
+        self.go_on();
+    }
+
+    /// Stops it, and waits until all its threads stand still: what comes from now on is there all at once
+    /// when it goes on.
+    pub fn stop(&self) {
         self.signal(Signal::SIGSTOP);
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while !Snapshot::of(self.pid()).is_none_or(|now| now.stopped()) && Instant::now() < deadline
-        {
+        // The signal reaches one thread, and that one stops the others. Where the system can't tell, or
+        // the program has ended, there's nothing to wait for.
+        let deadline = Instant::now() + PATIENCE;
+        let runs = || Snapshot::of(self.pid()).is_some_and(|now| !now.stopped());
+        while runs() && self.exit_status().is_none() && Instant::now() < deadline {
             thread::sleep(LOOK_EVERY / 10);
         }
+    }
+
+    /// Lets it go on after [`Program::stop`].
+    pub fn go_on(&self) {
         self.signal(Signal::SIGCONT);
     }
 

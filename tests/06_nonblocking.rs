@@ -1,1 +1,1109 @@
+//! The graded checks of chapter 6. The judged program is the server; the check plays its visitors, above
+//! all those who don't read.
 
+use std::fs;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use grader::check;
+use grader::check::{Check, Server};
+use nix::sys::signal::Signal;
+use rstest::rstest;
+use visitors::connection::{Connection, End, Received};
+use visitors::doing;
+use visitors::program::{LOOK_EVERY, PATIENCE, Watch};
+
+/// The most that the exercises keep for a visitor, in bytes.
+const MOST: usize = 64 * 1024;
+
+/// Until all is still in the kernel. Delayed acknowledgments take 0.2 s, at the most.
+const UNTIL_STILL: Duration = Duration::from_secs(5);
+
+/// How often to look for a connection in the kernel's table.
+const LOOKS: usize = 10;
+
+/// The bytes number `from` and following of something long in which nothing comes twice.
+fn words(from: usize, count: usize) -> Vec<u8> {
+    let block = |number: usize| {
+        let mixed = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_be_bytes()
+    };
+    let blocks = from / 8..(from + count).div_ceil(8);
+    let mut bytes: Vec<u8> = blocks.flat_map(block).collect();
+    bytes.drain(..from % 8);
+    bytes.truncate(count);
+    bytes
+}
+
+/// A visitor who has connected.
+#[track_caller]
+fn visitor(server: &Server<'_>, name: &str) -> Connection {
+    server.visitor(name).connection
+}
+
+/// A visitor with little room in the kernel, on both sides: a few dozen KiB in place of several MiB.
+/// Where that can't be had, it is one like all others.
+#[track_caller]
+fn narrow_visitor(server: &Server<'_>, name: &str) -> Connection {
+    match connect_narrowly(server).map(|stream| Connection::new(stream, name)) {
+        Some(Ok(connection)) => connection,
+        _ => visitor(server, name),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn connect_narrowly(server: &Server<'_>) -> Option<TcpStream> {
+    use std::net::SocketAddr;
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
+    };
+
+    let SocketAddr::V4(address) = server.address else { return None };
+    let stream = SockType::Stream;
+    let socket = socket(AddressFamily::Inet, stream, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    setsockopt(&socket, sockopt::RcvBuf, &4096).ok()?;
+    setsockopt(&socket, sockopt::SndBuf, &8192).ok()?;
+    // The kernel of a sender reckons in segments: where they are small, so is the room for them.
+    setsockopt(&socket, sockopt::TcpMaxSeg, &1400).ok()?;
+    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).ok()?;
+    Some(socket.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn connect_narrowly(_: &Server<'_>) -> Option<TcpStream> {
+    None
+}
+
+/// Fails with what was seen, and with the program's last words.
+#[track_caller]
+fn fail_seeing(server: &Server<'_>, saw: &str) -> ! {
+    // A program that is dying closes its sockets a moment before it can be seen to have ended.
+    let mut deadline = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < deadline {
+        if let Some(trouble) = server.program.ended_with() {
+            server.check.fail_for(saw, &trouble);
+        }
+        if server.program.stderr().iter().any(|line| line.contains("panicked")) {
+            deadline += LOOK_EVERY; // its end is certain
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    match server.program.stderr().last() {
+        Some(line) => server.check.fail(format!("{saw}\nyour program's last words: {line}")),
+        None => server.check.fail(saw),
+    }
+}
+
+#[track_caller]
+fn send(server: &Server<'_>, visitor: &mut Connection, bytes: &[u8]) {
+    if let Err(error) = visitor.send(bytes) {
+        fail_seeing(server, &format!("the {} couldn't send: {error}", visitor.name()));
+    }
+}
+
+/// The visitor has to get just these bytes next.
+#[track_caller]
+fn expect(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
+    let (name, count) = (visitor.name().to_owned(), expected.len());
+    let enough = |bytes: &[u8]| bytes.len() >= count;
+    match visitor.receive_while_missing(&server.program, enough) {
+        Ok(Ok(bytes)) => {
+            compare(server.check, &name, &bytes[..count], expected, when);
+            visitor.give_back(&bytes[count..]);
+        }
+        Ok(Err(Received { bytes, end })) => {
+            compare(server.check, &name, &bytes, expected, when);
+            let ended = match end {
+                End::Closed => "was hung up on",
+                End::Reset => "got a reset",
+            };
+            let so_far = bytes.len();
+            fail_seeing(
+                server,
+                &format!("{when}, the {name} {ended} after {so_far} of {count} bytes"),
+            );
+        }
+        Err((trouble, bytes)) => {
+            compare(server.check, &name, &bytes, expected, when);
+            let so_far = bytes.len();
+            let expected = format!("{when}, the {name} waits for {count} bytes, and got {so_far}");
+            server.check.fail_for(&expected, &trouble);
+        }
+    }
+}
+
+/// Says where what came differs from what was to come.
+#[track_caller]
+fn compare(check: &Check, name: &str, came: &[u8], expected: &[u8], when: &str) {
+    let Some(at) = came.iter().zip(expected).position(|(came, expected)| came != expected) else {
+        return;
+    };
+    let next = &came[at..came.len().min(at + 16)];
+    let belongs = expected.windows(next.len()).position(|window| window == next);
+    let what = match belongs {
+        Some(later) if later > at => {
+            format!("what belongs {} bytes further back comes there", later - at)
+        }
+        Some(earlier) => format!("what was sent {} bytes before comes again", at - earlier),
+        None => "something else comes there".to_owned(),
+    };
+    check.fail(format!("{when}, what the {name} got is wrong from byte {at} on: {what}"));
+}
+
+/// Nothing may have come that wasn't expected.
+#[track_caller]
+fn nothing_more(server: &Server<'_>, visitor: &Connection, when: &str) {
+    if visitor.readable_within(Duration::ZERO) {
+        fail_seeing(server, &format!("{when}, the {} got more, or a hang-up", visitor.name()));
+    }
+}
+
+/// The visitor has to get just these bytes, and then to be hung up on.
+#[track_caller]
+fn expect_end(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
+    expect(server, visitor, expected, when);
+    let name = visitor.name().to_owned();
+    match visitor.receive_all(&server.program) {
+        Ok(Received { bytes, end: End::Closed }) if bytes.is_empty() => {}
+        Ok(Received { bytes, end: End::Closed }) => {
+            let count = bytes.len();
+            server.check.fail(format!("{when}, the {name} got {count} bytes that nobody sent"));
+        }
+        Ok(_) => fail_seeing(server, &format!("{when}, the {name} got a reset")),
+        Err((trouble, _)) => {
+            let expected = format!("{when}, the {name} waits for the server to hang up");
+            server.check.fail_for(&expected, &trouble);
+        }
+    }
+}
+
+/// Waits until the server has done all that it can do with the visitors that it has.
+#[track_caller]
+fn settle(server: &Server<'_>, when: &str) {
+    if let Err(trouble) = server.program.settled() {
+        server.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
+    }
+}
+
+/// Waits until so many have been let in.
+#[track_caller]
+fn all_are_in(server: &Server<'_>, count: usize) {
+    let mut watch = Watch::new(&server.program);
+    while doing::accepted(server.address.port()).is_some_and(|accepted| accepted < count) {
+        if let Some(trouble) = watch.trouble() {
+            server.check.fail_for(&format!("{count} visitors were to be let in"), &trouble);
+        }
+        thread::sleep(LOOK_EVERY / 10);
+    }
+    if !cfg!(target_os = "linux") {
+        settle(server, "after visitors had come");
+    }
+}
+
+/// What lies in the kernel between the server and a visitor, in bytes.
+#[derive(Clone, Copy)]
+struct Between {
+    /// Sent by the visitor, and not read by the program.
+    to_server: usize,
+    /// Taken from the program, and not read by the visitor.
+    to_visitor: usize,
+    /// Whether the program has its end of the connection still.
+    open: bool,
+    /// Whether nothing moved. Where something does, there is less in the kernel than it seems.
+    still: bool,
+}
+
+/// Where the kernel doesn't tell, `None`.
+fn between(server: &Server<'_>, visitor: &Connection) -> Option<Between> {
+    let (theirs, ours) = (server.address.port(), visitor.stream().local_addr().ok()?.port());
+    // In this order: what arrives between the two looks is counted twice, and not overlooked.
+    let (sent_there, sent_here) = both_ends(theirs, ours)?;
+    let (there, here) = both_ends(theirs, ours)?;
+    Some(Between {
+        to_server: sent_here.under_way + there.unread,
+        to_visitor: sent_there.under_way + here.unread,
+        open: there.inode != 0,
+        still: there.still && here.still && sent_there == there && sent_here == here,
+    })
+}
+
+/// As soon as nothing moves. `None` as well if that doesn't come about.
+fn between_when_still(server: &Server<'_>, visitor: &Connection) -> Option<Between> {
+    let deadline = Instant::now() + UNTIL_STILL;
+    while Instant::now() < deadline {
+        let between = between(server, visitor)?;
+        if between.still {
+            return Some(between);
+        }
+    }
+    None
+}
+
+/// One end of a connection, in the kernel's table. All zero: it is closed.
+#[derive(Default, PartialEq, Eq)]
+struct Row {
+    under_way: usize,
+    unread: usize,
+    inode: u64,
+    /// Nothing is under way that has arrived, or is about to: it waits for room at the other end.
+    still: bool,
+}
+
+/// The server's end and the visitor's. To read the table takes the kernel many milliseconds.
+fn both_ends(theirs: u16, ours: u16) -> Option<(Row, Row)> {
+    let mut found = (None, None);
+    // While others come and go, a look at the table may miss a row. What's never there is closed.
+    for _ in 0..LOOKS {
+        let table = fs::read_to_string("/proc/net/tcp").ok()?;
+        // It can have thousands of rows: few are worth a closer look.
+        let port = format!(":{ours:04X} ");
+        let rows = || table.lines().skip(1).filter(|line| line.contains(&port));
+        let find = |from, to| rows().find_map(|line| parse_row(line, from, to));
+        found = (find(theirs, ours), find(ours, theirs));
+        if found.0.is_some() && found.1.is_some() {
+            break;
+        }
+    }
+    Some((found.0.unwrap_or_default(), found.1.unwrap_or_default()))
+}
+
+/// Local address, remote address, state, queues, timer, …, the inode tenth (proc_net_tcp(5)).
+fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let hex = |text: &str| usize::from_str_radix(text, 16).ok();
+    let port = |text: &str| hex(text.split_once(':')?.1);
+    if port(fields.get(1)?)? != usize::from(from) || port(fields.get(2)?)? != usize::from(to) {
+        return None;
+    }
+    let (under_way, unread) = fields.get(4)?.split_once(':')?;
+    let under_way = hex(under_way)?;
+    // Timer 4 runs while there's no room at the other end, and nothing is on its way to it.
+    let still = under_way == 0 || fields.get(5)?.starts_with("04:");
+    Some(Row { under_way, unread: hex(unread)?, inode: fields.get(9)?.parse().ok()?, still })
+}
+
+/// The program's memory in use, in bytes. Where nobody can tell, 0.
+fn memory(server: &Server<'_>) -> u64 {
+    server.program.usage().map_or(0, |usage| usage.resident)
+}
+
+mod writer {
+    use super::*;
+
+    /// A speaker, listeners who don't read, and a good listener who hears all after them.
+    struct Room<'a> {
+        server: &'a Server<'a>,
+        speaker: Connection,
+        stuck: Vec<Connection>,
+        good: Connection,
+        /// How many bytes have been said.
+        said: usize,
+    }
+
+    impl<'a> Room<'a> {
+        #[track_caller]
+        fn new(server: &'a Server<'a>, stuck: usize) -> Self {
+            let speaker = visitor(server, "speaker");
+            let name = |number| match stuck {
+                1 => "stuck listener".to_owned(),
+                _ => format!("stuck listener {number}"),
+            };
+            let stuck_ones = (1..=stuck).map(|number| narrow_visitor(server, &name(number)));
+            let stuck_ones = stuck_ones.collect();
+            let good = visitor(server, "good listener");
+            all_are_in(server, stuck + 2);
+            Self { server, speaker, stuck: stuck_ones, good, said: 0 }
+        }
+
+        /// The speaker says so many bytes, and the good listener hears them.
+        #[track_caller]
+        fn say(&mut self, count: usize, when: &str) {
+            let words = words(self.said, count);
+            send(self.server, &mut self.speaker, &words);
+            expect(self.server, &mut self.good, &words, when);
+            self.said += count;
+        }
+
+        /// How much of what was said to the stuck listener, from byte number `from` on, the program has
+        /// still, at least.
+        fn queued(&self, from: usize) -> Option<usize> {
+            let between = between(self.server, &self.stuck[0])?;
+            Some((self.said - from).saturating_sub(between.to_visitor))
+        }
+
+        /// The same, exactly, for a stuck listener who has read nothing.
+        fn queued_exactly(&self) -> Option<usize> {
+            let between = between_when_still(self.server, &self.stuck[0])?;
+            Some(self.said - between.to_visitor)
+        }
+
+        /// Speaks until the program has at least `least` bytes for the stuck listener, who has read all
+        /// up to byte number `from`. Gives how many, or `None` where nobody can tell.
+        #[track_caller]
+        fn fill(&mut self, from: usize, least: usize, when: &str) -> Option<usize> {
+            // So much can't be too much, whatever the kernel takes: a few dozen KiB, where it has been asked to,
+            // and more for a listener who has been seen to read.
+            self.say(48 * 1024, when);
+            for _ in 0..100 {
+                match self.queued(from)? {
+                    0 => self.say(32 * 1024, when),
+                    queued if queued < least => self.say(((least - queued) / 2).max(4096), when),
+                    queued => return Some(queued),
+                }
+            }
+            None
+        }
+    }
+
+    const STUCK: &str = "with a stuck listener";
+    /// So many bytes in an outbox come in several pieces, for which there was no room at all. And now and then
+    /// the kernel still takes a few.
+    const SOME: usize = 20_000;
+
+    #[test]
+    fn what_one_says_reaches_all_others() {
+        let check = check!("06-writer");
+        check.likely(
+            "`flush` sends what is in the outbox, all of it, and takes out what it has sent",
+            "06-nonblocking.html#exercise-06-writer",
+        );
+        let server = check.server(&[]);
+        let mut all: Vec<_> =
+            (1..=4).map(|number| visitor(&server, &format!("visitor {number}"))).collect();
+        all_are_in(&server, 4);
+        for speaker in 0..4 {
+            let words = words(8 * speaker, 8);
+            send(&server, &mut all[speaker], &words);
+            for listener in (0..4).filter(|listener| *listener != speaker) {
+                expect(&server, &mut all[listener], &words, "after somebody said 8 bytes");
+            }
+        }
+        settle(&server, "after each of four had said something");
+        for visitor in &all {
+            nothing_more(&server, visitor, "after each of four had said something");
+        }
+    }
+
+    #[rstest]
+    #[case::in_one_piece(1)]
+    #[case::in_many_pieces(200)]
+    fn a_long_speech(#[case] pieces: usize) {
+        let check = check!("06-writer");
+        check.likely(
+            "bytes that were sent still count, or still lie in the outbox: the limit is for what is kept",
+            "06-nonblocking.html#at-most-64-kib",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 0);
+        let words = words(0, 150_000);
+        let sent = room.speaker.send_in_pieces(&words, pieces, &server.program);
+        if let Err(error) = sent {
+            fail_seeing(&server, &format!("the speaker couldn't send: {error}"));
+        }
+        expect(&server, &mut room.good, &words, "after a speech of 150,000 bytes");
+        settle(&server, "after a speech of 150,000 bytes");
+        nothing_more(&server, &room.good, "after a speech of 150,000 bytes");
+    }
+
+    #[test]
+    fn a_quiet_room_costs_nothing() {
+        let check = check!("06-writer");
+        check.likely(
+            "poll is asked for room although there is nothing to send, and there is nearly always room",
+            "06-nonblocking.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        settle(&server, "with nobody there");
+        let mut room = Room::new(&server, 0);
+        settle(&server, "with two visitors who say nothing");
+        room.say(1000, "with two visitors");
+        settle(&server, "after a speech that everybody heard");
+    }
+
+    #[test]
+    fn a_stuck_listener_holds_up_nobody() {
+        let check = check!("06-writer");
+        check.likely(
+            "it waits for room, in `write` or in a loop: what the kernel doesn't take now stays in the outbox",
+            "06-nonblocking.html#a-call-that-refuses",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        // 8 MiB: more than any kernel keeps for the stuck one.
+        for _ in 0..256 {
+            room.say(32 * 1024, STUCK);
+        }
+    }
+
+    #[test]
+    fn bytes_that_wait_cost_nothing() {
+        let check = check!("06-writer");
+        check.likely(
+            "it tries again and again whether there is room: return, and let poll do the waiting",
+            "06-nonblocking.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        room.fill(0, SOME, STUCK);
+        settle(&server, "with some bytes in the outbox of a stuck listener");
+    }
+
+    #[rstest]
+    #[case::a_little(1, 1)]
+    #[case::a_lot(60_000, 1)]
+    #[case::again_and_again(5000, 3)]
+    fn who_reads_late_gets_everything(#[case] least: usize, #[case] times: usize) {
+        let check = check!("06-writer");
+        check.likely(
+            "`write` took a part, and the rest is lost, sent twice, overtaken by newer bytes, or left lying",
+            "06-nonblocking.html#a-part-of-it",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        let mut read = 0;
+        for _ in 0..times {
+            if room.fill(read, least, STUCK).is_none() {
+                return;
+            }
+            let missed = words(read, room.said - read);
+            let when = "after it hadn't read for a while";
+            expect(&server, &mut room.stuck[0], &missed, when);
+            read = room.said;
+        }
+        settle(&server, "after the stuck listener had read everything");
+        nothing_more(&server, &room.stuck[0], "after it had read everything");
+    }
+
+    #[test]
+    fn after_the_last_byte_it_sleeps() {
+        let check = check!("06-writer");
+        check.likely(
+            "once it has asked poll for room it goes on asking: `wants_room` is true only while something is kept",
+            "06-nonblocking.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        if room.fill(0, SOME, STUCK).is_none() {
+            return;
+        }
+        let missed = words(0, room.said);
+        expect(&server, &mut room.stuck[0], &missed, "after it hadn't read for a while");
+        settle(&server, "after the stuck listener had read everything");
+    }
+
+    #[test]
+    fn who_is_too_slow_is_hung_up_on() {
+        let check = check!("06-writer");
+        check.likely(
+            "`push` keeps, or drops, what there is no room for: it is to fail with TooSlow when more than OUTBOX \
+             bytes would be kept, old and new ones together",
+            "06-nonblocking.html#at-most-64-kib",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 20);
+        let before = memory(&server);
+        let mut most = 0;
+        for _ in 0..64 {
+            room.say(32 * 1024, "with twenty stuck listeners");
+            most = most.max(memory(&server).saturating_sub(before));
+        }
+        let said = words(0, room.said);
+        for stuck in &mut room.stuck {
+            let name = stuck.name().to_owned();
+            let when = "after 2 MiB that it didn't read";
+            match stuck.receive_all(&server.program) {
+                Ok(Received { bytes, end: End::Closed }) => {
+                    compare(&check, &name, &bytes, &said, when);
+                    if cfg!(target_os = "linux") && bytes.len() == room.said {
+                        check.fail(format!("{when}, the {name} got all of it"));
+                    }
+                }
+                Ok(Received { .. }) => {
+                    fail_seeing(&server, &format!("{when}, the {name} got a reset"))
+                }
+                Err((trouble, _)) => {
+                    check.fail_for(&format!("{when}, the {name} was to be hung up on"), &trouble);
+                }
+            }
+        }
+        // Twenty full outboxes, and as much again while they grow.
+        let allowed = 20 * 2 * MOST as u64 + (2 << 20);
+        if most > allowed {
+            check.fail(format!("with twenty stuck listeners your program took {most} bytes more"));
+        }
+        room.say(1000, "after twenty listeners were hung up on");
+    }
+
+    #[test]
+    fn exactly_64_kib_are_kept() {
+        let check = check!("06-writer");
+        check.likely(
+            "the limit is OUTBOX bytes, those already kept included: just as many are allowed, one more isn't",
+            "06-nonblocking.html#at-most-64-kib",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        if room.fill(0, MOST - 8 * 1024, STUCK).is_none() {
+            return;
+        }
+        // The kernel may have taken a few more since: then it's less than it seemed, and never more.
+        loop {
+            let Some(queued) = room.queued_exactly() else { return };
+            if queued == MOST {
+                break;
+            }
+            // At most 4 KiB at a time: that is how much the program reads, and says, at once.
+            let next = (MOST - queued).min(4096);
+            room.say(next, STUCK);
+            settle(&server, STUCK);
+            if between(&server, &room.stuck[0]).is_some_and(|between| !between.open) {
+                let kept = queued + next;
+                check.fail(format!(
+                    "with {kept} bytes in its outbox, the stuck listener was hung up on: {MOST} are allowed"
+                ));
+            }
+        }
+        loop {
+            room.say(1, STUCK);
+            settle(&server, STUCK);
+            let Some(between) = between(&server, &room.stuck[0]) else { return };
+            let queued = room.said.saturating_sub(between.to_visitor);
+            if !between.open {
+                return;
+            }
+            if queued > MOST {
+                check.fail(format!(
+                    "with {queued} bytes in its outbox, the stuck listener wasn't hung up on: {MOST} are allowed"
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn one_line_waits() {
+        let check = check!("06-writer");
+        check.likely(
+            "it waits, or naps, where it writes: `poll` does the waiting, for everybody at once",
+            "06-nonblocking.html#a-call-that-refuses",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        let lens = server.lens();
+        room.fill(0, SOME, STUCK);
+        settle(&server, "with some bytes in the outbox of a stuck listener");
+        server.waits_only_in(
+            lens.as_ref(),
+            &["poll"],
+            "with some bytes in the outbox of a stuck listener",
+        );
+    }
+
+    #[test]
+    fn readiness_is_a_hint() {
+        let check = check!("06-writer");
+        check.likely(
+            "`write` may find no room although poll said that there is some: that is no error, and nothing to wait for",
+            "06-nonblocking.html#readiness-is-a-hint",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        let queued = room.fill(0, SOME, STUCK);
+        settle(&server, "with some bytes in the outbox of a stuck listener");
+        let lens = server.lens_that_lies();
+        let when = "when poll says of everybody, stuck or silent, that they are ready";
+        for _ in 0..50 {
+            room.say(10, when);
+        }
+        settle(&server, when);
+        server.waits_only_in(lens.as_ref(), &["poll"], when);
+        if queued.is_some() {
+            let missed = words(0, room.said);
+            expect(&server, &mut room.stuck[0], &missed, when);
+        }
+    }
+
+    #[rstest]
+    #[case::while_nobody_speaks(false)]
+    #[case::while_somebody_speaks(true)]
+    fn a_reset_ends_one_visitor(#[case] speaking: bool) {
+        let check = check!("06-writer");
+        check.likely(
+            "`write` fails when the visitor is gone: hand the error on with `?`, and it ends this visitor alone",
+            "06-nonblocking.html#exercise-06-writer",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        room.fill(0, SOME, STUCK);
+        settle(&server, STUCK);
+        let stuck = room.stuck.remove(0);
+        if speaking {
+            // The program finds both at once: something to be said, and nobody to say it to.
+            server.program.signal(Signal::SIGSTOP);
+            send(&server, &mut room.speaker, &words(room.said, 100));
+            stuck.reset();
+            server.program.signal(Signal::SIGCONT);
+            expect(
+                &server,
+                &mut room.good,
+                &words(room.said, 100),
+                "after a stuck listener was gone",
+            );
+            room.said += 100;
+        } else {
+            stuck.reset();
+        }
+        settle(&server, "after a stuck listener was gone");
+        room.say(1000, "after a stuck listener was gone");
+    }
+}
+
+mod flow {
+    use super::*;
+    use std::io::{ErrorKind, Write};
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    /// The kernels keep less for a visitor, on both sides: who can send more is read, and read, and read.
+    const ENDLESS: usize = 8 << 20;
+    /// The same for each of many: by far more than it is where a kernel does as it's asked to.
+    const ENDLESS_EACH: usize = 2 << 20;
+    /// How often one of them sends before it's the next one's turn.
+    const AT_ONCE: usize = 16;
+
+    /// A visitor who sends and doesn't read.
+    struct Greedy {
+        connection: Connection,
+        sent: usize,
+    }
+
+    impl Greedy {
+        #[track_caller]
+        fn new(server: &Server<'_>, name: &str) -> Self {
+            Self { connection: narrow_visitor(server, name), sent: 0 }
+        }
+
+        /// Sends so many bytes, each after the one before has been read or can't be.
+        #[track_caller]
+        fn send(&mut self, server: &Server<'_>, count: usize) {
+            send(server, &mut self.connection, &words(self.sent, count));
+            self.sent += count;
+        }
+
+        /// What comes back must be all that was sent.
+        #[track_caller]
+        fn expect_all(&mut self, server: &Server<'_>, when: &str) {
+            let all = words(0, self.sent);
+            expect(server, &mut self.connection, &all, when);
+        }
+
+        /// How much of what was sent the program has, while nothing has been read.
+        fn queued(&self, server: &Server<'_>) -> Option<usize> {
+            let between = between(server, &self.connection)?;
+            Some(self.sent.saturating_sub(between.to_server + between.to_visitor))
+        }
+
+        /// Whether its kernel takes more, now or soon.
+        fn has_room(&self, time: Duration) -> bool {
+            let mut list = [PollFd::new(self.connection.stream().as_fd(), PollFlags::POLLOUT)];
+            let time = u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
+            matches!(poll(&mut list, PollTimeout::from(time)), Ok(count) if count > 0)
+        }
+
+        /// Sends as much as its kernel takes now.
+        #[track_caller]
+        fn send_what_goes(&mut self, server: &Server<'_>) {
+            let mut stream = self.connection.stream();
+            // Fails only for what is no socket.
+            let _ = stream.set_nonblocking(true);
+            let piece = words(self.sent, 64 * 1024);
+            match stream.write(&piece) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    let name = self.connection.name();
+                    fail_seeing(server, &format!("the {name} couldn't send: {error}"));
+                }
+            }
+            let _ = self.connection.stream().set_nonblocking(false);
+        }
+    }
+
+    /// So many greedy visitors, who send until nobody takes any more from them.
+    #[track_caller]
+    fn stuck(server: &Server<'_>, count: usize) -> Vec<Greedy> {
+        let name = |number| match count {
+            1 => "greedy visitor".to_owned(),
+            _ => format!("greedy visitor {number}"),
+        };
+        let mut all: Vec<_> =
+            (1..=count).map(|number| Greedy::new(server, &name(number))).collect();
+        let sum = |all: &[Greedy]| all.iter().map(|greedy| greedy.sent).sum::<usize>();
+        let mut rested = false;
+        loop {
+            let before = sum(&all);
+            for greedy in &mut all {
+                for _ in 0..AT_ONCE {
+                    if !greedy.has_room(Duration::from_millis(1)) {
+                        break;
+                    }
+                    greedy.send_what_goes(server);
+                }
+            }
+            let sent = sum(&all);
+            if sent > ENDLESS.max(count * ENDLESS_EACH) {
+                server.check.fail(format!(
+                    "{count} visitors who read nothing have sent {sent} bytes, and your program reads on"
+                ));
+            }
+            match (sent > before, rested) {
+                (true, _) => rested = false,
+                (false, true) => return all,
+                (false, false) => {
+                    // The program may have been about to read some of it.
+                    settle(server, "with somebody there who sends and doesn't read");
+                    rested = true;
+                }
+            }
+        }
+    }
+
+    /// Somebody comes, and what it sends comes back at once.
+    #[track_caller]
+    fn still_serves(server: &Server<'_>, when: &str) {
+        let mut quick = visitor(server, "quick visitor");
+        let bytes = words(0, 100);
+        send(server, &mut quick, &bytes);
+        expect(server, &mut quick, &bytes, when);
+        quick.finish_sending();
+        expect_end(server, &mut quick, b"", when);
+    }
+
+    #[rstest]
+    #[case::in_one_piece(1)]
+    #[case::in_seven_pieces(7)]
+    #[case::byte_by_byte(usize::MAX)]
+    fn what_is_sent_comes_back(#[case] pieces: usize) {
+        let check = check!("06-flow");
+        check.likely(
+            "what was read goes into the queue, and what is in the queue is sent, at once and all of it",
+            "06-nonblocking.html#exercise-06-flow",
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        for round in 0..3 {
+            let bytes = words(50 * round, 50);
+            let sent = visitor.send_in_pieces(&bytes, pieces, &server.program);
+            if let Err(error) = sent {
+                fail_seeing(&server, &format!("the visitor couldn't send: {error}"));
+            }
+            expect(&server, &mut visitor, &bytes, "after it sent 50 bytes");
+        }
+        settle(&server, "after 150 bytes had come back");
+        nothing_more(&server, &visitor, "after 150 bytes had come back");
+    }
+
+    #[test]
+    fn many_at_once_in_reverse_order() {
+        let check = check!("06-flow");
+        check.likely(
+            "it waits for one visitor while others have something for it",
+            "06-nonblocking.html#a-call-that-refuses",
+        );
+        let server = check.server(&[]);
+        let mut all: Vec<_> =
+            (1..=50).map(|number| visitor(&server, &format!("visitor {number}"))).collect();
+        all_are_in(&server, all.len());
+        for round in 0..2 {
+            for (number, visitor) in all.iter_mut().enumerate().rev() {
+                let bytes = words(1000 * number + 100 * round, 100);
+                send(&server, visitor, &bytes);
+                expect(&server, visitor, &bytes, "with fifty visitors, the last one first");
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::after_nothing(0)]
+    #[case::after_a_byte(1)]
+    #[case::after_much(40_000)]
+    fn who_has_finished_gets_it_all_and_the_end(#[case] count: usize) {
+        let check = check!("06-flow");
+        check.likely(
+            "a read that gives 0 bytes says that nothing more will come: once the queue is empty you are done",
+            "06-nonblocking.html#one-enum",
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        let bytes = words(0, count);
+        server.program.signal(Signal::SIGSTOP);
+        send(&server, &mut visitor, &bytes);
+        visitor.finish_sending();
+        server.program.signal(Signal::SIGCONT);
+        expect_end(&server, &mut visitor, &bytes, "after it had finished sending");
+        settle(&server, "after it had left");
+    }
+
+    #[test]
+    fn idle_visitors_cost_nothing() {
+        let check = check!("06-flow");
+        check.likely(
+            "poll is asked for room although there is nothing to send, and there is nearly always room",
+            "06-nonblocking.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        settle(&server, "with nobody there");
+        let mut visitor = visitor(&server, "idle visitor");
+        all_are_in(&server, 1);
+        settle(&server, "with an idle visitor");
+        send(&server, &mut visitor, b"hello");
+        expect(&server, &mut visitor, b"hello", "after it sent 5 bytes");
+        settle(&server, "with a visitor who got everything back");
+    }
+
+    #[test]
+    fn who_does_not_read_is_not_read() {
+        let check = check!("06-flow");
+        check.likely(
+            "it reads whenever there is something to read: with QUEUE bytes queued it's to read no more, and \
+             before that no more than there is room for",
+            "06-nonblocking.html#at-most-64-kib",
+        );
+        let server = check.server(&[]);
+        let greedy = stuck(&server, 1).remove(0);
+        let Some(queued) = greedy.queued(&server) else { return };
+        if queued > MOST {
+            let sent = greedy.sent;
+            check.fail(format!(
+                "of {sent} bytes that the greedy visitor sent, your program keeps {queued}: {MOST} are allowed"
+            ));
+        }
+    }
+
+    #[test]
+    fn stuck_visitors_cost_nothing() {
+        let check = check!("06-flow");
+        check.likely(
+            "poll is asked for something that isn't done then: for POLLIN with a full queue, or after the visitor's end",
+            "06-nonblocking.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        // One has a full queue, the other has finished, and a part of what it sent is queued.
+        let full = stuck(&server, 1);
+        settle(&server, "with a greedy visitor whose queue is full");
+        let finished = some_is_queued(&server, "finished visitor");
+        if let Some(finished) = &finished {
+            finished.connection.finish_sending();
+        }
+        settle(&server, "with a visitor who has finished sending, and reads nothing");
+        drop((full, finished));
+    }
+
+    /// A visitor for whom some bytes are queued, and who has sent none that the program hasn't read.
+    #[track_caller]
+    fn some_is_queued(server: &Server<'_>, name: &str) -> Option<Greedy> {
+        let mut greedy = Greedy::new(server, name);
+        // Where it has been asked to, the kernel takes less than 200 KiB.
+        for _ in 0..40 {
+            greedy.send(server, 8 * 1024);
+            greedy.connection.wait_until_read(PATIENCE);
+            if greedy.queued(server)? == 0 {
+                continue;
+            }
+            settle(server, &format!("with a {name} who hasn't read so far"));
+            if greedy.queued(server)? > 0 {
+                return Some(greedy);
+            }
+        }
+        None
+    }
+
+    #[rstest]
+    #[case::and_stays(false)]
+    #[case::and_has_finished(true)]
+    fn when_it_reads_all_comes_back(#[case] finished: bool) {
+        let check = check!("06-flow");
+        check.likely(
+            "`write` took a part, and the rest is lost; or reading doesn't go on when there is room in the queue again",
+            "06-nonblocking.html#a-part-of-it",
+        );
+        let server = check.server(&[]);
+        let mut greedy = stuck(&server, 1).remove(0);
+        let when = "after it had sent until it was stuck, and began to read";
+        if finished {
+            greedy.connection.finish_sending();
+            expect_end(&server, &mut greedy.connection, &words(0, greedy.sent), when);
+            return;
+        }
+        greedy.expect_all(&server, when);
+        settle(&server, "after the greedy visitor had got everything back");
+        let more = words(greedy.sent, 1000);
+        send(&server, &mut greedy.connection, &more);
+        expect(&server, &mut greedy.connection, &more, "after it had been stuck, and sent more");
+        nothing_more(&server, &greedy.connection, "after everything had come back");
+    }
+
+    #[test]
+    fn what_is_queued_at_the_end_is_sent() {
+        let check = check!("06-flow");
+        check.likely(
+            "it is done when the visitor has finished sending, although some is queued: first send that",
+            "06-nonblocking.html#one-enum",
+        );
+        let server = check.server(&[]);
+        let Some(mut greedy) = some_is_queued(&server, "greedy visitor") else { return };
+        greedy.connection.finish_sending();
+        settle(&server, "with a visitor who has finished sending, and reads nothing");
+        let all = words(0, greedy.sent);
+        expect_end(&server, &mut greedy.connection, &all, "after it had finished sending");
+    }
+
+    #[test]
+    fn fifty_of_them_take_little_memory() {
+        const COUNT: usize = 50;
+        let check = check!("06-flow");
+        check.likely(
+            "more than QUEUE bytes are kept for each visitor who doesn't read",
+            "06-nonblocking.html#at-most-64-kib",
+        );
+        let server = check.server(&[]);
+        still_serves(&server, "at the beginning");
+        let before = memory(&server);
+        let greedy = stuck(&server, COUNT);
+        let grown = memory(&server).saturating_sub(before);
+        let allowed = (COUNT * (MOST + 16 * 1024)) as u64 + (2 << 20);
+        if grown > allowed {
+            check.fail(format!(
+                "with {COUNT} visitors who don't read your program takes {grown} bytes more: at most {allowed} are allowed"
+            ));
+        }
+        drop(greedy);
+        still_serves(&server, "after fifty visitors left who hadn't read");
+    }
+
+    #[test]
+    fn what_has_gone_back_is_forgotten() {
+        let check = check!("06-flow");
+        check.likely(
+            "what was sent back stays in memory: take it out of the queue",
+            "06-nonblocking.html#at-most-64-kib",
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "talkative visitor");
+        let before = memory(&server);
+        for round in 0..256 {
+            let bytes = words(round * 32 * 1024, 32 * 1024);
+            send(&server, &mut visitor, &bytes);
+            expect(&server, &mut visitor, &bytes, "with 32 KiB at a time");
+        }
+        let grown = memory(&server).saturating_sub(before);
+        if grown > 2 << 20 {
+            check.fail(format!("after 8 MiB had come back, your program takes {grown} bytes more"));
+        }
+    }
+
+    #[test]
+    fn hundreds_of_others_are_unharmed() {
+        let check = check!("06-flow");
+        check.likely(
+            "it waits for room, in `write` or in a loop: what the kernel doesn't take now stays in the queue",
+            "06-nonblocking.html#a-call-that-refuses",
+        );
+        let server = check.server(&[]);
+        let greedy = stuck(&server, 10);
+        for _ in 0..300 {
+            still_serves(&server, "with ten visitors who send and don't read");
+        }
+        drop(greedy);
+    }
+
+    #[test]
+    fn one_line_waits() {
+        let check = check!("06-flow");
+        check.likely(
+            "it waits, or naps, where it reads or writes: `poll` does the waiting, for everybody at once",
+            "06-nonblocking.html#a-call-that-refuses",
+        );
+        let server = check.server(&[]);
+        let lens = server.lens();
+        let silent = visitor(&server, "silent visitor");
+        let mut greedy = stuck(&server, 1).remove(0);
+        still_serves(&server, "with a silent visitor and one who doesn't read");
+        greedy.expect_all(&server, "after it had sent until it was stuck, and began to read");
+        settle(&server, "with a silent visitor");
+        server.waits_only_in(
+            lens.as_ref(),
+            &["poll"],
+            "with a silent visitor and one who didn't read",
+        );
+        drop(silent);
+    }
+
+    #[test]
+    fn readiness_is_a_hint() {
+        let check = check!("06-flow");
+        check.likely(
+            "`read` may find nothing, and `write` no room, although poll said otherwise: it's neither the end nor an error",
+            "06-nonblocking.html#readiness-is-a-hint",
+        );
+        let server = check.server(&[]);
+        let mut greedy = stuck(&server, 1).remove(0);
+        let mut silent = visitor(&server, "silent visitor");
+        all_are_in(&server, 2);
+        let lens = server.lens_that_lies();
+        let when = "when poll says of everybody, stuck or silent, that they are ready";
+        for _ in 0..30 {
+            still_serves(&server, when);
+        }
+        settle(&server, when);
+        server.waits_only_in(lens.as_ref(), &["poll"], when);
+        nothing_more(&server, &silent, when);
+        send(&server, &mut silent, b"at last");
+        expect(&server, &mut silent, b"at last", when);
+        greedy.expect_all(&server, when);
+        settle(&server, when);
+    }
+
+    #[test]
+    fn a_reset_ends_one_visitor() {
+        let check = check!("06-flow");
+        check.likely(
+            "`read` and `write` fail when the visitor is gone: hand the error on with `?`, and it ends this visitor alone",
+            "06-nonblocking.html#exercise-06-flow",
+        );
+        let server = check.server(&[]);
+        let mut bystander = visitor(&server, "bystander");
+        let when = "after a rude visitor";
+        let silent = visitor(&server, "rude visitor");
+        all_are_in(&server, 2);
+        silent.reset();
+        still_serves(&server, when);
+        stuck(&server, 1).remove(0).connection.reset();
+        still_serves(&server, "after a greedy visitor was gone");
+        if let Some(finished) = some_is_queued(&server, "finished visitor") {
+            finished.connection.finish_sending();
+            settle(&server, "with a visitor who has finished sending, and reads nothing");
+            finished.connection.reset();
+        }
+        still_serves(&server, "after a finished visitor was gone");
+        // These are gone before they are let in; or have sent something, and won't read the answer.
+        for sent in [&b""[..], b"hello"] {
+            server.program.signal(Signal::SIGSTOP);
+            for by_reset in [true, false] {
+                let mut gone = visitor(&server, "rude visitor");
+                send(&server, &mut gone, sent);
+                if by_reset {
+                    gone.reset();
+                }
+            }
+            server.program.signal(Signal::SIGCONT);
+            still_serves(&server, when);
+        }
+        settle(&server, when);
+        send(&server, &mut bystander, b"hello");
+        expect(&server, &mut bystander, b"hello", when);
+    }
+}

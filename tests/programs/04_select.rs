@@ -82,6 +82,11 @@ fn without_descriptors_it_waits() {
 }
 
 #[test]
+fn a_signal_changes_nothing() {
+    serving::a_signal_changes_nothing(&start());
+}
+
+#[test]
 fn bad_arguments_get_one_line_and_status_2() {
     serving::bad_arguments_get_one_line_and_status_2(PROGRAM);
 }

@@ -181,8 +181,11 @@ impl Server<'_> {
     }
 
     /// Fails with what was seen, and with the program's last words if it has ended.
+    ///
+    /// # Panics
+    /// Always.
     #[track_caller]
-    fn fail_seeing(&self, saw: &str) -> ! {
+    pub fn fail_seeing(&self, saw: &str) -> ! {
         // A process that is dying closes its sockets a moment before it can be seen to have ended.
         let deadline = Instant::now() + Duration::from_secs(1);
         while Instant::now() < deadline {

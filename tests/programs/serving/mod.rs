@@ -345,6 +345,22 @@ pub fn without_descriptors_it_waits(server: &Server) {
     server.does_nothing();
 }
 
+/// A signal that is handled ends the wait with EINTR, and nothing else.
+pub fn a_signal_changes_nothing(server: &Server) {
+    let mut visitor = server.visitor("visitor");
+    visitor.send_in_pieces(&REQUEST[..20], 1, &server.program).unwrap();
+    server.settled();
+    let mut signals = 0;
+    while server.program.handles_a_signal() {
+        signals += 1;
+        server.settled();
+        server.still_serves();
+    }
+    assert!(signals > 0 || !cfg!(target_os = "linux"), "nothing has interrupted it");
+    visitor.send(&REQUEST[20..]).unwrap();
+    server.expect_page(&mut visitor);
+}
+
 /// A false readiness: `poll` or `select` says that a silent visitor has something to say.
 pub fn under_a_lens_that_lies(server: &Server) -> Option<(Lens, Vec<Connection>)> {
     let silent = server.silent(3);

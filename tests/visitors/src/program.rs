@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -318,6 +318,30 @@ impl Program {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Has it handle a signal, so that a call that waits fails with EINTR. True if it has; false when it has no
+    /// handler left, or the system can't tell.
+    ///
+    /// Rust's runtime has a handler for SIGBUS and one for SIGSEGV, to recognize a stack overflow. When such a
+    /// handler sees that this is none, it takes itself away and returns. So each works once.
+    pub fn handles_a_signal(&self) -> bool {
+        let handled = |signal: &Signal| {
+            let status =
+                fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            mask.is_some_and(|mask| mask & (1 << (*signal as i32 - 1)) != 0)
+        };
+        let Some(signal) = [Signal::SIGBUS, Signal::SIGSEGV].into_iter().find(handled) else {
+            return false;
+        };
+        self.signal(signal);
+        let deadline = Instant::now() + PATIENCE;
+        while handled(&signal) && self.exit_status().is_none() && Instant::now() < deadline {
+            thread::sleep(LOOK_EVERY / 10);
+        }
+        true
+    }
+
     /// Waits until all its threads are asleep and stay so for a moment: it has done what it can do
     /// with what it has been given. A program that only naps between two looks counts as asleep after a few
     /// of them. Where the system can't tell, a pause has to do.
@@ -366,7 +390,11 @@ impl Program {
             match watch.trouble() {
                 // What it wrote before it ended may still be in the pipe.
                 Some(Trouble::Ended { .. }) if !all_read => {}
-                Some(trouble) => return Err(trouble),
+                // On a busy machine it may have been written, and not been read by us, for all this time.
+                Some(trouble) => {
+                    thread::sleep(LOOK_EVERY);
+                    return found(&lock(&self.output.state)).ok_or(trouble);
+                }
                 None => {}
             }
         }

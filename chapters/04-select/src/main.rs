@@ -92,7 +92,7 @@ struct Visitor {
 }
 
 // ANCHOR: state
-/// What a visitor is waited for to do.
+/// What we wait for a visitor to do.
 enum State {
     /// To send the rest of its request. This is what has come.
     Asking(Vec<u8>),
@@ -236,6 +236,7 @@ fn answer(status: &str, body: &[u8]) -> Vec<u8> {
 /// One line an event. A closed stderr ends no server.
 fn log(number: u64, event: &str) {
     // In one piece: stderr keeps nothing back, and would write each part by itself.
+    // waits: if nobody takes what we say (a terminal that was stopped, a full pipe)
     let _ = io::stderr().write_all(format!("visitor {number}: {event}\n").as_bytes());
 }
 

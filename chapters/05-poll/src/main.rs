@@ -38,8 +38,8 @@ fn main() {
 }
 
 // ANCHOR: limit
-/// Asks for as many descriptors as this process may have. Most systems give it 1,024 at
-/// first, for the sake of programs that use `select`.
+/// Asks for as many descriptors as this process may have. Most Linux systems give it 1,024
+/// at first, for the sake of programs that use `select`.
 fn raise_limit() {
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
     // Where that is refused, what we have must do.
@@ -103,7 +103,7 @@ struct Visitor {
 }
 
 // ANCHOR: state
-/// What a visitor is waited for to do.
+/// What we wait for a visitor to do.
 enum State {
     /// To send the rest of its request. This is what has come.
     Asking(Vec<u8>),
@@ -134,7 +134,7 @@ impl Visitor {
     fn error(&self) -> io::Result<bool> {
         match self.socket.take_error()? {
             Some(error) => Err(error),
-            None => Ok(true),
+            None => Ok(false), // nobody can name it, and it would be reported for ever
         }
     }
 
@@ -243,6 +243,7 @@ fn answer(status: &str, body: &[u8]) -> Vec<u8> {
 /// One line an event. A closed stderr ends no server.
 fn log(number: u64, event: &str) {
     // In one piece: stderr keeps nothing back, and would write each part by itself.
+    // waits: if nobody takes what we say (a terminal that was stopped, a full pipe)
     let _ = io::stderr().write_all(format!("visitor {number}: {event}\n").as_bytes());
 }
 

@@ -43,8 +43,8 @@ fn main() {
 }
 
 // ANCHOR: limit
-/// Asks for as many descriptors as this process may have. Most systems give it 1,024 at
-/// first, for the sake of programs that use `select`.
+/// Asks for as many descriptors as this process may have. Most Linux systems give it 1,024
+/// at first, for the sake of programs that use `select`.
 fn raise_limit() {
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
     // Where that is refused, what we have must do.
@@ -108,7 +108,7 @@ struct Visitor {
 }
 
 // ANCHOR: state
-/// What a visitor is waited for to do.
+/// What we wait for a visitor to do.
 enum State {
     /// To send the rest of its request. This is what has come.
     Asking(Vec<u8>),
@@ -120,6 +120,8 @@ enum State {
 // ANCHOR_END: state
 
 impl Visitor {
+    // ANCHOR: new
+    /// A connection doesn't take it over from its listener to refuse to wait: it's told.
     fn new(number: u64, socket: TcpStream) -> Option<Self> {
         match socket.set_nonblocking(true) {
             Ok(()) => Some(Self { number, socket, state: State::Asking(Vec::new()) }),
@@ -129,6 +131,7 @@ impl Visitor {
             }
         }
     }
+    // ANCHOR_END: new
 
     // ANCHOR: interest
     /// What to ask poll about. It follows from the state, and is found anew each turn.
@@ -161,7 +164,7 @@ impl Visitor {
     fn error(&self) -> io::Result<bool> {
         match self.socket.take_error()? {
             Some(error) => Err(error),
-            None => Ok(true),
+            None => Ok(false), // nobody can name it, and it would be reported for ever
         }
     }
 
@@ -207,8 +210,8 @@ impl Visitor {
 }
 
 // ANCHOR: now
-/// What a call gave that refuses to wait. `None`: not now. What poll said was a hint, and
-/// it will say so again.
+/// The result of a call that refuses to wait. `None`: not now. What poll said was a hint,
+/// and it will say so again.
 fn now<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     use ErrorKind::{Interrupted, WouldBlock};
     match result {
@@ -322,6 +325,7 @@ fn page(request: &[u8]) -> Answer {
 /// One line an event. A closed stderr ends no server.
 fn log(number: u64, event: &str) {
     // In one piece: stderr keeps nothing back, and would write each part by itself.
+    // waits: if nobody takes what we say (a terminal that was stopped, a full pipe)
     let _ = io::stderr().write_all(format!("visitor {number}: {event}\n").as_bytes());
 }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use grader::check;
 use grader::check::{Check, Server};
-use nix::sys::signal::Signal;
 use rstest::rstest;
 use visitors::connection::{Connection, End, Received};
 use visitors::doing;
@@ -77,30 +76,10 @@ fn connect_narrowly(_: &Server<'_>) -> Option<TcpStream> {
     None
 }
 
-/// Fails with what was seen, and with the program's last words.
-#[track_caller]
-fn fail_seeing(server: &Server<'_>, saw: &str) -> ! {
-    // A program that is dying closes its sockets a moment before it can be seen to have ended.
-    let mut deadline = Instant::now() + Duration::from_secs(1);
-    while Instant::now() < deadline {
-        if let Some(trouble) = server.program.ended_with() {
-            server.check.fail_for(saw, &trouble);
-        }
-        if server.program.stderr().iter().any(|line| line.contains("panicked")) {
-            deadline += LOOK_EVERY; // its end is certain
-        }
-        thread::sleep(LOOK_EVERY);
-    }
-    match server.program.stderr().last() {
-        Some(line) => server.check.fail(format!("{saw}\nyour program's last words: {line}")),
-        None => server.check.fail(saw),
-    }
-}
-
 #[track_caller]
 fn send(server: &Server<'_>, visitor: &mut Connection, bytes: &[u8]) {
     if let Err(error) = visitor.send(bytes) {
-        fail_seeing(server, &format!("the {} couldn't send: {error}", visitor.name()));
+        server.fail_seeing(&format!("the {} couldn't send: {error}", visitor.name()));
     }
 }
 
@@ -121,10 +100,9 @@ fn expect(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: 
                 End::Reset => "got a reset",
             };
             let so_far = bytes.len();
-            fail_seeing(
-                server,
-                &format!("{when}, the {name} {ended} after {so_far} of {count} bytes"),
-            );
+            server.fail_seeing(&format!(
+                "{when}, the {name} {ended} after {so_far} of {count} bytes"
+            ));
         }
         Err((trouble, bytes)) => {
             compare(server.check, &name, &bytes, expected, when);
@@ -157,7 +135,7 @@ fn compare(check: &Check, name: &str, came: &[u8], expected: &[u8], when: &str) 
 #[track_caller]
 fn nothing_more(server: &Server<'_>, visitor: &Connection, when: &str) {
     if visitor.readable_within(Duration::ZERO) {
-        fail_seeing(server, &format!("{when}, the {} got more, or a hang-up", visitor.name()));
+        server.fail_seeing(&format!("{when}, the {} got more, or a hang-up", visitor.name()));
     }
 }
 
@@ -172,7 +150,7 @@ fn expect_end(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], wh
             let count = bytes.len();
             server.check.fail(format!("{when}, the {name} got {count} bytes that nobody sent"));
         }
-        Ok(_) => fail_seeing(server, &format!("{when}, the {name} got a reset")),
+        Ok(_) => server.fail_seeing(&format!("{when}, the {name} got a reset")),
         Err((trouble, _)) => {
             let expected = format!("{when}, the {name} waits for the server to hang up");
             server.check.fail_for(&expected, &trouble);
@@ -401,7 +379,7 @@ mod writer {
         let words = words(0, 150_000);
         let sent = room.speaker.send_in_pieces(&words, pieces, &server.program);
         if let Err(error) = sent {
-            fail_seeing(&server, &format!("the speaker couldn't send: {error}"));
+            server.fail_seeing(&format!("the speaker couldn't send: {error}"));
         }
         expect(&server, &mut room.good, &words, "after a speech of 150,000 bytes");
         settle(&server, "after a speech of 150,000 bytes");
@@ -522,7 +500,7 @@ mod writer {
                     }
                 }
                 Ok(Received { .. }) => {
-                    fail_seeing(&server, &format!("{when}, the {name} got a reset"))
+                    server.fail_seeing(&format!("{when}, the {name} got a reset"))
                 }
                 Err((trouble, _)) => {
                     check.fail_for(&format!("{when}, the {name} was to be hung up on"), &trouble);
@@ -641,10 +619,10 @@ mod writer {
         let stuck = room.stuck.remove(0);
         if speaking {
             // The program finds both at once: something to be said, and nobody to say it to.
-            server.program.signal(Signal::SIGSTOP);
+            server.program.stop();
             send(&server, &mut room.speaker, &words(room.said, 100));
             stuck.reset();
-            server.program.signal(Signal::SIGCONT);
+            server.program.go_on();
             expect(
                 &server,
                 &mut room.good,
@@ -725,7 +703,7 @@ mod flow {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => {
                     let name = self.connection.name();
-                    fail_seeing(server, &format!("the {name} couldn't send: {error}"));
+                    server.fail_seeing(&format!("the {name} couldn't send: {error}"));
                 }
             }
             let _ = self.connection.stream().set_nonblocking(false);
@@ -798,7 +776,7 @@ mod flow {
             let bytes = words(50 * round, 50);
             let sent = visitor.send_in_pieces(&bytes, pieces, &server.program);
             if let Err(error) = sent {
-                fail_seeing(&server, &format!("the visitor couldn't send: {error}"));
+                server.fail_seeing(&format!("the visitor couldn't send: {error}"));
             }
             expect(&server, &mut visitor, &bytes, "after it sent 50 bytes");
         }
@@ -839,10 +817,10 @@ mod flow {
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "visitor");
         let bytes = words(0, count);
-        server.program.signal(Signal::SIGSTOP);
+        server.program.stop();
         send(&server, &mut visitor, &bytes);
         visitor.finish_sending();
-        server.program.signal(Signal::SIGCONT);
+        server.program.go_on();
         expect_end(&server, &mut visitor, &bytes, "after it had finished sending");
         settle(&server, "after it had left");
     }
@@ -1091,7 +1069,7 @@ mod flow {
         still_serves(&server, "after a finished visitor was gone");
         // These are gone before they are let in; or have sent something, and won't read the answer.
         for sent in [&b""[..], b"hello"] {
-            server.program.signal(Signal::SIGSTOP);
+            server.program.stop();
             for by_reset in [true, false] {
                 let mut gone = visitor(&server, "rude visitor");
                 send(&server, &mut gone, sent);
@@ -1099,7 +1077,7 @@ mod flow {
                     gone.reset();
                 }
             }
-            server.program.signal(Signal::SIGCONT);
+            server.program.go_on();
             still_serves(&server, when);
         }
         settle(&server, when);

@@ -281,7 +281,8 @@ mod echo {
     fn nobody_hears_another() {
         let check = check!("04-echo");
         check.likely(
-            "what one visitor sends is sent to others too: it is for the one from whom it came",
+            "what one visitor sends is sent to others too: it is for the one from whom it came. If your program is inside \
+             recvfrom, it reads somebody who isn't ready: the visitors and what `select` said must stay in step",
             "04-select.html#exercise-04-echo",
         );
         let server = check.server(&[]);
@@ -306,6 +307,8 @@ mod echo {
             THE_LOOP,
         );
         let server = check.server(&[]);
+        let lens = server.lens();
+        server.takes_no_naps(lens.as_ref(), "with nobody there");
         settle(&check, &server, "with nobody there");
         let silent: Vec<_> = (0..20).map(|_| server.visitor("silent visitor")).collect();
         settle(&check, &server, "with twenty silent visitors");
@@ -625,6 +628,17 @@ mod echo {
                 "{when}, it read {before} times from the talkative visitor before it read from the quick one"
             ));
         }
+        // The door was ready in that turn as well.
+        let calls = lens.calls();
+        let is_select = |name: &str| family(name) == "select";
+        let all = calls.iter().position(|call| is_select(&call.call) && call.ready.len() >= 3);
+        let turn = calls[all.map_or(calls.len(), |all| all + 1)..].iter();
+        let mut turn = turn.take_while(|call| !is_select(&call.call));
+        if all.is_some() && !turn.any(|call| family(&call.call) == "accept") {
+            check.fail(format!(
+                "{when}, it served those inside, and let nobody in: with somebody who never stops talking nobody will ever come in"
+            ));
+        }
     }
 
     #[test]
@@ -632,13 +646,15 @@ mod echo {
         let check = check!("04-echo");
         check.likely(
             "no set has room for a descriptor of FD_SETSIZE or more, and nix panics: look at the number before the \
-             visitor comes onto the list, and close its socket if it's too high",
+             visitor comes onto the list, and close its socket if it's too high. The number counts, and not how many \
+             are there; and nobody is left at the door",
             DESCRIPTOR_1024,
         );
         if let Err(reason) = visitors::crowd::make_room(1100) {
             return eprintln!("skipped: {reason}");
         }
-        let server = check.server(&[]);
+        // Somebody who counts visitors is wrong by these.
+        let server = check.server_with_open_files();
         let when = "with about as many visitors as a set has room for";
         let mut inside: Vec<Guest<'_>> = Vec::new();
         // It has a few descriptors of its own: from some visitor on, the next ones don't fit.
@@ -962,7 +978,8 @@ mod room {
         let check = check!("04-room");
         check.likely(
             "a guest who has left is ready in every turn: take it off the list when `read` gives 0 or an error, \
-             and tell the others once",
+             and tell the others once. If your program is inside recvfrom, it reads a guest who isn't ready: `ready` goes \
+             by position, and taking somebody off the list moves those behind",
             WHO_HAS_LEFT,
         );
         let server = check.server(&[]);
@@ -1104,6 +1121,59 @@ mod room {
         hears_in_any_order(&server, &mut room[0], lines, when);
     }
 
+    #[test]
+    fn a_guest_who_is_gone_while_another_is_told() {
+        let check = check!("04-room");
+        check.likely(
+            "a guest who couldn't be told something was taken off the list, and the others don't know: it hasn't left \
+             before a read from it has said so, and then they are told",
+            WHO_HAS_LEFT,
+        );
+        let server = check.server(&[]);
+        let mut room = room_of(&server, 4);
+        // Guest 2 doesn't read: the server waits until it does, in the middle of telling everybody.
+        let line = format!("{}\n", "x".repeat(LONGEST_LINE - 1));
+        let lines = 8000;
+        let mut speaker =
+            room[0].connection.stream().try_clone().expect("there are descriptors left");
+        let all = line.repeat(lines);
+        let speaks =
+            thread::spawn(move || drop(std::io::Write::write_all(&mut speaker, all.as_bytes())));
+        settle(&check, &server, "with a guest 2 that doesn't read what guest 1 says");
+        let mut hearing = room.remove(3);
+        room.remove(2).connection.reset();
+        // Now guest 2 reads, as fast as it comes.
+        let slow = room.remove(1).connection.stream().try_clone();
+        let mut slow = slow.expect("there are descriptors left");
+        slow.set_read_timeout(None).expect("it may wait");
+        let reads = thread::spawn(move || drop(std::io::copy(&mut slow, &mut std::io::sink())));
+        let when = "after a reset by guest 3, while guest 2 was being told something";
+        let left = b"guest 3 left\n";
+        let times = |bytes: &[u8]| bytes.windows(left.len()).filter(|words| words == left).count();
+        // The last of the lines, and that somebody has left: in whatever order.
+        let heard = format!("guest 1: {line}").len() * lines + left.len();
+        let told = |bytes: &[u8]| bytes.len() >= heard;
+        match hearing.connection.receive_while_missing(&server.program, told) {
+            Ok(Ok(bytes)) if times(&bytes) == 1 => {}
+            Ok(Ok(bytes)) => {
+                let times = times(&bytes);
+                check.fail(format!("{when}, guest 4 heard {times} times that guest 3 left"));
+            }
+            Ok(Err(_)) => server.fail_seeing(&format!("{when}, the server hung up on guest 4")),
+            Err((trouble, bytes)) => {
+                let count = bytes.len();
+                let waits = format!(
+                    "{when}, guest 4 waits to hear that guest 3 left ({count} bytes have come)"
+                );
+                check.fail_for(&waits, &trouble);
+            }
+        }
+        drop(room);
+        drop(server);
+        let _ = reads.join();
+        let _ = speaks.join();
+    }
+
     #[rstest]
     #[case::the_first_leaves(FIRST_LEAVES)]
     #[case::the_last_leaves(LAST_LEAVES)]
@@ -1114,7 +1184,7 @@ mod room {
         let check = check!("04-room");
         check.likely(
             "`ready` goes by position, and taking a guest off the list moves those behind it: the two must stay in \
-             step",
+             step. Or a guest is given up because it couldn't be told something: a later read will say so",
             THE_LOOP,
         );
         let server = check.server(&[]);
@@ -1171,11 +1241,12 @@ mod room {
     #[case::without_its_end(LONGEST_LINE + 1, b"", 1)]
     #[case::far_too_long(3 * LONGEST_LINE, b"\nand more\n", 1)]
     #[case::in_pieces(LONGEST_LINE + 1, b"", 5)]
+    #[case::of_returns(0, &[b'\r'; LONGEST_LINE + 2], 1)]
     fn a_line_too_long(#[case] length: usize, #[case] end: &[u8], #[case] pieces: usize) {
         let check = check!("04-room");
         check.likely(
             "it keeps whatever comes: a guest who sends more than LONGEST_LINE bytes of a line is to be thrown out, \
-             whether its end has come or not. Nothing of that line is passed on",
+             whether its end has come or not. Nothing of that line is passed on, and the lines before it are",
             "04-select.html#many-buffers",
         );
         let server = check.server(&[]);
@@ -1184,7 +1255,10 @@ mod room {
         // A line before it is as good as any.
         let text = ["well\n".as_bytes(), &vec![b'x'; length], end].concat();
         talkative.send_in_pieces(&text, pieces);
-        let when = format!("after {length} bytes of one line from guest 1");
+        let when = match length {
+            0 => "after more carriage returns from guest 1 than a line may have bytes".to_owned(),
+            _ => format!("after {length} bytes of one line from guest 1"),
+        };
         all_hear(&server, &mut room, "guest 1: well\nguest 1 left\n", &when);
         is_hung_up_on(&server, &mut talkative, &when);
         all_hear_nothing_more(&server, &mut room, &when);

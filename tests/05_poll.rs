@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use grader::check;
 use grader::check::{Check, Server};
 use rstest::rstest;
+use visitors::calls::family;
 use visitors::program::{LOOK_EVERY, Trouble, Watch};
 
 /// The first and the last of `bytes`, readable.
@@ -24,6 +25,7 @@ fn shown(bytes: &[u8]) -> String {
 
 mod both {
     use super::*;
+    use std::collections::BTreeSet;
     use std::fs::{self, File, OpenOptions};
     use std::io::{Read, Write};
     use std::net::Ipv4Addr;
@@ -37,6 +39,9 @@ mod both {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
+
+    /// A program that talks to nobody is given so long to notice.
+    const GONE_WITHIN: Duration = Duration::from_secs(10);
 
     /// The judged program may sleep this long while the command, which is another program, is at work.
     const COMMAND_AT_WORK: Duration = Duration::from_secs(5);
@@ -285,6 +290,8 @@ mod both {
             "05-poll.html#what-is-asked-and-what-is-told",
         );
         let mut play = play(&check);
+        let lens = play.judged.lens();
+        play.judged.takes_no_naps(lens.as_ref(), "with a command that says nothing");
         play.settles("with a command that says nothing");
         play.does("echo after a while", "with a command that says nothing");
         play.prints("out: after a while", "after a silence");
@@ -504,7 +511,8 @@ mod both {
     fn bytes_that_are_no_text(#[case] way: Way) {
         let check = check!("05-both");
         check.likely(
-            "it makes text of what it reads: a command may write any bytes, and they are passed on as they are",
+            "it makes text of what it reads, or takes a `\\r` for a part of the line end: a command may write any bytes, \
+             and they are passed on as they are",
             "05-poll.html#exercise-05-both",
         );
         let mut play = play(&check);
@@ -549,6 +557,123 @@ mod both {
             Err(trouble) => {
                 check.fail_for("with a command that isn't there, your program was to end", &trouble)
             }
+        }
+    }
+
+    #[test]
+    fn whoever_is_ready_is_heard() {
+        let check = check!("05-both");
+        check.likely(
+            "it hears one of those who are ready, and asks again: a command that writes and writes into one pipe isn't \
+             heard on the other. One read for each, then ask poll again",
+            "05-poll.html#a-list-instead-of-a-bitmap",
+        );
+        let mut play = play(&check);
+        let lens = play.judged.lens();
+        let when = "after a line on each pipe, both at once";
+        play.settles(when);
+        // The program sleeps meanwhile: it finds both at once.
+        play.judged.program.stop();
+        play.does("echo one; echo two >&2", when);
+        play.judged.program.go_on();
+        play.prints("out: one", when);
+        play.prints("err: two", when);
+        play.settles(when);
+        let Some(lens) = lens else {
+            return eprintln!("only played: there is no lens here to look through");
+        };
+        let calls = lens.calls();
+        let is_poll = |call: &str| family(call) == "poll";
+        let Some(told) = calls.iter().position(|call| is_poll(&call.call) && call.ready.len() == 2)
+        else {
+            return eprintln!("only played: nothing here tells what poll said");
+        };
+        let turn = calls[told + 1..].iter().take_while(|call| !is_poll(&call.call));
+        let reads = turn.filter(|call| family(&call.call) == "read");
+        let heard: BTreeSet<_> = reads.map(|call| call.descriptor).collect();
+        if heard.len() < 2 {
+            let heard = heard.len();
+            check.fail(format!(
+                "{when}, poll said that both can be read, and {heard} of them was read before poll was asked again"
+            ));
+        }
+    }
+
+    #[test]
+    fn a_long_line() {
+        let check = check!("05-both");
+        check.likely(
+            "a line is whole when its end has come, however long it is: here nothing else ends it",
+            "05-poll.html#exercise-05-both",
+        );
+        let mut play = play(&check);
+        let line = "x".repeat(300_000);
+        fs::write(play.folder.join("line"), format!("{line}\n"))
+            .expect("the folder can be written");
+        let when = "after a line of 300,000 bytes";
+        play.does(&format!("cat '{}'", play.folder.join("line").display()), when);
+        play.ends_well(format!("out: {line}\n").as_bytes(), when);
+    }
+
+    #[test]
+    fn a_signal_changes_nothing() {
+        let check = check!("05-both");
+        check.likely(
+            "poll gives EINTR when a signal has come: nothing is known then, so ask again",
+            "05-poll.html#a-list-instead-of-a-bitmap",
+        );
+        let mut play = play(&check);
+        let when = "after a signal came while it waited";
+        play.settles("with a command that says nothing");
+        let mut expected = String::new();
+        // (A program that handles no signal goes on.)
+        while play.judged.program.handles_a_signal() {
+            play.settles(when);
+            play.does("echo well", when);
+            expected += "out: well\n";
+            play.has_printed(&expected, when);
+        }
+        play.ends_well(expected.as_bytes(), when);
+    }
+
+    #[test]
+    fn nobody_reads_what_comes_out() {
+        let check = check!("05-both");
+        check.likely(
+            "an error of `say` is passed over: whoever read our stdout is gone, and nobody will ever hear a line. Hand it on \
+             with `?`",
+            "05-poll.html#exercise-05-both",
+        );
+        let mut command = process::Command::new(check.program());
+        command.args(["sh", "-c", "while :; do echo well; done"]).env("RUST_BACKTRACE", "0");
+        command.stdout(process::Stdio::piped()).stderr(process::Stdio::piped());
+        let mut judged = command.spawn().expect("it could be started before");
+        // One line is read, as `| head -n 1` does.
+        let mut reader = judged.stdout.take().expect("it's a pipe");
+        let read = reader.read(&mut [0; 10]);
+        drop(reader);
+        let deadline = Instant::now() + GONE_WITHIN;
+        let status = loop {
+            match judged.try_wait() {
+                Ok(None) if Instant::now() < deadline => thread::sleep(LOOK_EVERY),
+                status => break status.ok().flatten(),
+            }
+        };
+        // Ended by itself, it can't be killed.
+        let _ = judged.kill().and_then(|()| judged.wait());
+        let mut words = String::new();
+        // What can't be read wasn't said.
+        let _ = judged.stderr.take().map(|mut stderr| stderr.read_to_string(&mut words));
+        if words.contains("not yet implemented") {
+            check.likely("this part isn't written yet: look for todo! in the exercise", "");
+        }
+        let when = "when whoever read its stdout had gone after a line";
+        match status.map(|status| status.code()) {
+            Some(Some(1)) if read.is_ok_and(|count| count > 0) => {}
+            Some(_) => check.fail(format!(
+                "{when}, your program was to end with status 1 and a word about it; it ended: {words}"
+            )),
+            None => check.fail(format!("{when}, your program goes on, and talks to nobody")),
         }
     }
 
@@ -944,6 +1069,8 @@ mod proxy {
         );
         let play = play(&check);
         let mut pair = play.visitor("silent visitor");
+        let lens = play.proxy.lens();
+        play.proxy.takes_no_naps(lens.as_ref(), "with a silent visitor, and a silent server");
         play.settles("with a silent visitor, and a silent server");
         play.talk(&mut pair, "after a silence");
         play.settles("with a visitor that is silent again");
@@ -1022,6 +1149,10 @@ mod proxy {
         play.settles(&when);
         play.carries(&mut other, &mut first, b"at last", &when);
         play.settles(&when);
+        // Now it's over in both directions there, and nobody wants anything of it: poll isn't asked about it.
+        let when = format!("{when}, and a reset from the one that has finished");
+        first.reset();
+        play.settles(&when);
     }
 
     #[rstest]
@@ -1086,7 +1217,7 @@ mod proxy {
         let check = check!("05-proxy");
         check.likely(
             "it reads whether or not it can pass on what it has: while a piece is on its way to the target, nothing is \
-             read from the source",
+             read from the source. If it turns in a loop, the source is still in the list, and can be read all the time",
             "05-poll.html#exercise-05-proxy",
         );
         let play = play(&check);
@@ -1183,10 +1314,42 @@ mod proxy {
                 "`join` returns as if both had finished: hand errors on with `?`, so that the log can tell",
                 "05-poll.html#exercise-05-proxy",
             );
-            check.fail_for(&format!("{when}, `join` was to return the error"), &trouble);
+            let said = play.proxy.program.stderr();
+            let said = said.last().map_or("nothing", String::as_str);
+            check.fail(format!("{when}, `join` was to return the error ({trouble}); your program's last words: {said}"));
         }
         play.talk(&mut present, &when);
         play.talk(&mut play.visitor("next visitor"), &when);
+    }
+
+    #[rstest]
+    #[case::by_the_server(true)]
+    #[case::by_the_visitor(false)]
+    fn a_reset_is_met_in_a_write(#[case] server_resets: bool) {
+        let check = check!("05-proxy");
+        check.likely(
+            "a write that fails is taken for an end like others: hand errors on with `?`, so that the log can tell",
+            "05-poll.html#exercise-05-proxy",
+        );
+        let play = play(&check);
+        let before = play.threads();
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut from, stalled) = if server_resets { (visitor, server) } else { (server, visitor) };
+        takes_in_little(&stalled);
+        // The other direction is over: the reset can't be met in a read there.
+        stalled.finish_sending();
+        let when = format!("with a {} that has finished and reads nothing", stalled.name());
+        play.hears_last(&mut from, b"", &when);
+        play.fill(&from, Enough::NoRoom, &when);
+        let when = format!("after a reset from a {} that had read nothing", stalled.name());
+        stalled.reset();
+        sees_the_end(&play.proxy, &mut from, &when);
+        play.is_down_to(before, &when);
+        if let Err(trouble) = play.proxy.program.says(|line| line.contains("lost: ")) {
+            let said = play.proxy.program.stderr();
+            let said = said.last().map_or("nothing", String::as_str);
+            check.fail(format!("{when}, `join` was to return the error ({trouble}); your program's last words: {said}"));
+        }
     }
 
     #[test]

@@ -5,12 +5,14 @@ use std::cell::Cell;
 use std::env;
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lens::Lens;
+use lens::record::{Call, Outcome};
 use visitors::answer::Answer;
+use visitors::calls::family;
 use visitors::connection::{Connection, End, Received};
 use visitors::program::{LOOK_EVERY, Program, Start, Trouble};
 
@@ -31,6 +33,9 @@ macro_rules! check {
 
 /// A plain request, as the quick visitor sends it.
 pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Whoever naps between two looks, and not for longer than this, is seen to.
+const LONGER_THAN_NAPS: Duration = Duration::from_millis(500);
 
 /// A check in progress.
 #[derive(Debug)]
@@ -110,13 +115,36 @@ impl Check {
     #[track_caller]
     pub fn server(&self, arguments: &[&str]) -> Server<'_> {
         let arguments = [&["127.0.0.1:0"], arguments].concat();
-        let program = self.start(&arguments);
+        self.serving(self.start(&arguments))
+    }
+
+    #[track_caller]
+    fn serving(&self, program: Program) -> Server<'_> {
         match program.listening() {
             Ok(address) => Server { check: self, program, address },
             Err(trouble) => {
                 self.fail_for("the first line on stdout was to be `listening on ADDRESS`", &trouble)
             }
         }
+    }
+
+    /// The program that is judged.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Starts the program as a server that has some files open already, as a program may that was started by
+    /// another one. (By a shell: it knows how.)
+    #[track_caller]
+    pub fn server_with_open_files(&self) -> Server<'_> {
+        let open =
+            "exec 5</dev/null 6</dev/null 7</dev/null 8</dev/null && exec \"$0\" 127.0.0.1:0";
+        let start = Start::new("/bin/sh").arg("-c").arg(open).arg(&self.program);
+        let program = match start.env("RUST_BACKTRACE", "0").start() {
+            Ok(program) => program,
+            Err(error) => self.fail(format!("a shell can't be started: {error}")),
+        };
+        self.serving(program)
     }
 
     /// The exercise's name, such as `02-pieces`.
@@ -169,6 +197,33 @@ impl Server<'_> {
     /// Looks at where the program waits, and lies to it meanwhile: see [`Lens::that_lies_to`].
     pub fn lens_that_lies(&self) -> Option<Lens> {
         Lens::that_lies_to(&self.program).ok()
+    }
+
+    /// Fails if the program's `select` or `poll` comes back with nothing: then it looks again and again whether
+    /// somebody is ready, in place of being woken. To be asked while nobody has any news.
+    #[track_caller]
+    pub fn takes_no_naps(&self, lens: Option<&Lens>, when: &str) {
+        let Some(lens) = lens else { return };
+        let in_vain = || {
+            let nothing = |call: &Call| {
+                let waits_for_many = ["select", "poll", "epoll_wait"].contains(&family(&call.call));
+                waits_for_many && call.outcome == Outcome::Result(0)
+            };
+            lens.calls().iter().filter(|call| nothing(call)).count()
+        };
+        let before = in_vain();
+        thread::sleep(LONGER_THAN_NAPS);
+        let naps = in_vain() - before;
+        if naps > 0 {
+            let time = LONGER_THAN_NAPS.as_millis();
+            self.check.likely.set(
+                "it was told to wait for a while only, or not at all: without a time-out, the call waits until there is news",
+            );
+            self.check.fail(format!(
+                "{when}, your program was woken for nothing: the call that waits came back {naps} times in {time} ms, and \
+                 nobody was ready"
+            ));
+        }
     }
 
     /// Fails if the program has waited in other calls than `allowed` since the lens was put on: `read`

@@ -36,7 +36,8 @@ struct Visitor {
 /// In each turn: waits in `select`, the only line that waits; reads once from each visitor that is
 /// ready, and sends that back; forgets who has finished sending, and who was reset; lets in one
 /// visitor, if somebody is at the door. Whoever has a descriptor for which no set has room is hung up
-/// on. Nothing that a visitor does ends anything but its own visit, and a signal ends nothing.
+/// on. Nothing that a visitor does ends anything but its own visit, and a signal ends nothing. (An
+/// `accept` that fails for want of a descriptor is no concern here: see [`raise_limit`].)
 ///
 /// # Errors
 /// When `select` fails.

@@ -52,8 +52,10 @@ impl Guest {
 /// Each whole line that a guest has sent reaches all others as `guest N: LINE` and `\n`. A line ends
 /// with `\n` or `\r\n` and may hold any bytes. A guest that has hung up or was reset is taken off the
 /// list: the others hear what it had sent of a line without an end, if that is anything, and then
-/// `guest N left`. One that sends more than LONGEST_LINE bytes and still no line end is thrown out:
-/// the others hear nothing of that line, and then that it left.
+/// `guest N left`. One that sends more than LONGEST_LINE bytes of one line, its end not counted, is
+/// thrown out, whether the end has come or not: the others hear the lines before it, nothing of that
+/// line, and then that it left. (A `\r` that comes last may be the first half of a line end, and
+/// doesn't count yet.)
 fn take_turns(guests: &mut Vec<Guest>, ready: &[bool]) {
     // your turn: read once from each who is ready, pass on whole lines, see off those who leave
     todo!("read once from each who is ready, pass on whole lines, see off those who leave")

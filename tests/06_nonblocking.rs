@@ -336,6 +336,8 @@ mod writer {
         }
     }
 
+    /// When nothing has come for so long, the kernels have nothing more.
+    const NOTHING_COMES: Duration = Duration::from_millis(300);
     const STUCK: &str = "with a stuck listener";
     /// So many bytes in an outbox come in several pieces, for which there was no room at all. And now and then
     /// the kernel still takes a few.
@@ -371,7 +373,8 @@ mod writer {
     fn a_long_speech(#[case] pieces: usize) {
         let check = check!("06-writer");
         check.likely(
-            "bytes that were sent still count, or still lie in the outbox: the limit is for what is kept",
+            "bytes that were sent still count, or still lie in the outbox: the limit is for what is kept. If it turns in a \
+             loop: `wants_room` is true with nothing kept",
             "06-nonblocking.html#at-most-64-kib",
         );
         let server = check.server(&[]);
@@ -436,7 +439,8 @@ mod writer {
     fn who_reads_late_gets_everything(#[case] least: usize, #[case] times: usize) {
         let check = check!("06-writer");
         check.likely(
-            "`write` took a part, and the rest is lost, sent twice, overtaken by newer bytes, or left lying",
+            "`write` took a part, and the rest is lost, sent twice, overtaken by newer bytes, or left lying. If it was \
+             hung up on: that there is no room is no error; and what was sent already doesn't count as kept",
             "06-nonblocking.html#a-part-of-it",
         );
         let server = check.server(&[]);
@@ -453,6 +457,61 @@ mod writer {
         }
         settle(&server, "after the stuck listener had read everything");
         nothing_more(&server, &room.stuck[0], "after it had read everything");
+    }
+
+    #[test]
+    fn a_small_rest_is_sent_too() {
+        let check = check!("06-writer");
+        check.likely(
+            "room is asked for only when much is kept: a byte that is kept must be sent as well, when there is room",
+            "06-nonblocking.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        room.say(48 * 1024, STUCK);
+        // Until the kernels are full and a little is left. (They take a few dozen KiB, where they have been asked to.)
+        let mut tries = 0..400;
+        while tries.next().is_some() && room.queued(0) == Some(0) {
+            room.say(200, STUCK);
+        }
+        settle(&server, "with a few bytes in the outbox of a stuck listener");
+        let missed = words(0, room.said);
+        expect(&server, &mut room.stuck[0], &missed, "after it hadn't read for a while");
+        nothing_more(&server, &room.stuck[0], "after it had read everything");
+    }
+
+    #[test]
+    fn an_empty_outbox_may_be_flushed() {
+        let check = check!("06-writer");
+        check.likely(
+            "a write of nothing gives 0, and that is no error: between poll's word and the visitor's turn its outbox may have \
+             been emptied",
+            "06-nonblocking.html#a-part-of-it",
+        );
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        if room.fill(0, 1000, STUCK).is_none() {
+            return;
+        }
+        // The program sleeps. Meanwhile the listener reads what the kernels have, and the speaker goes on.
+        server.program.stop();
+        let mut stream = room.stuck[0].stream();
+        stream.set_read_timeout(Some(NOTHING_COMES)).expect("it's a socket");
+        let (mut heard, mut piece) = (Vec::new(), [0; 4096]);
+        while let Ok(count @ 1..) = std::io::Read::read(&mut stream, &mut piece) {
+            heard.extend_from_slice(&piece[..count]);
+        }
+        let when = "after it had read, and the speaker had said more, at the same moment";
+        compare(&check, "stuck listener", &heard, &words(0, heard.len()), when);
+        let more = words(room.said, 10);
+        send(&server, &mut room.speaker, &more);
+        room.said += more.len();
+        server.program.go_on();
+        let rest = words(heard.len(), room.said - heard.len());
+        expect(&server, &mut room.stuck[0], &rest, when);
+        expect(&server, &mut room.good, &more, when);
+        settle(&server, when);
+        nothing_more(&server, &room.stuck[0], when);
     }
 
     #[test]
@@ -767,7 +826,8 @@ mod flow {
     fn what_is_sent_comes_back(#[case] pieces: usize) {
         let check = check!("06-flow");
         check.likely(
-            "what was read goes into the queue, and what is in the queue is sent, at once and all of it",
+            "what was read goes into the queue, and what is in the queue is sent, at once and all of it. If it turns in a \
+             loop: `interest` asks for POLLOUT with nothing queued, or for POLLIN without reading",
             "06-nonblocking.html#exercise-06-flow",
         );
         let server = check.server(&[]);
@@ -847,7 +907,7 @@ mod flow {
         let check = check!("06-flow");
         check.likely(
             "it reads whenever there is something to read: with QUEUE bytes queued it's to read no more, and \
-             before that no more than there is room for",
+             before that no more than there is room for. If the visitor is lost: \"not now\" is no error",
             "06-nonblocking.html#at-most-64-kib",
         );
         let server = check.server(&[]);
@@ -905,7 +965,8 @@ mod flow {
     fn when_it_reads_all_comes_back(#[case] finished: bool) {
         let check = check!("06-flow");
         check.likely(
-            "`write` took a part, and the rest is lost; or reading doesn't go on when there is room in the queue again",
+            "`write` took a part, and the rest is lost; or reading doesn't go on when there is room in the queue again; or it's \
+             over at the end of what was sent, with some of it queued. And a read with no room for a byte gives 0, which is no end",
             "06-nonblocking.html#a-part-of-it",
         );
         let server = check.server(&[]);
@@ -922,6 +983,19 @@ mod flow {
         send(&server, &mut greedy.connection, &more);
         expect(&server, &mut greedy.connection, &more, "after it had been stuck, and sent more");
         nothing_more(&server, &greedy.connection, "after everything had come back");
+    }
+
+    #[test]
+    fn with_nothing_to_read_it_writes() {
+        let check = check!("06-flow");
+        check.likely(
+            "a read that finds nothing keeps it from writing: there may be room for what is queued all the same. Try both",
+            "06-nonblocking.html#exercise-06-flow",
+        );
+        let server = check.server(&[]);
+        let Some(mut greedy) = some_is_queued(&server, "greedy visitor") else { return };
+        greedy.expect_all(&server, "after it had sent something, and began to read");
+        settle(&server, "after the greedy visitor had got everything back");
     }
 
     #[test]
@@ -1024,7 +1098,8 @@ mod flow {
     fn readiness_is_a_hint() {
         let check = check!("06-flow");
         check.likely(
-            "`read` may find nothing, and `write` no room, although poll said otherwise: it's neither the end nor an error",
+            "`read` may find nothing, and `write` no room, although poll said otherwise: it's neither the end nor an error. And \
+             a read that is refused mustn't keep you from writing, nor the other way round",
             "06-nonblocking.html#readiness-is-a-hint",
         );
         let server = check.server(&[]);

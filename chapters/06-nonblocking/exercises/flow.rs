@@ -46,8 +46,9 @@ impl Visitor {
         // end
     }
 
-    /// Goes on with it, after poll has reported `events`, which needn't be true. Never waits. Gives false
-    /// when we are done with it: it has finished sending, and all has been sent back.
+    /// Goes on with it, after poll has reported `events`, which needn't be true: the calls themselves
+    /// tell what is, a reset too. Never waits. Gives false when we are done with it: it has finished
+    /// sending, and all has been sent back.
     ///
     /// # Errors
     /// The connection is lost.

@@ -47,7 +47,8 @@ impl Outbox {
     }
 
     /// Sends as much of what is kept as the kernel takes now, and keeps the rest. Never waits: that
-    /// there is no room isn't an error. `socket` is in non-blocking mode.
+    /// there is no room isn't an error. Nothing may be kept when it's called. `socket` is in
+    /// non-blocking mode.
     ///
     /// # Errors
     /// The connection is lost.

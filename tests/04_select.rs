@@ -307,13 +307,13 @@ mod echo {
             THE_LOOP,
         );
         let server = check.server(&[]);
-        let lens = server.lens();
-        server.takes_no_naps(lens.as_ref(), "with nobody there");
         settle(&check, &server, "with nobody there");
         let silent: Vec<_> = (0..20).map(|_| server.visitor("silent visitor")).collect();
         settle(&check, &server, "with twenty silent visitors");
         let _quick = still_echoes(&server, "with twenty silent visitors");
         settle(&check, &server, "with twenty silent visitors, after a quick one");
+        let lens = server.lens();
+        server.takes_no_naps(lens.as_ref(), "with twenty silent visitors");
         drop(silent);
     }
 

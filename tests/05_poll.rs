@@ -290,12 +290,12 @@ mod both {
             "05-poll.html#what-is-asked-and-what-is-told",
         );
         let mut play = play(&check);
-        let lens = play.judged.lens();
-        play.judged.takes_no_naps(lens.as_ref(), "with a command that says nothing");
         play.settles("with a command that says nothing");
         play.does("echo after a while", "with a command that says nothing");
         play.prints("out: after a while", "after a silence");
         play.settles("with a command that says nothing more");
+        let lens = play.judged.lens();
+        play.judged.takes_no_naps(lens.as_ref(), "with a command that says nothing more");
         play.ends_well(b"out: after a while\n", "after a silence");
     }
 
@@ -1069,12 +1069,13 @@ mod proxy {
         );
         let play = play(&check);
         let mut pair = play.visitor("silent visitor");
-        let lens = play.proxy.lens();
-        play.proxy.takes_no_naps(lens.as_ref(), "with a silent visitor, and a silent server");
         play.settles("with a silent visitor, and a silent server");
         play.talk(&mut pair, "after a silence");
         play.settles("with a visitor that is silent again");
         play.talk(&mut pair, "after a second silence");
+        play.settles("with a visitor that is silent for the third time");
+        let lens = play.proxy.lens();
+        play.proxy.takes_no_naps(lens.as_ref(), "with a silent visitor, and a silent server");
     }
 
     #[rstest]

@@ -2,8 +2,7 @@
 
 mod serving;
 
-use rstest::rstest;
-use serving::{LARGE, Server};
+use serving::Server;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch05-poll");
 const CHAPTER: u32 = 5;
@@ -14,91 +13,6 @@ const SILENT: usize = 5000;
 
 fn start() -> Server {
     Server::start(PROGRAM, CHAPTER)
-}
-
-#[rstest]
-#[case::one(1)]
-#[case::two(2)]
-#[case::byte_by_byte(usize::MAX)]
-fn a_request_in_pieces_gets_the_same_answer(#[case] pieces: usize) {
-    serving::a_request_in_pieces_gets_the_same_answer(&start(), pieces);
-}
-
-#[rstest]
-#[case::ten(10)]
-#[case::a_thousand(1000)]
-fn visitors_are_served_in_reverse_order(#[case] count: usize) {
-    serving::visitors_are_served_in_reverse_order(&start(), count);
-}
-
-#[test]
-fn requests_are_not_mixed_up() {
-    serving::requests_are_not_mixed_up(&start());
-}
-
-#[test]
-fn who_has_finished_sending_is_answered() {
-    serving::who_has_finished_sending_is_answered(&start());
-}
-
-#[test]
-fn who_leaves_at_any_stage_leaves_alone() {
-    serving::who_leaves_at_any_stage_leaves_alone(&start());
-}
-
-#[test]
-fn who_stays_after_its_answer_is_no_burden() {
-    serving::who_stays_after_its_answer_is_no_burden(&start());
-}
-
-#[test]
-fn idle_visitors_cost_no_cpu_time() {
-    serving::idle_visitors_cost_no_cpu_time(&start(), SILENT);
-}
-
-#[test]
-fn many_at_the_same_moment() {
-    serving::many_at_the_same_moment(&start(), 100);
-}
-
-#[test]
-fn a_request_is_at_most_8_kib() {
-    serving::a_request_is_at_most_8_kib(&start());
-}
-
-#[test]
-fn the_large_page_arrives_whole() {
-    let server = start();
-    let mut greedy = server.visitor("greedy visitor");
-    greedy.send(LARGE).unwrap();
-    serving::expect_large_page(&server, &mut greedy);
-}
-
-#[test]
-fn without_descriptors_it_waits() {
-    serving::without_descriptors_it_waits(&Server::start_with_few_descriptors(
-        PROGRAM, CHAPTER, 20,
-    ));
-}
-
-#[test]
-fn a_signal_changes_nothing() {
-    serving::a_signal_changes_nothing(&start());
-}
-
-#[test]
-fn bad_arguments_get_one_line_and_status_2() {
-    serving::bad_arguments_get_one_line_and_status_2(PROGRAM);
-}
-
-#[test]
-fn a_port_that_is_taken_gets_one_line_and_status_1() {
-    serving::a_port_that_is_taken_gets_one_line_and_status_1(PROGRAM);
-}
-
-#[test]
-fn one_line_waits() {
-    serving::one_line_waits(&start(), WAITS_IN);
 }
 
 #[test]

@@ -200,7 +200,8 @@ impl Server<'_> {
     }
 
     /// Fails if the program's `select` or `poll` comes back with nothing: then it looks again and again whether
-    /// somebody is ready, in place of being woken. To be asked while nobody has any news.
+    /// somebody is ready, in place of being woken. To be asked while nobody has any news, and the program sleeps: under
+    /// a lens, one that turns in a loop is hardly told from one that is stopped.
     #[track_caller]
     pub fn takes_no_naps(&self, lens: Option<&Lens>, when: &str) {
         let Some(lens) = lens else { return };

@@ -1,6 +1,9 @@
 //! What the programs from chapter 4 on must all do: one thread serves everybody, and one line waits.
-//! Each function is a test, for a program that has just been started.
+//!
+//! `promises` are the tests, the same for each of them. Here is what they are made of.
 #![allow(dead_code, reason = "no chapter uses all of it")]
+
+mod promises;
 
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};

@@ -1,0 +1,90 @@
+//! The promises that all these programs keep, as tests. Whoever has them says what its program is: its path,
+//! its chapter, in which call it waits, and how many silent visitors it must be able to keep.
+
+use rstest::rstest;
+
+use super::{LARGE, Server};
+use crate::{CHAPTER, PROGRAM, SILENT, WAITS_IN, start};
+
+#[rstest]
+#[case::one(1)]
+#[case::two(2)]
+#[case::byte_by_byte(usize::MAX)]
+fn a_request_in_pieces_gets_the_same_answer(#[case] pieces: usize) {
+    super::a_request_in_pieces_gets_the_same_answer(&start(), pieces);
+}
+
+#[rstest]
+#[case::ten(10)]
+#[case::a_thousand(1000)]
+fn visitors_are_served_in_reverse_order(#[case] count: usize) {
+    super::visitors_are_served_in_reverse_order(&start(), count);
+}
+
+#[test]
+fn requests_are_not_mixed_up() {
+    super::requests_are_not_mixed_up(&start());
+}
+
+#[test]
+fn who_has_finished_sending_is_answered() {
+    super::who_has_finished_sending_is_answered(&start());
+}
+
+#[test]
+fn who_leaves_at_any_stage_leaves_alone() {
+    super::who_leaves_at_any_stage_leaves_alone(&start());
+}
+
+#[test]
+fn who_stays_after_its_answer_is_no_burden() {
+    super::who_stays_after_its_answer_is_no_burden(&start());
+}
+
+#[test]
+fn idle_visitors_cost_no_cpu_time() {
+    super::idle_visitors_cost_no_cpu_time(&start(), SILENT);
+}
+
+#[test]
+fn many_at_the_same_moment() {
+    super::many_at_the_same_moment(&start(), 100);
+}
+
+#[test]
+fn a_request_is_at_most_8_kib() {
+    super::a_request_is_at_most_8_kib(&start());
+}
+
+#[test]
+fn the_large_page_arrives_whole() {
+    let server = start();
+    let mut greedy = server.visitor("greedy visitor");
+    greedy.send(LARGE).unwrap();
+    super::expect_large_page(&server, &mut greedy);
+}
+
+#[test]
+fn without_descriptors_it_waits() {
+    super::without_descriptors_it_waits(&Server::start_with_few_descriptors(PROGRAM, CHAPTER, 20));
+}
+
+#[test]
+fn a_signal_changes_nothing() {
+    super::a_signal_changes_nothing(&start());
+}
+
+#[test]
+fn bad_arguments_get_one_line_and_status_2() {
+    super::bad_arguments_get_one_line_and_status_2(PROGRAM);
+}
+
+#[test]
+fn a_port_that_is_taken_gets_one_line_and_status_1() {
+    super::a_port_that_is_taken_gets_one_line_and_status_1(PROGRAM);
+}
+
+#[test]
+fn one_line_waits() {
+    super::one_line_waits(&start(), WAITS_IN);
+}

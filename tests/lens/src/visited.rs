@@ -68,7 +68,7 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     let address = match traced.program.listening() {
         Ok(address) => address,
         Err(trouble) => {
-            let package = chapter.package();
+            let package = chapter.server();
             let failed = traced
                 .failed(&format!("{package} doesn't say `listening on` and an address: {trouble}"));
             traced.end()?;
@@ -90,7 +90,7 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     }
     note_play(&traced.show, &cast, play);
     let ended = traced.program.exit_status().map(|status| {
-        traced.failed(&format!("{} ended during the play ({status})", chapter.package()))
+        traced.failed(&format!("{} ended during the play ({status})", chapter.server()))
     });
     traced.end()?;
     match ended {
@@ -172,7 +172,7 @@ impl Traced {
         command.extend(arguments.command.iter().map(|word| word.to_string_lossy().into_owned()));
         // The book's files are the same wherever the repository lies.
         let mut shown = command.clone();
-        shown[0] = chapter.package();
+        shown[0] = chapter.server();
         let show = Arc::new(Mutex::new(Show::new(arguments, shown, Out::Stdout)?));
         let filtered = !arguments.every_call && launch::can_filter();
         let way = Way { filtered, lies: arguments.lie };

@@ -25,6 +25,15 @@ impl Chapter {
         format!("ch{}", self.name)
     }
 
+    /// The program that visitors call on: `ch07-server` where the chapter has a `src/server.rs` besides its
+    /// program, and else its program.
+    pub fn server(&self) -> String {
+        match self.folder.join("src/server.rs").is_file() {
+            true => format!("ch{:02}-server", self.number),
+            false => self.package(),
+        }
+    }
+
     /// The package with what the learner writes: `ex02-blocking-server`.
     pub fn exercises_package(&self) -> String {
         format!("ex{}", self.name)
@@ -85,30 +94,30 @@ pub fn find(root: &Path, wanted: &str) -> Result<Chapter, String> {
     })
 }
 
-/// Builds a chapter's program, and says where it lies. Cargo's own messages are shown.
+/// Builds the program that visitors call on, and says where it lies. Cargo's own messages are shown.
 ///
 /// # Errors
 /// A sentence that says what is wrong: it doesn't compile, cargo isn't there.
 pub fn build(chapter: &Chapter) -> Result<PathBuf, String> {
-    let package = chapter.package();
+    let (package, program) = (chapter.package(), chapter.server());
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
-        .args(["--package", &package, "--bin", &package])
+        .args(["--package", &package, "--bin", &program])
         .current_dir(root())
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("can't run cargo: {error}"))?;
     if !output.status.success() {
-        return Err(format!("{package} doesn't compile"));
+        return Err(format!("{program} doesn't compile"));
     }
     // One line of JSON for each thing built; the program's tells its path.
     let lines = String::from_utf8_lossy(&output.stdout);
     let messages = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
     let mut paths = messages.filter_map(|message: Value| {
-        let ours = message["target"]["name"] == package.as_str();
+        let ours = message["target"]["name"] == program.as_str();
         let path = message["executable"].as_str().filter(|_| ours)?;
         Some(PathBuf::from(path))
     });
-    paths.next().ok_or_else(|| format!("cargo built {package}, but doesn't say where"))
+    paths.next().ok_or_else(|| format!("cargo built {program}, but doesn't say where"))
 }

@@ -176,7 +176,7 @@ fn place(arguments: &Arguments) -> Result<Place, String> {
         Place::Chapter(chapter) if chapter.number == CLIENT => Err(format!(
             "chapter {CLIENT}'s program is a visitor itself: nobody can call on it. \
              Start a server for it with `cargo host`, then run it with `cargo run -p {}`",
-            chapter.package()
+            chapter.server()
         )),
         Place::Address(_) if !arguments.program_arguments.is_empty() => {
             Err("what follows -- is for a chapter's program, and here is only an address"
@@ -218,10 +218,7 @@ fn open(
     let path = chapters::build(chapter).map_err(failed)?;
     let mut server = Server::start(path, arguments).map_err(failed)?;
     let address = server.listening(interrupted).map_err(|trouble| {
-        failed(format!(
-            "{} doesn't say `listening on` and an address: {trouble}",
-            chapter.package()
-        ))
+        failed(format!("{} doesn't say `listening on` and an address: {trouble}", chapter.server()))
     })?;
     Ok((server, address))
 }
@@ -263,7 +260,7 @@ fn nobody_let_it_in(visit: &Visit) -> bool {
 
 fn nobody_there(place: &Place) -> String {
     match place {
-        Place::Chapter(chapter) => format!("{} let nobody in", chapter.package()),
+        Place::Chapter(chapter) => format!("{} let nobody in", chapter.server()),
         Place::Address(address) => format!(
             "nobody could connect: does anything listen on {address}? \
              A chapter's server is started with `cargo run -p ch02-blocking-server {address}`, or by `cargo visit 2`"

@@ -1,0 +1,282 @@
+//! The event loop: it owns everything that is waited for, waits in one line, and calls whoever has news.
+//!
+//! Read [`EventLoop::turn`] first.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::backend::{Asked, Backend};
+use crate::readiness::{Interest, Readiness};
+use crate::slots::{Slots, Token};
+use crate::source::{Ending, Handler, Source};
+
+// ANCHOR: struct
+/// An event loop. Whoever is called by it gets it, and may do with it what they like.
+pub struct EventLoop {
+    waiter: Waiter,
+    tenants: Slots<Tenant>,
+    /// Those that somebody has had in hand since the last wait. Only they can have changed.
+    touched: Vec<Token>,
+    /// Those whose patience isn't endless: few.
+    impatient: Vec<Token>,
+    /// Those that have been closed, and haven't been told yet.
+    gone: VecDeque<(Token, Box<dyn Source>, Ending)>,
+    running: bool,
+    stopped: bool,
+}
+
+/// A source in its slot.
+struct Tenant {
+    source: Box<dyn Source>,
+    /// `None` while it runs.
+    handler: Option<Handler>,
+    /// What the backend was last told.
+    asked: Interest,
+    touched: bool,
+    impatient: bool,
+}
+
+/// The backend, and how many it is asked about.
+struct Waiter {
+    backend: Box<dyn Backend>,
+    asked: usize,
+}
+// ANCHOR_END: struct
+
+impl EventLoop {
+    /// A loop that waits in `backend`.
+    pub fn new(backend: impl Backend + 'static) -> Self {
+        Self {
+            waiter: Waiter { backend: Box::new(backend), asked: 0 },
+            tenants: Slots::default(),
+            touched: Vec::new(),
+            impatient: Vec::new(),
+            gone: VecDeque::new(),
+            running: false,
+            stopped: false,
+        }
+    }
+
+    /// Takes a source over. `handler` is called whenever it's ready.
+    pub fn add<H>(&mut self, source: impl Source, handler: H) -> Token
+    where
+        H: FnMut(&mut Self, Token, Readiness) -> io::Result<()> + 'static,
+    {
+        let token = self.tenants.insert(Tenant {
+            source: Box::new(source),
+            handler: Some(Box::new(handler)),
+            asked: Interest::NONE,
+            touched: true,
+            impatient: false,
+        });
+        self.touched.push(token);
+        token
+    }
+
+    // ANCHOR: get
+    /// A source, to be looked at. `None` when it's gone, or of another type.
+    pub fn get<S: Source>(&self, token: Token) -> Option<&S> {
+        let source: &dyn Any = &*self.tenants.get(token)?.source;
+        source.downcast_ref()
+    }
+
+    /// A source, to be changed. There is no other way to it, so that who has been changed is known.
+    pub fn get_mut<S: Source>(&mut self, token: Token) -> Option<&mut S> {
+        let tenant = self.tenants.get_mut(token)?;
+        if !mem::replace(&mut tenant.touched, true) {
+            self.touched.push(token);
+        }
+        let source: &mut dyn Any = &mut *tenant.source;
+        source.downcast_mut()
+    }
+    // ANCHOR_END: get
+
+    /// Closes a source now; what it had queued is lost. Its own [`Source::closed`] is called as soon as
+    /// no callback runs. A token whose source is gone closes nobody.
+    pub fn close(&mut self, token: Token) {
+        self.end(token, Ending::Closed);
+    }
+
+    /// [`run`](Self::run) returns when the turn is over.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Turns until somebody calls [`stop`](Self::stop), or until there is nothing left to wait for.
+    ///
+    /// # Errors
+    /// Those of [`turn`](Self::turn).
+    pub fn run(&mut self) -> io::Result<()> {
+        self.stopped = false;
+        while !self.stopped && self.waits_for_anything() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    // ANCHOR: turn
+    /// One turn: asks everybody who may have changed, waits, and calls who is ready. It waits no longer
+    /// than `at_most`, and no longer than the most impatient source.
+    ///
+    /// # Errors
+    /// When waiting itself fails, and when a callback calls it: it's running already.
+    pub fn turn(&mut self, at_most: Option<Duration>) -> io::Result<()> {
+        if mem::replace(&mut self.running, true) {
+            return Err(io::Error::other("the loop is running: a callback can't run it"));
+        }
+        self.ask();
+        let at_most = [at_most, self.least_patience()].into_iter().flatten().min();
+        let ready = self.wait(at_most);
+        for (token, readiness) in ready.iter().flatten() {
+            self.call(*token, *readiness);
+        }
+        for token in self.out_of_patience() {
+            self.call(token, Readiness::NONE);
+        }
+        self.running = false;
+        ready.map(drop)
+    }
+
+    /// Waiting borrows the descriptors of all. What it returns borrows nothing: whoever is called then
+    /// may add, close and change whom they like.
+    fn wait(&mut self, at_most: Option<Duration>) -> io::Result<Vec<(Token, Readiness)>> {
+        let mut ready = Vec::new();
+        let mut all = self.tenants.iter().filter_map(|(token, tenant)| {
+            let descriptor = tenant.source.descriptor()?;
+            let interest = tenant.asked;
+            (interest != Interest::NONE).then_some(Asked { token, descriptor, interest })
+        });
+        self.waiter.backend.wait(&mut all, at_most, &mut ready)?; // waits: for all of them
+        Ok(ready)
+    }
+    // ANCHOR_END: turn
+
+    // ANCHOR: call
+    /// Calls a source's handler. While it runs the source stays in its slot, where everybody can reach
+    /// it, itself included; the handler doesn't.
+    fn call(&mut self, token: Token, readiness: Readiness) {
+        // Closed earlier in this turn, it's gone, and the news is late. Whoever has its slot now has
+        // another token.
+        let Some(mut handler) = self.tenants.get_mut(token).and_then(|t| t.handler.take()) else {
+            return;
+        };
+        self.touch(token);
+        let mut result = Ok(());
+        self.guard(token, |event_loop| result = handler(event_loop, token, readiness));
+        if let Err(error) = result {
+            self.end(token, Ending::Failed(error));
+        }
+        // Unless it has closed itself.
+        if let Some(tenant) = self.tenants.get_mut(token) {
+            tenant.handler = Some(handler);
+        }
+        self.tell_the_gone();
+    }
+
+    /// Calls somebody's code. If it panics, that ends the source that is answerable for it, and nobody
+    /// else. (Rust prints the panic's message, as always.)
+    pub fn guard(&mut self, answerable: Token, callback: impl FnOnce(&mut Self)) {
+        // Asserted: what the callback leaves half done is the source's own, and goes with it.
+        if catch_unwind(AssertUnwindSafe(|| callback(self))).is_err() {
+            self.end(answerable, Ending::Panicked);
+        }
+    }
+    // ANCHOR_END: call
+
+    // ANCHOR: ask
+    /// Has everybody who was touched send what is queued, and asks what they wait for now. The backend
+    /// hears of it if that is something else than before.
+    fn ask(&mut self) {
+        loop {
+            self.tell_the_gone();
+            let Some(token) = self.touched.pop() else { return };
+            let Some(tenant) = self.tenants.get_mut(token) else { continue };
+            tenant.touched = false;
+            let settled = tenant.source.flush().and_then(|()| {
+                let interest = tenant.source.interest();
+                self.waiter.tell(token, tenant, interest)
+            });
+            match settled {
+                Ok(()) if tenant.source.is_over() => self.end(token, Ending::Finished),
+                Ok(()) => {
+                    let impatient = tenant.source.patience().is_some();
+                    if impatient && !mem::replace(&mut tenant.impatient, true) {
+                        self.impatient.push(token);
+                    }
+                }
+                Err(error) => self.end(token, Ending::Failed(error)),
+            }
+        }
+    }
+    // ANCHOR_END: ask
+
+    // ANCHOR: end
+    /// Takes a source out of the loop. Whoever wants to do something about it does so later: called from
+    /// here, they would run in the middle of whatever called us.
+    fn end(&mut self, token: Token, ending: Ending) {
+        let Some(mut tenant) = self.tenants.remove(token) else { return };
+        // Before its descriptor is closed: where a duplicate of that lives on, the kernel would go on
+        // reporting it. If it can't be taken off the list, it isn't on the list.
+        let _ = self.waiter.tell(token, &mut tenant, Interest::NONE);
+        self.gone.push_back((token, tenant.source, ending));
+    }
+
+    fn tell_the_gone(&mut self) {
+        while let Some((token, source, ending)) = self.gone.pop_front() {
+            self.guard(token, |event_loop| source.closed(event_loop, token, ending));
+        }
+    }
+    // ANCHOR_END: end
+
+    fn touch(&mut self, token: Token) {
+        if let Some(tenant) = self.tenants.get_mut(token)
+            && !mem::replace(&mut tenant.touched, true)
+        {
+            self.touched.push(token);
+        }
+    }
+
+    fn least_patience(&mut self) -> Option<Duration> {
+        let mut least: Option<Duration> = None;
+        self.impatient.retain(|token| {
+            let Some(tenant) = self.tenants.get_mut(*token) else { return false };
+            let patience = tenant.source.patience();
+            tenant.impatient = patience.is_some();
+            least = least.into_iter().chain(patience).min();
+            tenant.impatient
+        });
+        least
+    }
+
+    fn out_of_patience(&self) -> Vec<Token> {
+        let is_out = |token: &Token| {
+            let tenant = self.tenants.get(*token);
+            tenant.is_some_and(|tenant| tenant.source.patience() == Some(Duration::ZERO))
+        };
+        self.impatient.iter().copied().filter(is_out).collect()
+    }
+
+    fn waits_for_anything(&self) -> bool {
+        self.waiter.asked > 0
+            || !self.touched.is_empty()
+            || !self.impatient.is_empty()
+            || !self.gone.is_empty()
+    }
+}
+
+impl Waiter {
+    /// No call is made when nothing has changed.
+    fn tell(&mut self, token: Token, tenant: &mut Tenant, interest: Interest) -> io::Result<()> {
+        let from = mem::replace(&mut tenant.asked, interest);
+        let Some(descriptor) = tenant.source.descriptor().filter(|_| interest != from) else {
+            return Ok(());
+        };
+        self.asked += usize::from(interest != Interest::NONE);
+        self.asked -= usize::from(from != Interest::NONE);
+        self.backend.change(Asked { token, descriptor, interest }, from)
+    }
+}

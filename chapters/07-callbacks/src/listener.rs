@@ -1,0 +1,87 @@
+//! Where connections come in.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::event_loop::EventLoop;
+use crate::readiness::{Interest, now};
+use crate::slots::Token;
+use crate::source::Source;
+
+/// How many are let in during one turn: those who are here already want to be served too.
+const AT_ONCE: usize = 64;
+/// How long to let things calm down when the kernel has no descriptor left for us.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener, in the loop.
+pub struct Listener {
+    socket: TcpListener,
+    /// Until then nobody is let in. Without a descriptor to give, the kernel lets nobody in, and the
+    /// listener stays ready: asked about, it would make a loop that never waits.
+    shut_until: Option<Instant>,
+}
+
+impl Source for Listener {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
+    }
+
+    fn interest(&self) -> Interest {
+        Interest { read: self.shut_until.is_none(), write: false }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(self.shut_until?.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Listener {
+    /// The next one who is there; `None` when there is nobody, or it's shut.
+    fn accept(&mut self) -> io::Result<Option<(std::net::TcpStream, SocketAddr)>> {
+        if self.patience().is_some_and(|left| !left.is_zero()) {
+            return Ok(None);
+        }
+        self.shut_until = None;
+        let accepted = now(self.socket.accept());
+        if accepted.is_err() {
+            self.shut_until = Some(Instant::now() + PAUSE);
+        }
+        accepted
+    }
+}
+
+impl EventLoop {
+    /// Takes over a listener. `came` is called for each connection that comes in, and for each that
+    /// couldn't: then nobody is let in for a moment.
+    ///
+    /// # Errors
+    /// When it can't be told not to wait.
+    pub fn listen(
+        &mut self,
+        listener: TcpListener,
+        mut came: impl FnMut(&mut Self, io::Result<(Token, SocketAddr)>) + 'static,
+    ) -> io::Result<Token> {
+        listener.set_nonblocking(true)?;
+        let listener = Listener { socket: listener, shut_until: None };
+        Ok(self.add(listener, move |event_loop, me, _| {
+            for _ in 0..AT_ONCE {
+                // It may have been closed by whoever it has let in.
+                let Some(listener) = event_loop.get_mut::<Listener>(me) else { break };
+                let accepted = listener.accept();
+                let Some(accepted) = accepted.transpose() else { break };
+                let added =
+                    accepted.and_then(|(socket, from)| Ok((event_loop.add_socket(socket)?, from)));
+                let failed = added.is_err();
+                // If it panics, that is the end of the new one, and not of the door.
+                let answerable = added.as_ref().map_or(me, |(connection, _)| *connection);
+                event_loop.guard(answerable, |event_loop| came(event_loop, added));
+                if failed {
+                    break;
+                }
+            }
+            Ok(())
+        }))
+    }
+}

@@ -1,0 +1,18 @@
+//! What chapter 7's programs must do, besides its exercises.
+
+#[path = "serving/never_waits.rs"]
+mod never_waits;
+mod serving;
+
+use serving::Server;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ch07-server");
+const CHAPTER: u32 = 7;
+/// The one call in which it waits.
+const WAITS_IN: &str = "poll";
+/// So many silent visitors it must be able to keep.
+const SILENT: usize = 5000;
+
+fn start() -> Server {
+    Server::start(PROGRAM, CHAPTER)
+}

@@ -166,7 +166,7 @@ impl EventLoop {
         };
         self.touch(token);
         let mut result = Ok(());
-        self.guard(token, |event_loop| result = handler(event_loop, token, readiness));
+        self.guard(Some(token), |event_loop| result = handler(event_loop, token, readiness));
         if let Err(error) = result {
             self.end(token, Ending::Failed(error));
         }
@@ -177,12 +177,13 @@ impl EventLoop {
         self.tell_the_gone();
     }
 
-    /// Calls somebody's code. If it panics, that ends the source that is answerable for it, and nobody
-    /// else. (Rust prints the panic's message, as always.)
-    pub fn guard(&mut self, answerable: Token, callback: impl FnOnce(&mut Self)) {
+    /// Calls somebody's code. If it panics, that ends the source that is answerable for it, if there is
+    /// one, and nobody else. (Rust prints the panic's message, as always.)
+    pub fn guard(&mut self, answerable: Option<Token>, callback: impl FnOnce(&mut Self)) {
         // Asserted: what the callback leaves half done is the source's own, and goes with it.
-        if catch_unwind(AssertUnwindSafe(|| callback(self))).is_err() {
-            self.end(answerable, Ending::Panicked);
+        let outcome = catch_unwind(AssertUnwindSafe(|| callback(self)));
+        if let (Err(_), Some(token)) = (outcome, answerable) {
+            self.end(token, Ending::Panicked);
         }
     }
     // ANCHOR_END: call
@@ -227,7 +228,7 @@ impl EventLoop {
 
     fn tell_the_gone(&mut self) {
         while let Some((token, source, ending)) = self.gone.pop_front() {
-            self.guard(token, |event_loop| source.closed(event_loop, token, ending));
+            self.guard(None, |event_loop| source.closed(event_loop, token, ending));
         }
     }
     // ANCHOR_END: end

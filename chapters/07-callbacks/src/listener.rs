@@ -1,7 +1,7 @@
 //! Where connections come in.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -39,13 +39,15 @@ impl Source for Listener {
 
 impl Listener {
     /// The next one who is there; `None` when there is nobody, or it's shut.
-    fn accept(&mut self) -> io::Result<Option<(std::net::TcpStream, SocketAddr)>> {
+    fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         if self.patience().is_some_and(|left| !left.is_zero()) {
             return Ok(None);
         }
         self.shut_until = None;
         let accepted = now(self.socket.accept());
-        if accepted.is_err() {
+        // Somebody who has left again while we came to the door (not on Linux) is no reason to shut it.
+        let is_trouble = |error: &io::Error| error.kind() != ErrorKind::ConnectionAborted;
+        if accepted.as_ref().is_err_and(is_trouble) {
             self.shut_until = Some(Instant::now() + PAUSE);
         }
         accepted
@@ -75,7 +77,7 @@ impl EventLoop {
                     accepted.and_then(|(socket, from)| Ok((event_loop.add_socket(socket)?, from)));
                 let failed = added.is_err();
                 // If it panics, that is the end of the new one, and not of the door.
-                let answerable = added.as_ref().map_or(me, |(connection, _)| *connection);
+                let answerable = added.as_ref().ok().map(|(connection, _)| *connection);
                 event_loop.guard(answerable, |event_loop| came(event_loop, added));
                 if failed {
                     break;

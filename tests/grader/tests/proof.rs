@@ -168,7 +168,18 @@ fn manifest(course: &Course, lessons: &Lessons, made: &[Made]) -> String {
     let mut rest = toml::Table::new();
     let mut dependencies = toml::Table::new();
     for name in chapter["dependencies"].as_table().unwrap().keys() {
-        dependencies.insert(name.clone(), root["workspace"]["dependencies"][name].clone());
+        let mut dependency = root["workspace"]["dependencies"][name].clone();
+        if let Some(path) = dependency.get_mut("path") {
+            let folder = course.root.join(path.as_str().unwrap());
+            *path = folder.display().to_string().into();
+        }
+        dependencies.insert(name.clone(), dependency);
+    }
+    // From chapter 7 on, a chapter is a library, and its worked answers use it.
+    if chapter.contains_key("lib") {
+        let path = lessons.chapter.folder.display().to_string();
+        let itself = toml::Table::from_iter([("path".to_owned(), path.into())]);
+        dependencies.insert(lessons.chapter.package(), itself.into());
     }
     rest.insert("dependencies".to_owned(), dependencies.into());
     rest.insert("profile".to_owned(), root["profile"].clone());

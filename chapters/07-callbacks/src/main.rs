@@ -106,23 +106,9 @@ fn print(address: SocketAddr, text: &str) {
 }
 
 fn addresses_from_args() -> Vec<SocketAddr> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "-h" || argument == "--help") {
-        println!("{HELP}");
-        std::process::exit(0);
+    let mut words = program::arguments(HELP);
+    if words.is_empty() {
+        words = vec!["127.0.0.1:7001".to_owned(), "127.0.0.1:7011".to_owned()];
     }
-    let words = match arguments.is_empty() {
-        true => vec!["127.0.0.1:7001".to_owned(), "127.0.0.1:7011".to_owned()],
-        false => arguments,
-    };
-    let address = |word: String| {
-        word.parse().unwrap_or_else(|_| {
-            program::complain(
-                NAME,
-                2,
-                &format!("{word:?} is no ADDRESS such as 127.0.0.1:7001; see --help"),
-            )
-        })
-    };
-    words.into_iter().map(address).collect()
+    words.iter().map(|word| program::address(NAME, word)).collect()
 }

@@ -12,7 +12,7 @@ use crate::source::Ending;
 /// Longest accepted request, in bytes: a visitor must not fill our memory.
 pub const LONGEST_REQUEST: usize = 8 * 1024;
 /// What longer ones get (RFC 6585, section 5).
-const TOO_LONG: &str = "431 Request Header Fields Too Large";
+pub const TOO_LONG: &str = "431 Request Header Fields Too Large";
 /// How much of an answer is made at a time, in bytes, and so in one turn.
 const QUEUE: usize = 64 * 1024;
 const LINE: &str = "Good things come to those who wait.\n";
@@ -56,59 +56,89 @@ fn welcome(event_loop: &mut EventLoop, socket: Token, from: SocketAddr, visitor:
 
 /// Takes out the request when it's whole, and answers. "Not yet" is to do nothing.
 fn data_available(event_loop: &mut EventLoop, me: Token, input: &mut Input, visitor: Visitor) {
-    let end = input.bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    match end.map(|start| start + 4) {
-        Some(length) if length <= LONGEST_REQUEST => {
-            let request: Vec<u8> = input.bytes.drain(..length).collect();
-            answer(event_loop, me, &request, visitor);
+    let goodbye = move |event_loop: &mut EventLoop, outcome: &str| {
+        event_loop.finish(me);
+        log(visitor.number, outcome);
+    };
+    match request(input) {
+        Request::NotYet if input.ended => {
+            log(visitor.number, &format!("hung up after {} bytes", input.bytes.len()));
+            event_loop.close(me);
         }
-        None if input.bytes.len() < LONGEST_REQUEST => {
-            if input.ended {
-                log(visitor.number, &format!("hung up after {} bytes", input.bytes.len()));
-                event_loop.close(me);
-            }
-        }
-        _ => {
+        Request::NotYet => {}
+        Request::TooLong => {
             event_loop.send(me, &head(TOO_LONG, 0));
-            goodbye(event_loop, me, visitor, "asked too much");
+            goodbye(event_loop, "asked too much");
         }
+        Request::Page => {
+            event_loop.send(me, &page(visitor.chapter));
+            goodbye(event_loop, "answered");
+        }
+        Request::Large => send_large(event_loop, me, move |event_loop, left| {
+            if left == 0 {
+                goodbye(event_loop, "answered");
+            }
+        }),
     }
 }
 // ANCHOR_END: serve
 
-fn answer(event_loop: &mut EventLoop, me: Token, request: &[u8], visitor: Visitor) {
-    if request.starts_with(b"GET /large ") {
-        event_loop.send(me, &head("200 OK", LARGE * LINE.len()));
-        send_lines(event_loop, me, visitor);
-        return;
-    }
-    let page = format!("{LINE}Served by chapter {}.\n", visitor.chapter);
-    event_loop.send(me, &head("200 OK", page.len()));
-    event_loop.send(me, page.as_bytes());
-    goodbye(event_loop, me, visitor, "answered");
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// It isn't whole.
+    NotYet,
+    /// Longer than [`LONGEST_REQUEST`].
+    TooLong,
+    /// The small page.
+    Page,
+    /// The large one.
+    Large,
 }
 
-// ANCHOR: large
-/// Makes the large page, a queue at a time: more when there is room for more.
-fn send_lines(event_loop: &mut EventLoop, me: Token, visitor: Visitor) {
-    let mut left = LARGE;
-    event_loop.set_write_callback(me, move |event_loop, me| {
-        let lines = left.min(QUEUE / LINE.len());
-        left -= lines;
-        event_loop.send(me, LINE.repeat(lines).as_bytes());
-        if left == 0 {
-            goodbye(event_loop, me, visitor, "answered");
+/// Takes out the request, when it's whole.
+pub fn request(input: &mut Input) -> Request {
+    let end = input.bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    match end.map(|start| start + 4) {
+        Some(length) if length <= LONGEST_REQUEST => {
+            let is_large = input.bytes.starts_with(b"GET /large ");
+            input.bytes.drain(..length);
+            if is_large { Request::Large } else { Request::Page }
         }
-    });
-}
-// ANCHOR_END: large
-
-fn goodbye(event_loop: &mut EventLoop, me: Token, visitor: Visitor, outcome: &str) {
-    event_loop.finish(me);
-    log(visitor.number, outcome);
+        None if input.bytes.len() < LONGEST_REQUEST => Request::NotYet,
+        _ => Request::TooLong,
+    }
 }
 
-fn head(status: &str, length: usize) -> Vec<u8> {
+/// The page that every server in this book gives.
+pub fn page(chapter: u32) -> Vec<u8> {
+    let body = format!("{LINE}Served by chapter {chapter}.\n");
+    let mut answer = head("200 OK", body.len());
+    answer.extend_from_slice(body.as_bytes());
+    answer
+}
+
+/// An answer's head, for a body of so many bytes.
+pub fn head(status: &str, length: usize) -> Vec<u8> {
     format!("HTTP/1.0 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n")
         .into_bytes()
 }
+
+// ANCHOR: large
+/// Sends the large page, a queue at a time: more is made when there is room for more. `told` hears how
+/// many lines are left, whenever some have been queued.
+pub fn send_large(
+    event_loop: &mut EventLoop,
+    to: Token,
+    mut told: impl FnMut(&mut EventLoop, usize) + 'static,
+) {
+    event_loop.send(to, &head("200 OK", LARGE * LINE.len()));
+    let mut left = LARGE;
+    event_loop.set_write_callback(to, move |event_loop, to| {
+        let lines = left.min(QUEUE / LINE.len());
+        left -= lines;
+        event_loop.send(to, LINE.repeat(lines).as_bytes());
+        told(event_loop, left);
+    });
+}
+// ANCHOR_END: large

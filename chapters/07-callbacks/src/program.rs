@@ -7,19 +7,32 @@ use std::process::exit;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The one argument, an ADDRESS; `default` without it. Says what is wrong, or what `--help` should, and
-/// ends the program.
-pub fn address_from_args(program: &str, help: &str, default: &str) -> SocketAddr {
-    let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| default.to_owned());
-    if address == "-h" || address == "--help" {
+/// The program's arguments. Asked for help, it gives that, and ends.
+pub fn arguments(help: &str) -> Vec<String> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "-h" || argument == "--help") {
         println!("{help}");
         exit(0);
     }
-    match address.parse() {
-        Ok(address) if arguments.next().is_none() => address,
+    arguments
+}
+
+/// The one argument, an ADDRESS; `default` without it. Says what is wrong, or what `--help` should, and
+/// ends the program.
+pub fn address_from_args(program: &str, help: &str, default: &str) -> SocketAddr {
+    match arguments(help).as_slice() {
+        [] => address(program, default),
+        [word] => address(program, word),
         _ => complain(program, 2, &format!("give one ADDRESS, such as {default}; see --help")),
     }
+}
+
+/// What `word` says; or says what is wrong with it, and ends the program.
+pub fn address(program: &str, word: &str) -> SocketAddr {
+    word.parse().unwrap_or_else(|_| {
+        let message = format!("{word:?} is no ADDRESS such as 127.0.0.1:7001; see --help");
+        complain(program, 2, &message)
+    })
 }
 
 /// Listens, and says where; or says why not, and ends the program.
@@ -39,11 +52,16 @@ pub fn complain(program: &str, status: i32, message: &str) -> ! {
     exit(status)
 }
 
-/// One line an event. A closed stderr ends no server.
+/// One line an event, with the visitor's number.
 pub fn log(number: u64, event: &str) {
+    say(&format!("visitor {number}: {event}"));
+}
+
+/// A line on stderr. A closed one ends no server.
+pub fn say(line: &str) {
     // In one piece: stderr keeps nothing back, and would write each part by itself.
     // waits: if nobody takes what we say (a terminal that was stopped, a full pipe)
-    let _ = io::stderr().write_all(format!("visitor {number}: {event}\n").as_bytes());
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Asks for as many descriptors as this process may have, and says how many that are. Most Linux systems

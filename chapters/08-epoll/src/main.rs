@@ -16,7 +16,7 @@ fn main() {
     let address = program::address_from_args(NAME, HELP, "127.0.0.1:7008");
     let listener = program::listen_or_exit(NAME, address);
     let descriptors = program::raise_limit();
-    eprintln!("room for about {descriptors} visitors");
+    program::say(&format!("at most {descriptors} descriptors: one for each visitor, and a few"));
     if let Err(error) = serve(listener) {
         program::complain(NAME, 1, &format!("the loop failed: {error}"));
     }

@@ -40,7 +40,13 @@ pub struct Server {
 
 impl Server {
     pub fn start(path: &str, chapter: u32) -> Self {
-        Self::started(Start::new(path).arg("127.0.0.1:0"), chapter)
+        Self::start_with(path, chapter, &[])
+    }
+
+    /// With more arguments behind its address.
+    pub fn start_with(path: &str, chapter: u32, arguments: &[&str]) -> Self {
+        let start = Start::new(path).arg("127.0.0.1:0");
+        Self::started(arguments.iter().fold(start, |start, argument| start.arg(argument)), chapter)
     }
 
     /// With at most so many descriptors, and no way to get more.

@@ -25,11 +25,13 @@ impl Chapter {
         format!("ch{}", self.name)
     }
 
-    /// The program that visitors call on: `ch07-server` where the chapter has a `src/server.rs` besides its
-    /// program, and else its program.
+    /// The program that visitors call on: `ch07-server` where the package has one of that name, and else
+    /// the chapter's program.
     pub fn server(&self) -> String {
-        match self.folder.join("src/server.rs").is_file() {
-            true => format!("ch{:02}-server", self.number),
+        let server = format!("ch{:02}-server", self.number);
+        let manifest = fs::read_to_string(self.folder.join("Cargo.toml")).unwrap_or_default();
+        match manifest.lines().any(|line| line == format!("name = \"{server}\"")) {
+            true => server,
             false => self.package(),
         }
     }

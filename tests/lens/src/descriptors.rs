@@ -10,6 +10,8 @@ use nix::unistd::Pid;
 
 use visitors::doing::{self, TcpSocket};
 
+const CLOSED: &str = "a closed descriptor";
+
 /// What is known so far.
 #[derive(Debug, Default)]
 pub struct Descriptors {
@@ -44,8 +46,15 @@ impl std::fmt::Display for Thing {
 impl Descriptors {
     /// What `descriptor` of a process is.
     pub fn get(&mut self, process: Pid, descriptor: i64) -> Thing {
-        let thing = || look_up(process, descriptor);
-        self.known.entry((process, descriptor)).or_insert_with(thing).clone()
+        if let Some(thing) = self.known.get(&(process, descriptor)) {
+            return thing.clone();
+        }
+        let thing = look_up(process, descriptor);
+        // Something may be opened under that number, and we don't see it.
+        if thing != Thing::Other(CLOSED.to_owned()) {
+            self.learn(process, descriptor, thing.clone());
+        }
+        thing
     }
 
     /// `descriptor` is a new one, and this is what it is.
@@ -83,7 +92,7 @@ fn look_up(process: Pid, descriptor: i64) -> Thing {
     };
     let words = match (standard, &*link) {
         (Some(words), _) => words,
-        (None, "") => "a closed descriptor",
+        (None, "") => CLOSED,
         (None, link) if link.starts_with("pipe:") => "a pipe",
         (None, link) => match link.strip_prefix("anon_inode:") {
             Some(kind) => kind.trim_matches(['[', ']']),

@@ -8,13 +8,16 @@
 //! - [`picture`]: a run drawn as a timeline.
 //! - [`summary`]: a run in figures. [`lines`]: a call in words.
 //! - [`tracer`] does the looking, [`launch`] starts a program so that nothing of it is missed,
-//!   [`kernel`] is what nix can't do yet; [`memory`] and [`descriptors`] find out what a call is about.
+//!   [`kernel`] is what nix can't do yet; [`memory`], [`descriptors`] and [`interest`] find out what a
+//!   call is about.
 //!
 //! The book's page `watching` tells how it's used, and what it costs. Linux only; elsewhere everything
 //! that would look says [`Blind`].
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod descriptors;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod interest;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod kernel;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -29,7 +29,8 @@ const AFTER_HELP: &str = "  cargo lens 2                          chapter 2's pr
   cargo lens 2 --visitors silent,quick  these call on it, in this order\n  \
   cargo lens -- sleep 1                 any program; its exit status is passed on\n\n\
 A line is printed for each call that waited, when it's over, and for each that has been waiting\n\
-for a while. A program under the lens stops twice at each call that can wait, and at each close:";
+for a while. A program under the lens stops twice at each call that can wait, at each close, and at\n\
+each epoll_ctl:";
 
 /// Runs a program and shows each system call in which it waits.
 #[derive(Debug, Parser)]
@@ -74,8 +75,8 @@ struct Arguments {
     #[arg(long)]
     every_call: bool,
 
-    /// Lie to the program: whenever its select or poll reports somebody, all whom it asked about seem to
-    /// be ready. Readiness is a hint, and this shows who takes it for a promise
+    /// Lie to the program: whenever its select, poll or epoll_wait reports somebody, all whom it asked
+    /// about seem to be ready. Readiness is a hint, and this shows who takes it for a promise
     #[arg(long)]
     lie: bool,
 
@@ -90,7 +91,7 @@ struct Arguments {
 struct Way {
     /// A filter in the kernel stops it only at the calls that are looked for.
     filtered: bool,
-    /// `select` and `poll` lie to it.
+    /// `select`, `poll` and `epoll_wait` lie to it.
     lies: bool,
 }
 
@@ -132,6 +133,12 @@ fn run(arguments: &Arguments) -> Result<u8, Failed> {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn look(arguments: &Arguments) -> Result<u8, Failed> {
+    if arguments.lie && !lens::memory::CAN_CHANGE_RESULTS {
+        let _ = writeln!(
+            io::stderr(),
+            "cargo lens: on this kind of processor only select and poll can lie, and epoll_wait tells the truth"
+        );
+    }
     match &arguments.chapter {
         Some(chapter) => visited::run(chapter, arguments),
         None => alone::run(arguments),

@@ -69,7 +69,8 @@ pub struct Call {
     /// Who connected: accept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accepted: Option<String>,
-    /// Which descriptors were ready, in words: select, poll.
+    /// Which descriptors were ready, in words: select, poll, epoll_wait. For the last, nothing where the
+    /// program's marks don't tell them apart.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub ready: Vec<String>,
 }

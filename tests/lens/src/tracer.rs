@@ -20,9 +20,10 @@ use visitors::calls::{self, Kind};
 
 use crate::Blind;
 use crate::descriptors::{Descriptors, Thing};
+use crate::interest::Interests;
 use crate::kernel::{self, At, News, Onward};
 use crate::launch::READY;
-use crate::memory;
+use crate::memory::{self, EpollEvent};
 use crate::record::{self, Call, Outcome, microseconds};
 
 /// A call that is over in less didn't wait. So long we look for its end without going to sleep: to be
@@ -36,10 +37,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// kernel's count says so. For shorter ones it would take a sleep before the call for one in it.
 const OVERLOOKED: Duration = Duration::from_millis(1);
 
-/// The calls that make descriptors mean something else. They don't wait. (The kernel can be asked what
-/// a socket is, but it takes long to say so where there are many.)
-pub const NAMING: [i64; 4] =
-    [libc::SYS_close, libc::SYS_close_range, libc::SYS_dup3, libc::SYS_listen];
+/// The calls that make descriptors mean something else, or to an epoll. They don't wait. (The kernel can
+/// be asked what a socket is, and what an epoll watches, but it takes long to say so where there are many.)
+pub const NAMING: [i64; 5] =
+    [libc::SYS_close, libc::SYS_close_range, libc::SYS_dup3, libc::SYS_epoll_ctl, libc::SYS_listen];
 
 /// What a tracer tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -92,6 +93,7 @@ pub struct Tracer {
     threads: HashMap<Pid, Thread>,
     last_number: u32,
     descriptors: Descriptors,
+    interests: Interests,
     inside: AllInside,
     /// The threads inside calls that may turn out to take longer than [`AT_ONCE`], in the order of their
     /// entry.
@@ -100,8 +102,8 @@ pub struct Tracer {
     awake: VecDeque<(Instant, Instant, Pid)>,
     /// How the main process ended, as wait(2) says it.
     status: Option<i32>,
-    /// `select` and `poll` tell the program that everybody is ready whom it asked about, whenever
-    /// somebody is.
+    /// `select`, `poll` and `epoll_wait` tell the program that everybody is ready whom it asked about,
+    /// whenever somebody is.
     lies: bool,
 }
 
@@ -127,7 +129,7 @@ struct Thread {
 /// A call that has begun.
 #[derive(Clone, Copy, Debug)]
 struct Entered {
-    /// `None` for one that only names descriptors.
+    /// `None` for one of [`NAMING`].
     call: Option<&'static calls::Call>,
     number: i64,
     arguments: [u64; 6],
@@ -198,6 +200,7 @@ impl Tracer {
             threads: HashMap::new(),
             last_number: 0,
             descriptors: Descriptors::default(),
+            interests: Interests::default(),
             inside: AllInside::default(),
             fresh: VecDeque::new(),
             awake: VecDeque::new(),
@@ -206,8 +209,8 @@ impl Tracer {
         }
     }
 
-    /// From now on `select` and `poll` lie to the program: whenever somebody is ready, all whom it asked
-    /// about seem to be. (The number that they return stays the true one.)
+    /// From now on `select`, `poll` and `epoll_wait` lie to the program: whenever somebody is ready, all
+    /// whom it asked about seem to be. (The number that `select` and `poll` return stays the true one.)
     pub fn lie(&mut self) {
         self.lies = true;
     }
@@ -440,7 +443,7 @@ impl Tracer {
             took > AT_ONCE && thread.look().is_some_and(|(_, sleeps)| thread.has_slept(sleeps));
         let slept = entered.slept || counted && took > OVERLOOKED;
         let Some(call) = entered.call else {
-            self.renamed(process, &entered, result);
+            self.renamed(tid, process, &entered, result);
             return;
         };
         let outcome = outcome(result);
@@ -463,7 +466,7 @@ impl Tracer {
         let what = inside.as_ref().and_then(|inside| inside.what.clone());
         let ready = self.ready(tid, process, call.name, &entered.arguments, result);
         if self.lies && result > 0 {
-            self.tell_a_lie(tid, call.name, &entered.arguments);
+            self.tell_a_lie(tid, process, call.name, &entered.arguments, result);
         }
         let call = Call {
             thread: number,
@@ -481,7 +484,7 @@ impl Tracer {
         self.tell_if_begun(Seen::Call(call), tell);
     }
 
-    /// Who was ready, after select or poll.
+    /// Who was ready, after select, poll or epoll_wait. Nobody, where it can't be told.
     fn ready(
         &mut self,
         tid: Pid,
@@ -496,6 +499,12 @@ impl Tracer {
         let mut descriptors = match calls::family(name) {
             "poll" => memory::ready_of_poll(tid, arguments[0], arguments[1]),
             "select" => members_of_sets(tid, arguments),
+            "epoll_wait" => {
+                let events = events_of_epoll(tid, arguments, result);
+                let epoll = descriptor(arguments[0]);
+                let reported = self.interests.reported(process, epoll, &events);
+                reported.filter(|all| all.len() <= memory::MOST).unwrap_or_default()
+            }
             _ => Vec::new(),
         };
         descriptors.sort_unstable();
@@ -507,7 +516,14 @@ impl Tracer {
     }
 
     /// Everybody is ready, the program is told.
-    fn tell_a_lie(&mut self, tid: Pid, name: &str, arguments: &[u64; 6]) {
+    fn tell_a_lie(
+        &mut self,
+        tid: Pid,
+        process: Pid,
+        name: &str,
+        arguments: &[u64; 6],
+        result: i64,
+    ) {
         match calls::family(name) {
             "poll" => memory::report_everybody(tid, arguments[0], arguments[1]),
             "select" => {
@@ -515,24 +531,44 @@ impl Tracer {
                     self.threads.get_mut(&tid).map(|thread| std::mem::take(&mut thread.asked));
                 asked.iter().flatten().for_each(|set| memory::put_back_set(tid, set));
             }
+            "epoll_wait" if memory::CAN_CHANGE_RESULTS => {
+                let events = events_of_epoll(tid, arguments, result);
+                if events.is_empty() {
+                    return;
+                }
+                let (epoll, most) = (descriptor(arguments[0]), descriptor(arguments[2]));
+                let room = usize::try_from(most - result).unwrap_or(0);
+                let others = self.interests.others(process, epoll, &events, room);
+                memory::report_more(tid, arguments[1], events.len(), &others);
+            }
             _ => {}
         }
     }
 
     /// A call has made descriptors mean something else.
-    fn renamed(&mut self, process: Pid, entered: &Entered, result: i64) {
-        if entered.number == libc::SYS_listen {
-            if result == 0 {
-                let descriptor = descriptor(entered.arguments[0]);
-                self.descriptors.learn(process, descriptor, Thing::Listener);
+    fn renamed(&mut self, tid: Pid, process: Pid, entered: &Entered, result: i64) {
+        let first = descriptor(entered.arguments[0]);
+        match entered.number {
+            libc::SYS_listen | libc::SYS_epoll_ctl if result < 0 => {}
+            libc::SYS_listen => self.descriptors.learn(process, first, Thing::Listener),
+            libc::SYS_epoll_ctl => self.interests.changed(process, tid, &entered.arguments),
+            libc::SYS_close => {
+                self.descriptors.forget(process, first);
+                self.interests.closed(process, first);
             }
-        } else if entered.number == libc::SYS_close {
-            self.descriptors.forget(process, descriptor(entered.arguments[0]));
-        } else if entered.number == libc::SYS_close_range {
-            self.descriptors.forget_all(process);
-        } else {
-            self.descriptors.forget(process, descriptor(entered.arguments[1]));
+            libc::SYS_close_range => self.forget_all(process),
+            // A duplicate takes another one's place.
+            _ => {
+                self.descriptors.forget(process, descriptor(entered.arguments[1]));
+                self.interests.forget_all(process);
+            }
         }
+    }
+
+    /// All of a process may have changed.
+    fn forget_all(&mut self, process: Pid) {
+        self.descriptors.forget_all(process);
+        self.interests.forget_all(process);
     }
 
     /// A process runs another program. All its other threads are gone.
@@ -554,7 +590,7 @@ impl Tracer {
             }
         }
         self.meet(tid);
-        self.descriptors.forget_all(tid);
+        self.forget_all(tid);
         if self.ready && !self.begun && tid == self.main {
             self.begun = true;
             self.origin = Instant::now();
@@ -601,7 +637,7 @@ impl Tracer {
             self.tell_if_begun(Seen::Call(call), tell);
         }
         if tid == thread.process {
-            self.descriptors.forget_all(tid);
+            self.forget_all(tid);
         }
         let thread = record::Thread {
             thread: thread.number,
@@ -703,7 +739,7 @@ pub fn signal_name(number: i32) -> String {
 }
 
 /// A descriptor as the program means it: `int`, in the argument's lower half.
-fn descriptor(argument: u64) -> i64 {
+pub(crate) fn descriptor(argument: u64) -> i64 {
     let bytes = argument.to_le_bytes();
     i64::from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
@@ -714,6 +750,11 @@ fn watched(tid: Pid, name: &str, arguments: &[u64; 6]) -> Option<u64> {
         "select" => u64::try_from(members_of_sets(tid, arguments).len()).ok(),
         _ => None,
     }
+}
+
+/// What epoll_wait has reported.
+fn events_of_epoll(tid: Pid, arguments: &[u64; 6], result: i64) -> Vec<EpollEvent> {
+    memory::epoll_events(tid, arguments[1], usize::try_from(result).unwrap_or(0))
 }
 
 /// The descriptors in select's three sets.

@@ -42,10 +42,11 @@ impl Lens {
         Self::look(program, false)
     }
 
-    /// Looks at `program` from now on, and lies to it: whenever its `select` or `poll` reports somebody,
-    /// all whom it asked about seem to be ready. Readiness is a hint, and a program that doesn't take
-    /// its word for it goes on as if nothing had been said. The number that the call returns stays
-    /// the true one.
+    /// Looks at `program` from now on, and lies to it: whenever its `select`, `poll` or `epoll_wait` reports
+    /// somebody, all whom it asked about seem to be ready. Readiness is a hint, and a program that doesn't
+    /// take its word for it goes on as if nothing had been said. The number that `select` and `poll` return
+    /// stays the true one; that of `epoll_wait` grows, as far as the program has room. (The lens can change
+    /// it on x86-64 and ARM64. Elsewhere `epoll_wait` tells the truth.)
     ///
     /// # Errors
     /// Why nothing can be seen here.

@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
 use shared::{LENS, WAITER, calls, can_look, look, of_thread, threads};
+use visitors::calls::family;
 
 /// How long anything here may take: generous, and never waited for when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -384,6 +385,73 @@ fn a_descriptor_is_what_it_is_now_not_what_it_was() {
     let accept = waits.iter().find(|call| call.call == "accept4").expect("it waited to accept");
     assert_eq!(accept.what.as_deref(), Some("the listener"), "{waits:?}");
     assert_eq!(accept.descriptor, pipe.descriptor, "the same number");
+}
+
+#[rstest]
+#[case::stopped_where_it_may_wait(&["--quiet"])]
+#[case::stopped_at_every_call(&["--quiet", "--every-call"])]
+fn of_epoll_it_is_told_who_was_ready_whatever_becomes_of_its_list(#[case] options: &[&str]) {
+    if !can_look() {
+        return;
+    }
+    let (output, lines) = look(options, &[WAITER, "watches"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    let expected: [(&str, &[&str]); 9] = [
+        ("both: [1, 2]", &["a pipe", "a socket"]),
+        ("pipe, marked anew: [2]", &["a pipe"]),
+        ("event in the pipe's place: [2]", &["eventfd"]),
+        ("listener in the place of the event, which was closed: [2]", &["the listener"]),
+        // Which of them can't be told.
+        ("listener and pipe, marked alike: [2, 2]", &[]),
+        ("event, by way of a duplicate of epoll's descriptor: [3]", &["eventfd"]),
+        ("event, closed but for a duplicate: [3]", &["a closed descriptor"]),
+        ("the same, while another one has its number: [3]", &[]),
+        ("listener and event, of a new epoll: [1, 2]", &["the listener", "eventfd"]),
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected.map(|(told, _)| told));
+    let waits: Vec<_> = epoll_waits(&lines).into_iter().map(|call| call.ready.clone()).collect();
+    assert_eq!(waits, expected.map(|(_, ready)| ready));
+}
+
+fn epoll_waits(lines: &[Line]) -> Vec<&lens::record::Call> {
+    calls(lines).into_iter().filter(|call| family(&call.call) == "epoll_wait").collect()
+}
+
+#[rstest]
+#[case::one_has_room("1", [&[0][..], &[1], &[3], &[0]])]
+#[case::two_have_room("2", [&[0, 1][..], &[0, 1], &[0, 3], &[0, 1]])]
+// 3 is heard of once, be it a lie, and then only after it was asked for again.
+#[case::all_have_room("8", [&[0, 1, 3][..], &[0, 1], &[0, 1, 3], &[0, 1]])]
+fn a_lie_of_epoll_is_about_all_of_whom_something_is_asked(
+    #[case] room: &str,
+    #[case] lies: [&[u64]; 4],
+) {
+    if !can_look() {
+        return;
+    }
+    let speakers = [0, 1, 3, 0];
+    let truth: [&[u64]; 4] = [&[0], &[1], &[3], &[0]];
+    for (options, told_of) in [(&["--quiet"][..], truth), (&["--quiet", "--lie"], lies)] {
+        let (output, lines) = look(options, &[WAITER, "tries", room]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        let expected = speakers.iter().zip(told_of).flat_map(|(speaker, told_of)| {
+            told_of.iter().map(move |mark| match mark == speaker {
+                true => format!("{speaker} speaks: {mark} Ok(1)"),
+                // Whoever was lied about has nothing to say.
+                false => format!("{speaker} speaks: {mark} Err(WouldBlock)"),
+            })
+        });
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{options:?}");
+        // The lens itself tells the truth.
+        let waits = epoll_waits(&lines);
+        assert_eq!(waits.len(), speakers.len(), "{waits:?}");
+        for wait in waits {
+            assert_eq!(
+                (&wait.outcome, &*wait.ready),
+                (&Outcome::Result(1), &["a socket".to_owned()][..])
+            );
+        }
+    }
 }
 
 #[test]

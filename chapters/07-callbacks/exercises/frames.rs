@@ -1,1 +1,102 @@
-fn main() {}
+//! Exercise 07-frames: frames out of pieces.
+//!
+//! TCP carries bytes, not messages: what is sent as one piece may come as three, and three as one. So
+//! whoever sends messages has to say where each one ends. Here a message is a netstring: its length in
+//! decimal, a colon, its bytes, a comma, as in `5:hello,`. This server sends each one back with its
+//! bytes in reverse order: `5:olleh,`. The loop calls you when something has come. You take out the
+//! frames that are whole, all of them, and leave the rest where it is until you are called again.
+//! (Somebody who sends and never reads makes us keep all the answers: the next exercise is about that.)
+//!
+//! Run it:      cargo run -p ex07-callbacks --bin ex07-frames      and, in a second terminal,
+//!              printf '5:hello,3:abc,end' | nc 127.0.0.1 7007
+//! Be graded:   cargo grade 7
+
+// Until you have written your part, much is unused here. Take these lines out when you have.
+#![allow(clippy::ptr_arg, dead_code, unreachable_code)]
+#![allow(unused_imports, unused_mut, unused_variables)]
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use ch07_callbacks::program::{self, log};
+use ch07_callbacks::{EventLoop, Input, Poll, Token};
+
+const NAME: &str = "ex07-frames";
+const HELP: &str = "ex07-frames [ADDRESS]
+
+Sends each netstring back, with its bytes in reverse order: 5:hello, becomes 5:olleh,
+ADDRESS is 127.0.0.1:7007 where not given; port 0 means any free one.";
+
+/// The most bytes that a frame may hold: a visitor must not fill our memory.
+const LONGEST: usize = 16 * 1024;
+/// What is sent, as a frame, to whoever sends something else.
+const REFUSAL: &[u8] = b"that is no frame";
+
+/// What has come is no frame, and never will be one.
+#[derive(Debug)]
+struct NoFrame;
+
+/// These bytes as a frame: `frame(b"hello")` is `5:hello,`.
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = format!("{}:", bytes.len()).into_bytes();
+    frame.extend_from_slice(bytes);
+    frame.push(b',');
+    frame
+}
+
+/// Takes the first frame out of `bytes`, and gives what it holds. `Ok(None)`: it isn't whole yet, and
+/// nothing is taken. The length is written in decimal digits and nothing else, and begins with a zero
+/// only if it is 0. The frame may hold any bytes, commas and colons too, and no bytes at all.
+///
+/// # Errors
+/// [`NoFrame`] as soon as `bytes` can't be the beginning of a frame of at most [`LONGEST`] bytes,
+/// whatever may come behind them.
+fn next_frame(bytes: &mut Vec<u8>) -> Result<Option<Vec<u8>>, NoFrame> {
+    // your turn: take out the first frame, if it is whole
+    todo!("take out the first frame, if it is whole")
+    // end
+}
+
+/// The read callback. Answers each whole frame with one that has its bytes in reverse order, in the
+/// order in which they came. At the first thing that is no frame it sends [`REFUSAL`] as a frame,
+/// behind the answers, and hangs up. At the end of what is sent it hangs up too: a frame that isn't
+/// whole then never will be, and gets no answer. To hang up is to `finish`: what is queued is still
+/// sent.
+fn data_available(event_loop: &mut EventLoop, me: Token, input: &mut Input, number: u64) {
+    // your turn: answer each frame that is whole, and hang up when there will be no more
+    todo!("answer each frame that is whole, and hang up when there will be no more")
+    // end
+}
+
+fn main() {
+    let address = program::address_from_args(NAME, HELP, "127.0.0.1:7007");
+    let listener = program::listen_or_exit(NAME, address);
+    program::raise_limit();
+    let mut event_loop = EventLoop::new(Poll);
+    // waits: inside of `run`, in poll, for all of them
+    let ran = serve(&mut event_loop, listener).and_then(|_| event_loop.run());
+    if let Err(error) = ran {
+        program::complain(NAME, 1, &format!("the loop failed: {error}"));
+    }
+}
+
+fn serve(event_loop: &mut EventLoop, listener: TcpListener) -> io::Result<Token> {
+    let mut last = 0;
+    event_loop.listen(listener, move |event_loop, came| match came {
+        Ok((visitor, from)) => {
+            last += 1;
+            welcome(event_loop, visitor, from, last);
+        }
+        Err(error) => log(last + 1, &format!("not accepted: {error}")),
+    })
+}
+
+fn welcome(event_loop: &mut EventLoop, visitor: Token, from: SocketAddr, number: u64) {
+    log(number, &format!("connected from {from}"));
+    event_loop.set_read_callback(visitor, move |event_loop, me, input| {
+        data_available(event_loop, me, input, number);
+    });
+    event_loop.set_close_callback(visitor, move |_, _, ending| {
+        log(number, &format!("gone: {ending:?}"));
+    });
+}

@@ -8,8 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::mem;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -30,7 +29,12 @@ const BITE: usize = 3;
 /// Timers, for chapters that have them.
 pub trait Time {
     /// Sets a timer by the clock that stands, in milliseconds from now. Its number counts up from 0.
-    fn after(&self, event_loop: &mut EventLoop, delay: u64, callback: Box<dyn FnOnce(&mut EventLoop)>);
+    fn after(
+        &self,
+        event_loop: &mut EventLoop,
+        delay: u64,
+        callback: Box<dyn FnOnce(&mut EventLoop)>,
+    );
     /// Cancels the timer with this number; whether it was there.
     fn cancel(&self, event_loop: &mut EventLoop, number: usize) -> bool;
     /// Turns the clock.
@@ -65,6 +69,7 @@ enum Peer {
 
 /// One connection, with what has happened to it.
 struct Member {
+    number: usize,
     token: Token,
     // Outside.
     socket: Option<TcpStream>,
@@ -156,7 +161,9 @@ fn outside(random: &mut Rng, world: &Shared, event_loop: &mut EventLoop, listene
         22..62 => send(&mut world.borrow_mut().members[who], random.usize(1..40)),
         62..68 => {
             let member = &mut world.borrow_mut().members[who];
-            if member.peer == Peer::Open && let Some(socket) = &member.socket {
+            if member.peer == Peer::Open
+                && let Some(socket) = &member.socket
+            {
                 // It may have been closed from here already.
                 let _ = socket.shutdown(Shutdown::Write);
                 member.peer = Peer::HalfClosed;
@@ -217,8 +224,9 @@ fn byte(member: usize, place: usize, outward: bool) -> u8 {
 
 fn send(member: &mut Member, count: usize) {
     let Some(socket) = member.socket.as_mut().filter(|_| member.peer == Peer::Open) else { return };
-    let number = usize::from(member.number());
-    let bytes: Vec<u8> = (member.sent..member.sent + count).map(|at| byte(number, at, false)).collect();
+    let number = member.number;
+    let bytes: Vec<u8> =
+        (member.sent..member.sent + count).map(|at| byte(number, at, false)).collect();
     // Closed from here, it may fail; what arrives is a beginning of it in any case.
     if socket.write_all(&bytes).is_ok() {
         member.sent += count;
@@ -235,4 +243,272 @@ fn leave(member: &mut Member, by_reset: bool) {
         setsockopt(&socket, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
     }
     member.peer = if by_reset { Peer::Reset } else { Peer::Gone };
+}
+
+/// A new member: its socket goes into the loop.
+fn take_in(world: &Shared, event_loop: &mut EventLoop, ours: TcpStream, theirs: TcpStream) {
+    let token = event_loop.add_socket(ours).unwrap();
+    let number = world.borrow().members.len();
+    world.borrow_mut().members.push(Member {
+        number,
+        token,
+        socket: Some(theirs),
+        peer: Peer::Open,
+        ended_before: false,
+        sent: 0,
+        received: 0,
+        plans: VecDeque::new(),
+        heard: 0,
+        ends_heard: 0,
+        queued: 0,
+        closed_by: None,
+        finished: false,
+        deaf: false,
+        told: Vec::new(),
+    });
+    listen_to(world, event_loop, token, number);
+    let world = Rc::clone(world);
+    event_loop.set_close_callback(token, move |event_loop, me, ending| {
+        let told = match ending {
+            Ending::Finished => "finished",
+            Ending::Closed => "closed",
+            Ending::Failed(_) => "failed",
+            Ending::Panicked => "panicked",
+        };
+        let world = &mut *world.borrow_mut();
+        let member = &mut world.members[number];
+        member.told.push(told);
+        if me != member.token || event_loop.get::<Connection>(me).is_some() {
+            world.wrong = Some(format!("member {number}, told of its end, is still there"));
+        }
+    });
+}
+
+fn listen_to(world: &Shared, event_loop: &mut EventLoop, token: Token, number: usize) {
+    let world = Rc::clone(world);
+    event_loop.set_read_callback(token, move |event_loop, me, input| {
+        hear(&world, event_loop, me, number, input);
+    });
+}
+
+/// A member's read callback.
+fn hear(world: &Shared, event_loop: &mut EventLoop, me: Token, number: usize, input: &mut Input) {
+    let plan = {
+        let world = &mut *world.borrow_mut();
+        let member = &mut world.members[number];
+        let is_right = me == member.token && member.told.is_empty() && !member.deaf;
+        if !is_right || member.closed_by.is_some() || member.ends_heard > 0 {
+            world.wrong = Some(format!("member {number} was called after its end"));
+            return;
+        }
+        let length = input.bytes.len();
+        let count = if input.ended { length } else { length - length % BITE };
+        for heard in input.bytes.drain(..count) {
+            if heard != byte(number, member.heard, false) {
+                world.wrong =
+                    Some(format!("member {number} has heard something else than was said"));
+                return;
+            }
+            member.heard += 1;
+        }
+        member.ends_heard += usize::from(input.ended);
+        member.plans.pop_front()
+    };
+    for act in plan.into_iter().flatten() {
+        carry_out(world, event_loop, Some(number), act);
+    }
+}
+
+/// Carries out one act, and writes down what it has changed. `who` does it; a timer is nobody.
+fn carry_out(world: &Shared, event_loop: &mut EventLoop, who: Option<usize>, act: Act) {
+    let token = |number: usize| world.borrow().members.get(number).map(|member| member.token);
+    let is_here = |event_loop: &EventLoop, token| event_loop.get::<Connection>(token).is_some();
+    match act {
+        Act::Close(number) => {
+            let Some(token) = token(number) else { return };
+            if is_here(event_loop, token) {
+                world.borrow_mut().members[number].closed_by = Some("closed");
+            }
+            event_loop.close(token);
+        }
+        Act::Send(number, count) => {
+            let Some(token) = token(number) else { return };
+            let member = &mut world.borrow_mut().members[number];
+            let bytes: Vec<u8> =
+                (member.queued..member.queued + count).map(|at| byte(number, at, true)).collect();
+            if is_here(event_loop, token) && !member.finished {
+                member.queued += count;
+            }
+            event_loop.send(token, &bytes);
+        }
+        Act::Finish(number) | Act::FinishSending(number) => {
+            let Some(token) = token(number) else { return };
+            let deaf = matches!(act, Act::Finish(_));
+            if is_here(event_loop, token) {
+                let member = &mut world.borrow_mut().members[number];
+                member.finished = true;
+                member.deaf |= deaf;
+            }
+            if deaf { event_loop.finish(token) } else { event_loop.finish_sending(token) }
+        }
+        Act::TakeIn => {
+            let spare = world.borrow_mut().spare.pop();
+            if let Some((ours, theirs)) = spare {
+                take_in(world, event_loop, ours, theirs);
+            }
+        }
+        Act::ReplaceItself => {
+            let Some(number) = who else { return };
+            if let Some(token) = token(number) {
+                // The new one hears of the end as well.
+                world.borrow_mut().members[number].ends_heard = 0;
+                listen_to(world, event_loop, token, number);
+            }
+        }
+        Act::Panic => {
+            let Some(number) = who else { return };
+            if token(number).is_some_and(|token| is_here(event_loop, token)) {
+                world.borrow_mut().members[number].closed_by = Some("panicked");
+            }
+            // Without the message that `panic!` prints: there are thousands of them.
+            std::panic::resume_unwind(Box::new("planned"));
+        }
+        Act::After(delay, acts) => {
+            let Some(time) = world.borrow().time.clone() else { return };
+            let number = world.borrow().alarms.len();
+            let due = world.borrow().now + delay;
+            world.borrow_mut().alarms.push(Alarm { due, called: false, cancelled: false });
+            let world = Rc::clone(world);
+            let callback = move |event_loop: &mut EventLoop| {
+                world.borrow_mut().called(number);
+                for act in acts {
+                    carry_out(&world, event_loop, None, act);
+                }
+            };
+            time.after(event_loop, delay, Box::new(callback));
+        }
+        Act::Cancel(number) => {
+            let Some(time) = world.borrow().time.clone() else { return };
+            if number >= world.borrow().alarms.len() {
+                return;
+            }
+            let was_there = time.cancel(event_loop, number);
+            let world = &mut *world.borrow_mut();
+            let alarm = &mut world.alarms[number];
+            if was_there == (alarm.called || alarm.cancelled) {
+                world.wrong = Some(format!("alarm {number}, cancelled, was there: {was_there}"));
+            }
+            world.alarms[number].cancelled |= was_there;
+        }
+    }
+}
+
+impl World {
+    fn called(&mut self, number: usize) {
+        let alarm = &mut self.alarms[number];
+        if alarm.called || alarm.cancelled || alarm.due > self.now {
+            self.wrong = Some(format!("alarm {number} rings at {}: {alarm:?}", self.now));
+        }
+        alarm.called = true;
+        let this = (alarm.due, number);
+        if self.last_called.replace(this).is_some_and(|last| last > this) {
+            self.wrong = Some(format!("alarm {number} rings after one that is due later"));
+        }
+    }
+}
+
+/// What must be true when nothing goes on: of every member, and of the timers.
+fn check(world: &Shared, event_loop: &EventLoop) -> Result<(), String> {
+    let world = &mut *world.borrow_mut();
+    for member in &mut world.members {
+        let number = member.number;
+        check_member(member, event_loop).map_err(|fault| format!("member {number}: {fault}"))?;
+    }
+    let late = |alarm: &&Alarm| !alarm.called && !alarm.cancelled;
+    let waiting: Vec<&Alarm> = world.alarms.iter().filter(late).collect();
+    if waiting.iter().any(|alarm| alarm.due <= world.now) {
+        return Err(format!("at {}, {waiting:?} wait", world.now));
+    }
+    if let Some(time) = &world.time
+        && time.count(event_loop) != waiting.len()
+    {
+        return Err("there are other timers than those that wait".to_owned());
+    }
+    Ok(())
+}
+
+fn check_member(member: &mut Member, event_loop: &EventLoop) -> Result<(), String> {
+    let here = event_loop.get::<Connection>(member.token);
+    let told = member.told.as_slice();
+    if told.len() != usize::from(here.is_none()) {
+        return Err(format!("here: {}, told: {told:?}", here.is_some()));
+    }
+    let ended = member.peer != Peer::Open;
+    // How it may have ended; and whether it may still be here.
+    let (endings, may_stay): (&[&str], bool) = match (member.closed_by, member.peer) {
+        (Some("closed"), _) => (&["closed"], false),
+        (Some(_), _) => (&["panicked"], false),
+        // If it has heard the end before, or sent nothing since, nobody notices a reset.
+        (None, Peer::Reset) => (&["failed", "finished"], member.ended_before),
+        (None, Peer::Gone) => (&["failed", "finished"], !member.finished),
+        (None, Peer::HalfClosed) if member.finished => (&["finished"], false),
+        (None, _) => (&[], true),
+    };
+    if !told.iter().all(|told| endings.contains(told)) || here.is_some() && !may_stay {
+        return Err(format!(
+            "{:?} by {:?}, finished: {}, peer {:?}, here: {}, told {told:?}",
+            member.closed_by,
+            member.closed_by,
+            member.finished,
+            member.peer,
+            here.is_some()
+        ));
+    }
+    if let Some(here) = here
+        && !member.deaf
+        && member.peer != Peer::Reset
+    {
+        let (left, ends) = (here.input.bytes.len(), member.ends_heard);
+        let most = if ended { 0 } else { BITE - 1 };
+        if member.heard + left != member.sent || left > most || ends != usize::from(ended) {
+            return Err(format!(
+                "{} bytes said, {} heard and {left} left, {ends} ends heard, peer {:?}",
+                member.sent, member.heard, member.peer
+            ));
+        }
+    }
+    check_what_came_out(member, here.is_some())
+}
+
+/// Reads what the peer was sent.
+fn check_what_came_out(member: &mut Member, is_here: bool) -> Result<(), String> {
+    let Some(socket) = &mut member.socket else { return Ok(()) };
+    let mut piece = [0; 4096];
+    let end = loop {
+        match socket.read(&mut piece) {
+            Ok(0) => break true,
+            Ok(count) => {
+                for received in &piece[..count] {
+                    if *received != byte(member.number, member.received, true) {
+                        return Err("it was sent something that was for somebody else".to_owned());
+                    }
+                    member.received += 1;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // A close with something unread is a reset.
+            Err(_) => break true,
+        }
+    };
+    let (received, queued) = (member.received, member.queued);
+    // Closed from here, what was queued is lost; but nothing else than that was sent.
+    let all = is_here || member.told == ["finished"];
+    if received > queued || all && received < queued {
+        return Err(format!("{queued} bytes were queued for it, {received} came"));
+    }
+    if end == (is_here && !member.finished) {
+        return Err(format!("here: {is_here}, finished: {}, end: {end}", member.finished));
+    }
+    Ok(())
 }

@@ -54,9 +54,10 @@ pictures *CHAPTERS:
 starters:
     cargo grade starters
 
-# Have the compiler refuse chapter 4's first attempt again, and write down what it says.
+# Have the compiler refuse the first attempts of chapters 4 and 7 again, and write down what it says.
 borrow:
     cargo check --quiet --package ch04-select --bin ch04-attempt --features shows-an-error 2> book/figures/04-borrow.txt || true
+    cargo check --quiet --package ch07-callbacks --bin ch07-attempt --features shows-an-error 2> book/figures/07-borrow.txt || true
 
 # Measure anew what a turn of select's and of poll's loop costs, and write it down.
 turns:

@@ -29,12 +29,14 @@ fn shown(bytes: &[u8]) -> String {
 struct Visitor<'a> {
     server: &'a Server<'a>,
     connection: Connection,
+    /// What stands before its name: nothing, where the name is a person's.
+    the: &'static str,
 }
 
 impl<'a> Visitor<'a> {
     #[track_caller]
     fn new(server: &'a Server<'a>, name: &str) -> Self {
-        Self { server, connection: server.visitor(name).connection }
+        Self { server, connection: server.visitor(name).connection, the: "the " }
     }
 
     /// A visitor with little room in the kernel, on both sides: a few dozen KiB in place of several MiB.
@@ -42,19 +44,26 @@ impl<'a> Visitor<'a> {
     #[track_caller]
     fn narrow(server: &'a Server<'a>, name: &str) -> Self {
         match connect_narrowly(server).map(|stream| Connection::new(stream, name)) {
-            Some(Ok(connection)) => Self { server, connection },
+            Some(Ok(connection)) => Self { server, connection, the: "the " },
             _ => Self::new(server, name),
         }
     }
 
-    fn name(&self) -> &str {
-        self.connection.name()
+    /// The same, with a name of its own.
+    fn as_person(mut self) -> Self {
+        self.the = "";
+        self
+    }
+
+    /// As reports call it: `the visitor`, `ann`.
+    fn name(&self) -> String {
+        format!("{}{}", self.the, self.connection.name())
     }
 
     #[track_caller]
     fn send(&mut self, bytes: &[u8]) {
         if let Err(error) = self.connection.send(bytes) {
-            self.server.fail_seeing(&format!("the {} couldn't send: {error}", self.name()));
+            self.server.fail_seeing(&format!("{} couldn't send: {error}", self.name()));
         }
     }
 
@@ -64,7 +73,7 @@ impl<'a> Visitor<'a> {
         let sent = self.connection.send_in_pieces(bytes, pieces, &self.server.program);
         if let Err(error) = sent {
             self.server.fail_seeing(&format!(
-                "the {} sent {} in {pieces} pieces, and couldn't send all: {error}",
+                "{} sent {} in {pieces} pieces, and couldn't send all: {error}",
                 self.name(),
                 shown(bytes)
             ));
@@ -75,7 +84,7 @@ impl<'a> Visitor<'a> {
     #[track_caller]
     fn expect(&mut self, expected: &[u8], when: &str) {
         let enough = |bytes: &[u8]| bytes.len() >= expected.len();
-        let name = self.name().to_owned();
+        let name = self.name();
         match self.connection.receive_while_missing(&self.server.program, enough) {
             Ok(Ok(bytes)) => {
                 let (next, more) = bytes.split_at(expected.len());
@@ -89,12 +98,12 @@ impl<'a> Visitor<'a> {
                 };
                 let (came, expected) = (shown(&bytes), shown(expected));
                 self.server.fail_seeing(&format!(
-                    "{when}, the {name} {ended}: {came} came, and {expected} was to come"
+                    "{when}, {name} {ended}: {came} came, and {expected} was to come"
                 ));
             }
             Err((trouble, bytes)) => {
                 let (came, expected) = (shown(&bytes), shown(expected));
-                let expected = format!("{when}, the {name} waits for {expected} ({came} has come)");
+                let expected = format!("{when}, {name} waits for {expected} ({came} has come)");
                 self.server.check.fail_for(&expected, &trouble);
             }
         }
@@ -109,13 +118,13 @@ impl<'a> Visitor<'a> {
         let name = self.name();
         if expected.len() <= 200 {
             let (came, expected) = (shown(came), shown(expected));
-            self.server.fail_seeing(&format!("{when}, the {name} got {came}, and not {expected}"));
+            self.server.fail_seeing(&format!("{when}, {name} got {came}, and not {expected}"));
         }
         let from = at.saturating_sub(20);
         let part = |bytes: &[u8]| shown(&bytes[from..bytes.len().min(at + 40)]);
         let (came, expected) = (part(came), part(expected));
         self.server.fail_seeing(&format!(
-            "{when}, what the {name} got is wrong from byte {at} on: {came}, and not {expected}"
+            "{when}, what {name} got is wrong from byte {at} on: {came}, and not {expected}"
         ));
     }
 
@@ -127,31 +136,30 @@ impl<'a> Visitor<'a> {
             return;
         }
         let some = |bytes: &[u8]| !bytes.is_empty();
-        let (name, server) = (self.name().to_owned(), self.server);
+        let (name, server) = (self.name(), self.server);
         let came = match self.connection.receive_while_missing(&server.program, some) {
             Ok(Ok(bytes)) => shown(&bytes),
             Ok(Err(Received { end: End::Closed, .. })) => "the end".to_owned(),
             Ok(Err(Received { end: End::Reset, .. })) => "a reset".to_owned(),
             Err((trouble, _)) => server.check.fail_for(when, &trouble),
         };
-        server
-            .fail_seeing(&format!("{when}, nothing was to come to the {name}, and it got {came}"));
+        server.fail_seeing(&format!("{when}, nothing was to come to {name}, and it got {came}"));
     }
 
     /// Has to get just these bytes, and then a proper end.
     #[track_caller]
     fn expect_end(&mut self, expected: &[u8], when: &str) {
         self.expect(expected, when);
-        let name = self.name().to_owned();
+        let name = self.name();
         match self.connection.receive_all(&self.server.program) {
             Ok(Received { bytes, end: End::Closed }) if bytes.is_empty() => {}
             Ok(Received { bytes, end: End::Closed }) => {
                 let (came, expected) = (shown(&bytes), shown(expected));
-                self.server.fail_seeing(&format!("{when}, the {name} got {came} after {expected}"));
+                self.server.fail_seeing(&format!("{when}, {name} got {came} after {expected}"));
             }
-            Ok(_) => self.server.fail_seeing(&format!("{when}, the {name} got a reset")),
+            Ok(_) => self.server.fail_seeing(&format!("{when}, {name} got a reset")),
             Err((trouble, _)) => {
-                let expected = format!("{when}, the {name} waits for the server to hang up");
+                let expected = format!("{when}, {name} waits for the server to hang up");
                 self.server.check.fail_for(&expected, &trouble);
             }
         }
@@ -165,10 +173,10 @@ impl<'a> Visitor<'a> {
             Leaving::Finishing => {
                 self.connection.finish_sending();
                 // What comes to it is no matter here; the end is.
-                let name = self.name().to_owned();
+                let name = self.name();
                 if let Err((trouble, _)) = self.connection.receive_all(&server.program) {
                     let expected = format!(
-                        "after it had finished sending, the {name} waits for the server to hang up"
+                        "after it had finished sending, {name} waits for the server to hang up"
                     );
                     server.check.fail_for(&expected, &trouble);
                 }
@@ -398,7 +406,7 @@ mod frames {
     #[case::too_long_without_a_colon("99999")]
     #[case::a_length_without_an_end("11111111111111111111111111111111111111111111111111")]
     #[case::longer_than_any_memory("18446744073709551617:a,")]
-    #[case::no_digits(":hello,")]
+    #[case::no_digits(":,")]
     #[case::a_plus_sign("+5:hello,")]
     #[case::a_minus_sign("-1:")]
     #[case::a_leading_zero("05:hello,")]
@@ -464,6 +472,25 @@ mod frames {
         }
     }
 
+    #[test]
+    fn the_last_answers_are_sent() {
+        let check = check!("07-frames");
+        check.likely(
+            "at the end of what comes, answers may still be queued: `finish` sends them, `close` throws them away",
+            "07-callbacks.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        let mut visitor = Visitor::narrow(&server, "slow reader");
+        let bytes = |number: usize| format!("{number:0>8000}").into_bytes();
+        // More than the kernel takes for it, where it has been asked to take little.
+        let all: Vec<u8> = (0..40).flat_map(|number| frame(&bytes(number))).collect();
+        let answers: Vec<u8> = (0..40).flat_map(|number| answer(&bytes(number))).collect();
+        visitor.send(&all);
+        visitor.connection.finish_sending();
+        settle(&server, "with a visitor who has sent forty frames and its end, and reads nothing");
+        visitor.expect_end(&answers, "after it had finished sending, and began to read");
+    }
+
     #[rstest]
     #[case::in_its_length("5")]
     #[case::after_the_colon("5:")]
@@ -497,15 +524,9 @@ mod frames {
         );
         let server = check.server(&[]);
         let (mut one, mut other) = (visitor(&server, "one"), visitor(&server, "other"));
-        let pairs = [
-            ("5", "1"),
-            (":he", "1:ahoy"),
-            ("l", " there "),
-            ("lo", "al"),
-            (",3", "l,"),
-            (":abc,", "1:x,"),
-        ];
-        for (its, others) in pairs {
+        let ones = ["5", ":he", "l", "lo", ",3", ":abc,"];
+        let others = ["1", "4:ahoy", " there ", "al", "l,", "1:x,"];
+        for (its, others) in ones.into_iter().zip(others) {
             one.send_in_pieces(its.as_bytes(), 1);
             other.send_in_pieces(others.as_bytes(), 1);
         }
@@ -605,5 +626,1087 @@ mod frames {
         settle(&server, "with two visitors who were answered");
         let when = "with a visitor in the middle of a frame, and a quick one";
         server.waits_only_in(lens.as_ref(), &["poll"], when);
+    }
+}
+
+mod room {
+    use super::*;
+
+    const ASK: &[u8] = b"name?\n";
+    const BAD_NAME: &[u8] = b"a name has 1 to 20 letters and digits\nname?\n";
+    const TAKEN: &[u8] = b"that name is taken\nname?\n";
+    const TOO_LONG: &[u8] = b"that line is too long\n";
+    const FULL: &[u8] = b"the room is full\n";
+    /// As in the exercise.
+    const LONGEST_LINE: usize = 1000;
+    const MOST_QUEUED: u64 = 256 * 1024;
+    const MOST_VISITORS: usize = 400;
+
+    /// A visitor who has been asked for a name, and hasn't given one.
+    #[track_caller]
+    fn asked<'a>(server: &'a Server<'a>, name: &str) -> Visitor<'a> {
+        let mut visitor = Visitor::new(server, name);
+        visitor.expect(ASK, "after it connected");
+        visitor
+    }
+
+    /// Those who are in the room, and are called so there.
+    struct Party<'a> {
+        server: &'a Server<'a>,
+        members: Vec<Visitor<'a>>,
+    }
+
+    impl<'a> Party<'a> {
+        #[track_caller]
+        fn of(server: &'a Server<'a>, names: &[&str]) -> Self {
+            let mut party = Self { server, members: Vec::new() };
+            for name in names {
+                party.joined_by(Visitor::new(server, name));
+            }
+            party
+        }
+
+        /// The visitor gives its name, and all others hear of it.
+        #[track_caller]
+        fn joined_by(&mut self, mut visitor: Visitor<'a>) {
+            visitor.the = "";
+            let name = visitor.name();
+            visitor.expect(ASK, "after it connected");
+            visitor.send(format!("{name}\n").as_bytes());
+            let when = format!("after {name} had said who it is");
+            visitor.expect(format!("hello {name}\n").as_bytes(), &when);
+            self.all_hear(&format!("* {name} is here\n"), &when);
+            self.members.push(visitor);
+        }
+
+        #[track_caller]
+        fn all_hear(&mut self, text: &str, when: &str) {
+            for member in &mut self.members {
+                member.expect(text.as_bytes(), when);
+            }
+        }
+
+        /// One of them says something, and all others hear it.
+        #[track_caller]
+        fn says(&mut self, speaker: usize, text: &str, when: &str) {
+            let name = self.members[speaker].name();
+            self.members[speaker].send(format!("{text}\n").as_bytes());
+            for listener in (0..self.members.len()).filter(|listener| *listener != speaker) {
+                self.members[listener].expect(format!("{name}: {text}\n").as_bytes(), when);
+            }
+        }
+
+        /// Nobody hears anything more.
+        #[track_caller]
+        fn silence(&mut self, when: &str) {
+            settle(self.server, when);
+            for member in &mut self.members {
+                if member.connection.readable_within(Duration::ZERO) {
+                    member.nothing_more(when);
+                }
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::in_one_piece("ann\n", 1)]
+    #[case::byte_by_byte("ann\n", usize::MAX)]
+    #[case::as_telnet_sends_it("ann\r\n", 1)]
+    fn who_comes_is_asked(#[case] line: &str, #[case] pieces: usize) {
+        let check = check!("07-room");
+        check.likely(
+            "the first line is the name: ask for it, take it when it's whole, say hello",
+            "07-callbacks.html#exercise-07-room",
+        );
+        let server = check.server(&[]);
+        let mut ann = asked(&server, "ann").as_person();
+        ann.nothing_more("before it has said a name");
+        ann.send_in_pieces(line.as_bytes(), pieces);
+        ann.expect(b"hello ann\n", &format!("after it sent {line:?}"));
+        ann.nothing_more("with nobody else in the room");
+    }
+
+    #[test]
+    fn all_others_hear() {
+        let check = check!("07-room");
+        check.likely(
+            "each line goes to all other members, and not to the one who said it. The same with who comes",
+            "07-callbacks.html#exercise-07-room",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann", "bob", "Cid3"]);
+        party.silence("after three had come");
+        for round in 0..2 {
+            for speaker in 0..3 {
+                party.says(speaker, &format!("it is round {round}"), "with three in the room");
+            }
+        }
+        party.silence("after each of three had said something twice");
+    }
+
+    #[rstest]
+    #[case::in_one_piece(1)]
+    #[case::in_seven_pieces(7)]
+    #[case::byte_by_byte(usize::MAX)]
+    fn lines_in_pieces(#[case] pieces: usize) {
+        let check = check!("07-room");
+        check.likely(
+            "a piece may hold three lines, or a third of one: take out all that are whole, and leave the rest in the input",
+            "07-callbacks.html#set-read-callback",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann", "bob"]);
+        let lines = b"one\n\n and two \r\n\xff\x00: three\n\nfour\n";
+        server.program.stop();
+        if pieces == 1 {
+            party.members[0].send(lines);
+        }
+        server.program.go_on();
+        if pieces > 1 {
+            party.members[0].send_in_pieces(lines, pieces);
+        }
+        let heard = b"ann: one\nann:  and two \nann: \xff\x00: three\nann: four\n";
+        party.members[1].expect(heard, "after ann had sent four lines, and two empty ones");
+        party.silence("after four lines");
+    }
+
+    #[test]
+    fn lines_of_two_in_turns() {
+        let check = check!("07-room");
+        check.likely(
+            "what has come of a line is kept in one place for all: each connection's `input.bytes` keeps its own",
+            "07-callbacks.html#who-is-called",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann", "bob", "cid"]);
+        party.members[0].send_in_pieces(b"hello ", 1);
+        party.members[1].send_in_pieces(b"good ", 1);
+        party.members[2].send_in_pieces(b"I am gone in the mid", 1);
+        party.members.remove(2).leave(Leaving::HangingUp);
+        let when = "after cid had left in the middle of a line";
+        party.all_hear("* cid has left\n", when);
+        party.joined_by(Visitor::new(&server, "dan"));
+        party.says(2, "I am new here", when);
+        let when = "with the pieces of two lines in turns";
+        party.members[0].send_in_pieces(b"world\n", 1);
+        party.members[1].send_in_pieces(b"evening\n", 1);
+        party.members[0].expect(b"bob: good evening\n", when);
+        party.members[1].expect(b"ann: hello world\n", when);
+        party.members[2].expect(b"ann: hello world\nbob: good evening\n", when);
+        party.silence(when);
+    }
+
+    #[rstest]
+    #[case::and_stays(false)]
+    #[case::and_has_finished(true)]
+    fn name_and_lines_in_one_piece(#[case] finished: bool) {
+        let check = check!("07-room");
+        check.likely(
+            "what comes behind the name is lost, or left lying: take the name out of the input and nothing else, and set the second \
+             callback; it hears the rest. What was said before the end was said, too",
+            "07-callbacks.html#once",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann"]);
+        let mut bob = asked(&server, "bob").as_person();
+        server.program.stop();
+        bob.send(b"bob\none\ntwo\nthree\n");
+        if finished {
+            bob.connection.finish_sending();
+        }
+        server.program.go_on();
+        let when = "after bob had sent his name and three lines in one piece";
+        party.all_hear("* bob is here\nbob: one\nbob: two\nbob: three\n", when);
+        if finished {
+            party.all_hear("* bob has left\n", "after bob had finished sending");
+            bob.expect_end(b"hello bob\n", "after he had sent everything, and his end");
+        } else {
+            bob.expect(b"hello bob\n", when);
+            party.members.push(bob);
+            party.says(0, "welcome", when);
+            party.says(1, "thank you", when);
+        }
+        party.silence(when);
+    }
+
+    #[rstest]
+    #[case::empty("")]
+    #[case::too_long("abcdefghijklmnopqrstu")]
+    #[case::two_words("ann bob")]
+    #[case::with_a_colon("ann:")]
+    #[case::no_ascii("ännchen")]
+    fn bad_names_are_refused(#[case] bad: &str) {
+        let check = check!("07-room");
+        check.likely(
+            "after a name that is none it asks again, and goes on with the next line, even if that has come already",
+            "07-callbacks.html#exercise-07-room",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann"]);
+        let mut visitor = asked(&server, "visitor");
+        visitor.send(format!("{bad}\n").as_bytes());
+        let when = format!("after it had given the name {bad:?}");
+        visitor.expect(BAD_NAME, &when);
+        // And two more, and then a good one, in one piece.
+        server.program.stop();
+        visitor.send(format!("{bad}\n{bad}\nabcdefghijklmnopqrst\nhello\n").as_bytes());
+        server.program.go_on();
+        let answers = [BAD_NAME, BAD_NAME, b"hello abcdefghijklmnopqrst\n"].concat();
+        visitor.expect(&answers, &format!("{when}, and two more, and then a good one"));
+        let heard = "* abcdefghijklmnopqrst is here\nabcdefghijklmnopqrst: hello\n";
+        party.all_hear(heard, "after somebody had found a name");
+        party.silence("after somebody had found a name");
+    }
+
+    #[test]
+    fn taken_names_are_refused() {
+        let check = check!("07-room");
+        check.likely(
+            "two members have the same name: look for it among the members first",
+            "07-callbacks.html#exercise-07-room",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann", "bob"]);
+        let mut second = asked(&server, "second ann");
+        let mut third = asked(&server, "third ann");
+        for taken in ["ann", "bob", "ann"] {
+            second.send(format!("{taken}\n").as_bytes());
+            second.expect(TAKEN, &format!("after it wanted to be {taken}, who is there already"));
+        }
+        second.send(b"Ann\n");
+        second.expect(b"hello Ann\n", "after it wanted to be Ann, with a large A");
+        party.all_hear("* Ann is here\n", "after Ann had come");
+        third.send(b"Ann\n");
+        third.expect(TAKEN, "after it wanted to be Ann, who is there already");
+        party.silence("after a name was refused");
+    }
+
+    #[test]
+    fn the_unnamed_hear_nothing() {
+        let check = check!("07-room");
+        check.likely(
+            "who has no name isn't a member yet: it hears nothing, and nobody hears of it",
+            "07-callbacks.html#exercise-07-room",
+        );
+        let server = check.server(&[]);
+        let mut unnamed = asked(&server, "unnamed visitor");
+        let mut party = Party::of(&server, &["ann", "bob"]);
+        party.says(0, "hello", "with an unnamed visitor there");
+        unnamed.nothing_more("after two had come, and one had said something");
+        unnamed.send_in_pieces(b"half a na", 1);
+        party.says(1, "hello", "with an unnamed visitor there");
+        unnamed.nothing_more("while it was giving its name");
+        unnamed.leave(Leaving::HangingUp);
+        for leaving in ALL_WAYS {
+            asked(&server, "unnamed visitor").leave(leaving);
+        }
+        party.silence("after four had come and left without a name");
+    }
+
+    #[rstest]
+    #[case::by_finishing(Leaving::Finishing)]
+    #[case::by_hanging_up(Leaving::HangingUp)]
+    #[case::by_a_reset(Leaving::Reset)]
+    fn who_leaves_has_left(#[case] leaving: Leaving) {
+        let check = check!("07-room");
+        check.likely(
+            "a connection can end without `ended`: a reset, an error, a bug. The close callback is called in any case; what is to be \
+             cleaned up is cleaned up from there",
+            "07-callbacks.html#once",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann", "bob", "cid"]);
+        for _ in 0..2 {
+            party.members.remove(1).leave(leaving);
+            party.all_hear("* bob has left\n", &format!("after bob had left by {leaving:?}"));
+            party.says(0, "he is gone", "after somebody had left");
+            // Another one may have the name now.
+            party.joined_by(Visitor::new(&server, "bob"));
+            party.members.swap(1, 2);
+            party.says(1, "here I am", "after another bob had come");
+        }
+        party.silence(&format!("after two had left by {leaving:?}"));
+    }
+
+    #[test]
+    fn leaving_is_told_once() {
+        let check = check!("07-room");
+        check.likely(
+            "it is told when somebody has finished sending, and again when the connection is closed: tell it only if the name was \
+             on the list, and take it off first",
+            "07-callbacks.html#once",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann", "bob"]);
+        let mut bob = party.members.remove(1);
+        bob.connection.finish_sending();
+        bob.expect_end(b"", "after he had finished sending");
+        party.all_hear("* bob has left\n", "after bob had finished sending");
+        party.silence("after bob had finished sending, and had left");
+        bob.leave(Leaving::HangingUp);
+        party.silence("after bob had finished sending, and had hung up then");
+    }
+
+    #[test]
+    fn a_bug_ends_one_visitor() {
+        let check = check!("07-room");
+        check.likely(
+            "the close callback is called after a panic, too: whatever the ending is, the member has left",
+            "07-callbacks.html#once",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann", "bob", "cid"]);
+        let mut unlucky = party.members.remove(1);
+        unlucky.send(b"/panic\n");
+        let ended = unlucky.connection.receive_all(&server.program);
+        if let Err((trouble, _)) = ended {
+            let expected = "after bob had run into a bug, he waits for his connection to be closed";
+            check.fail_for(expected, &trouble);
+        }
+        party.all_hear("* bob has left\n", "after bob had run into a bug");
+        party.says(1, "what was that", "after bob had run into a bug");
+        party.joined_by(Visitor::new(&server, "bob"));
+        party.silence("after another bob had come");
+    }
+
+    #[rstest]
+    #[case::with_its_end(LONGEST_LINE + 1, "\n")]
+    #[case::before_its_end(LONGEST_LINE + 2, "")]
+    fn long_lines(#[case] length: usize, #[case] end: &str) {
+        let check = check!("07-room");
+        check.likely(
+            "whoever says too much is told so (`finish` sends what is queued, `close` throws it away), and has left at once, even if it \
+             keeps its end of the connection open",
+            "07-callbacks.html#exercise-07-room",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann", "bob"]);
+        party.says(0, &"x".repeat(LONGEST_LINE), "with a line of 1000 bytes");
+        let mut long = party.members.remove(0);
+        let line = "y".repeat(length);
+        long.send(format!("short\n{line}{end}").as_bytes());
+        party
+            .all_hear("ann: short\n* ann has left\n", "after ann had sent a line that is too long");
+        long.expect_end(TOO_LONG, "after she had sent a line that is too long");
+        // She is still connected, and her name is free all the same.
+        party.joined_by(Visitor::new(&server, "ann"));
+        let mut unnamed = asked(&server, "unnamed visitor");
+        unnamed.send(format!("{line}{end}").as_bytes());
+        unnamed.expect_end(TOO_LONG, "after it had sent a name that is too long for a line");
+        long.leave(Leaving::HangingUp);
+        party.silence("after two had said too much");
+    }
+
+    #[test]
+    fn who_finishes_gets_what_is_queued() {
+        let check = check!("07-room");
+        check.likely(
+            "whoever has finished sending has left at that moment, and not only when all is sent and the connection is closed. And \
+             `finish` sends what is queued; `close` throws it away",
+            "07-callbacks.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann"]);
+        party.joined_by(Visitor::narrow(&server, "bob"));
+        let mut bob = party.members.remove(1);
+        // More than the kernel takes where it has been asked to, less than is too much.
+        let text = "z".repeat(993);
+        let said = format!("ann: {text}\n").repeat(150);
+        for _ in 0..150 {
+            party.says(0, &text, "with bob there, who doesn't read");
+        }
+        settle(&server, "with bob there, who doesn't read");
+        bob.connection.finish_sending();
+        party.all_hear("* bob has left\n", "after bob had finished sending, and before he read");
+        party.joined_by(Visitor::new(&server, "bob"));
+        party.says(0, "he is gone", "after bob had finished sending");
+        bob.expect_end(said.as_bytes(), "after he had finished sending, and began to read");
+        bob.leave(Leaving::HangingUp);
+        party.silence("after bob had read everything, and had left");
+    }
+
+    #[test]
+    fn a_burst_is_no_slowness() {
+        let check = check!("07-room");
+        check.likely(
+            "it takes somebody for slow who isn't: nothing is sent before the callback returns. Up to MOST_QUEUED bytes may be queued",
+            "07-callbacks.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["abcdefghijklmnopqrst", "bob", "cid"]);
+        server.program.stop();
+        // What comes from one read, at the most.
+        party.members[0].send(&b"x\n".repeat(8000));
+        server.program.go_on();
+        let heard = "abcdefghijklmnopqrst: x\n".repeat(8000);
+        let (bob, cid) = (1, 2);
+        for listener in [bob, cid] {
+            party.members[listener]
+                .expect(heard.as_bytes(), "after somebody had said 8000 short lines in one piece");
+        }
+        party.says(bob, "that was a lot", "after 8000 lines");
+        party.silence("after 8000 lines");
+    }
+
+    #[test]
+    fn the_slow_are_hung_up_on() {
+        const SLOW: [&str; 5] = ["slow1", "slow2", "slow3", "slow4", "slow5"];
+        let check = check!("07-room");
+        check.likely(
+            "more is queued, and more, for somebody who doesn't read: look at `queued` after each `send`, and `close` when it's over \
+             MOST_QUEUED. The others hear every line all the same",
+            "07-callbacks.html#room-to-send",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann"]);
+        for name in SLOW {
+            party.joined_by(Visitor::narrow(&server, name));
+        }
+        party.joined_by(Visitor::new(&server, "cid"));
+        let mut cid = party.members.pop().expect("he has joined");
+        let mut slow = party.members.split_off(1);
+        let mut ann = party.members.remove(0);
+        let when = "with five there who don't read";
+
+        let before = memory(&server);
+        let (mut most, mut said) = (0, Vec::new());
+        let mut notices: Vec<Vec<u8>> = Vec::new();
+        let mut round = 0;
+        while notices.len() < SLOW.len() {
+            round += 1;
+            if round > 512 {
+                let left = shown(&notices.concat());
+                server.fail_seeing(&format!(
+                    "after 8 MiB that five in the room didn't read, cid was to have heard that they have left, and heard {left}"
+                ));
+            }
+            let text = format!("{round:0>993}");
+            ann.send(format!("{text}\n").repeat(16).as_bytes());
+            let lines = format!("ann: {text}\n").repeat(16).into_bytes();
+            let (heard, left) = listen(&mut cid, 16, 0, when);
+            cid.compare(&heard, &lines, when);
+            notices.extend(left);
+            said.extend_from_slice(&lines);
+            most = most.max(memory(&server).saturating_sub(before));
+        }
+        // Each queue may have been as large again, for a moment, when it grew.
+        let allowed = 3 * MOST_QUEUED * SLOW.len() as u64 + (2 << 20);
+        if most > allowed {
+            check.fail(format!(
+                "{when}, your program took {most} bytes more: {allowed} are allowed"
+            ));
+        }
+        notices.sort();
+        let expected: Vec<_> =
+            SLOW.iter().map(|name| format!("* {name} has left\n").into_bytes()).collect();
+        cid.compare(&notices.concat(), &expected.concat(), when);
+        let (_, mut told) = listen(&mut ann, 0, SLOW.len(), when);
+        told.sort();
+        ann.compare(&told.concat(), &expected.concat(), when);
+
+        for slow in &mut slow {
+            let name = slow.name();
+            let received = slow.connection.receive_all(&server.program);
+            let Ok(Received { bytes, .. }) = received else {
+                server
+                    .fail_seeing(&format!("the others heard that {name} has left, and it hasn't"));
+            };
+            // Until then it got what was said, and who of the others had left.
+            let heard: Vec<u8> = bytes
+                .split_inclusive(|byte| *byte == b'\n')
+                .filter(|line| !line.starts_with(b"*"))
+                .flatten()
+                .copied()
+                .collect();
+            slow.compare(&heard, &said, when);
+        }
+        party.members.extend([ann, cid]);
+        party.says(0, "they are gone", "after five had been hung up on");
+        party.joined_by(Visitor::new(&server, SLOW[2]));
+        party.silence("after five had been hung up on");
+    }
+
+    /// Receives until so many lines have been heard and so many announcements, and gives both.
+    #[track_caller]
+    fn listen(
+        visitor: &mut Visitor<'_>,
+        said: usize,
+        announced: usize,
+        when: &str,
+    ) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let lines = |bytes: &[u8]| -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+            let whole = bytes.split_inclusive(|byte| *byte == b'\n');
+            let whole = whole.filter(|line| line.ends_with(b"\n")).map(<[u8]>::to_vec);
+            whole.partition(|line| line.starts_with(b"*"))
+        };
+        let enough = |bytes: &[u8]| {
+            let (notices, heard) = lines(bytes);
+            heard.len() >= said && notices.len() >= announced
+        };
+        let (name, server) = (visitor.name(), visitor.server);
+        let bytes = match visitor.connection.receive_while_missing(&server.program, enough) {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(Received { bytes, .. })) => {
+                let came = shown(&bytes);
+                server.fail_seeing(&format!("{when}, {name} was hung up on, after {came}"));
+            }
+            Err((trouble, bytes)) => {
+                let came = shown(&bytes);
+                let waits = format!(
+                    "{when}, {name} waits for what is said, or who has left ({came} has come)"
+                );
+                server.check.fail_for(&waits, &trouble);
+            }
+        };
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        visitor.connection.give_back(&bytes[whole..]);
+        let (notices, heard) = lines(&bytes);
+        (heard.concat(), notices)
+    }
+
+    /// The program's memory in use, in bytes. Where nobody can tell, 0.
+    fn memory(server: &Server<'_>) -> u64 {
+        server.program.usage().map_or(0, |usage| usage.resident)
+    }
+
+    /// What somebody does before it's gone.
+    #[derive(Clone, Copy, Debug)]
+    enum Stage {
+        Unnamed,
+        InItsName,
+        Named,
+        InALine,
+        AfterABug,
+        AfterTooMuch,
+    }
+
+    #[rstest]
+    #[case::without_a_name(Stage::Unnamed, Leaving::Reset)]
+    #[case::without_a_name_politely(Stage::Unnamed, Leaving::HangingUp)]
+    #[case::in_its_name(Stage::InItsName, Leaving::Reset)]
+    #[case::with_a_name(Stage::Named, Leaving::Reset)]
+    #[case::with_a_name_politely(Stage::Named, Leaving::HangingUp)]
+    #[case::in_a_line(Stage::InALine, Leaving::Reset)]
+    #[case::after_a_bug(Stage::AfterABug, Leaving::HangingUp)]
+    #[case::after_too_much(Stage::AfterTooMuch, Leaving::HangingUp)]
+    fn they_come_and_go(#[case] stage: Stage, #[case] leaving: Leaving) {
+        let check = check!("07-room");
+        check.likely(
+            "visitors are counted when they come, and not when they are gone. The close callback counts them, and so it's set \
+             before anything can end the connection, name or no name; and a panic in it is a panic in the middle of cleaning up",
+            "07-callbacks.html#once",
+        );
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["ann"]);
+        // One more than there is room for, one after the other.
+        for _ in 0..MOST_VISITORS {
+            let mut guest = asked(&server, "guest");
+            match stage {
+                Stage::Unnamed => {}
+                Stage::InItsName => guest.send_in_pieces(b"gue", 1),
+                Stage::Named => guest.send(b"guest\n"),
+                Stage::InALine => guest.send(b"guest\nhalf a li"),
+                Stage::AfterABug => guest.send(b"guest\n/panic\n"),
+                Stage::AfterTooMuch => {
+                    guest.send(format!("guest\n{}", "x".repeat(LONGEST_LINE + 2)).as_bytes());
+                }
+            }
+            let had_a_name = !matches!(stage, Stage::Unnamed | Stage::InItsName);
+            if had_a_name {
+                guest.expect(b"hello guest\n", "after it had said who it is");
+                party.all_hear("* guest is here\n", "after somebody had come");
+            }
+            match leaving {
+                Leaving::Reset => guest.connection.reset(),
+                _ => drop(guest),
+            }
+            if had_a_name {
+                party
+                    .all_hear("* guest has left\n", &format!("after a guest had gone ({stage:?})"));
+            }
+        }
+        settle(&server, "after four hundred had come and gone");
+        asked(&server, "next visitor");
+        party.silence("after four hundred had come and gone");
+    }
+
+    #[test]
+    fn the_room_is_full() {
+        let check = check!("07-room");
+        check.likely(
+            "four hundred may be connected, named or not, and no more: whoever is told FULL doesn't count; one who is gone doesn't \
+             any more",
+            "07-callbacks.html#exercise-07-room",
+        );
+        room_for(MOST_VISITORS);
+        let server = check.server(&[]);
+        let mut all: Vec<_> = (1..=MOST_VISITORS)
+            .map(|number| asked(&server, &format!("visitor {number}")))
+            .collect();
+        for _ in 0..3 {
+            let mut too_many = Visitor::new(&server, "visitor 401");
+            too_many.expect_end(FULL, "with four hundred connected");
+            too_many.leave(Leaving::HangingUp);
+        }
+        for leaving in ALL_WAYS {
+            all.remove(100).leave(leaving);
+            all.push(asked(&server, "visitor 400"));
+            let mut too_many = Visitor::new(&server, "visitor 401");
+            too_many.expect_end(FULL, "with four hundred connected");
+        }
+        all[200].send(b"ann\n");
+        all[200].expect(b"hello ann\n", "with four hundred connected");
+    }
+
+    #[test]
+    fn three_hundred_hear_each_line() {
+        const COUNT: usize = 300;
+        let check = check!("07-room");
+        check.likely(
+            "somebody among many is left out, or waited for: `send` only queues, and the loop sends when the callback has returned",
+            "07-callbacks.html#room-to-send",
+        );
+        room_for(COUNT);
+        let server = check.server(&[]);
+        let names: Vec<String> = (1..=COUNT).map(|number| format!("m{number}")).collect();
+        let mut party = Party { server: &server, members: Vec::new() };
+        for name in &names {
+            let mut member = asked(&server, name).as_person();
+            member.send(format!("{name}\n").as_bytes());
+            member.expect(format!("hello {name}\n").as_bytes(), "after it had said who it is");
+            party.members.push(member);
+        }
+        for (place, member) in party.members.iter_mut().enumerate() {
+            let later: String =
+                names[place + 1..].iter().map(|name| format!("* {name} is here\n")).collect();
+            member.expect(later.as_bytes(), "after three hundred had come");
+        }
+        for speaker in [0, 299, 150] {
+            party.says(speaker, "hello everybody", "with three hundred in the room");
+        }
+        party.silence("after three of three hundred had said something");
+    }
+
+    #[test]
+    fn a_quiet_room_costs_nothing() {
+        let check = check!("07-room");
+        check.likely(
+            "it looks again and again whether there is more. Return: the loop waits, and calls again by itself. (A callback that \
+             is set anew hears at once of what is there still)",
+            "07-callbacks.html#the-loop",
+        );
+        let server = check.server(&[]);
+        settle(&server, "with nobody there");
+        let mut unnamed = asked(&server, "unnamed visitor");
+        unnamed.send_in_pieces(b"half a na", 1);
+        settle(&server, "with a visitor in the middle of its name");
+        let mut party = Party::of(&server, &["ann", "bob"]);
+        party.members[0].send_in_pieces(b"half a li", 1);
+        settle(&server, "with a member in the middle of a line");
+        party.members[0].send(b"ne\n");
+        party.members[1].expect(b"ann: half a line\n", "after ann had sent a line in two pieces");
+        settle(&server, "after a line that everybody heard");
+    }
+
+    #[test]
+    fn one_line_waits() {
+        let check = check!("07-room");
+        check.likely(
+            "it waits, or naps, in a callback: everybody else waits with it. The loop waits, for all at once",
+            "07-callbacks.html#the-loop",
+        );
+        let server = check.server(&[]);
+        let lens = server.lens();
+        let unnamed = asked(&server, "unnamed visitor");
+        let mut party = Party::of(&server, &["ann"]);
+        party.joined_by(Visitor::narrow(&server, "bob"));
+        party.joined_by(Visitor::new(&server, "cid"));
+        let bob = party.members.remove(1);
+        for round in 0..150 {
+            party.says(round % 2, &"z".repeat(990), "with bob there, who doesn't read");
+        }
+        settle(&server, "with bob there, who doesn't read");
+        bob.connection.reset();
+        party.all_hear("* bob has left\n", "after bob was reset");
+        server.waits_only_in(lens.as_ref(), &["poll"], "with somebody there who doesn't read");
+        drop(unnamed);
+    }
+}
+
+mod seats {
+    use super::*;
+
+    /// A visitor who has got this seat.
+    #[track_caller]
+    fn seated<'a>(server: &'a Server<'a>, name: &str, seat: usize) -> Visitor<'a> {
+        let mut visitor = Visitor::new(server, name);
+        visitor.expect(format!("seat {seat}\n").as_bytes(), "after it connected");
+        visitor
+    }
+
+    impl Visitor<'_> {
+        /// Says something, and has to get just this.
+        #[track_caller]
+        fn says(&mut self, order: &str, expected: &str) {
+            self.send(format!("{order}\n").as_bytes());
+            self.expect(expected.as_bytes(), &format!("after it had said {order:?}"));
+        }
+
+        /// Has to hear just this.
+        #[track_caller]
+        fn hears(&mut self, expected: &str, when: &str) {
+            self.expect(expected.as_bytes(), when);
+        }
+    }
+
+    #[track_caller]
+    fn nobody_hears_more(all: &mut [Visitor<'_>], when: &str) {
+        settle(all[0].server, when);
+        for visitor in all {
+            if visitor.connection.readable_within(Duration::ZERO) {
+                visitor.nothing_more(when);
+            }
+        }
+    }
+
+    #[test]
+    fn seats_are_given_in_order() {
+        let check = check!("07-seats");
+        check.likely(
+            "each visitor gets the lowest number that nobody has, from 1 on",
+            "07-callbacks.html#exercise-07-seats",
+        );
+        let server = check.server(&[]);
+        let mut all: Vec<_> =
+            (1..=5).map(|seat| seated(&server, &format!("visitor {seat}"), seat)).collect();
+        nobody_hears_more(&mut all, "after five had come");
+    }
+
+    #[rstest]
+    #[case::by_finishing(Leaving::Finishing)]
+    #[case::by_hanging_up(Leaving::HangingUp)]
+    #[case::by_a_reset(Leaving::Reset)]
+    fn the_lowest_free_seat(#[case] leaving: Leaving) {
+        let check = check!("07-seats");
+        check.likely(
+            "a seat is free again when its connection is gone, whatever ended it, and the lowest one is given first",
+            "07-callbacks.html#once",
+        );
+        let server = check.server(&[]);
+        let mut all: Vec<_> =
+            (1..=5).map(|seat| Some(seated(&server, &format!("visitor {seat}"), seat))).collect();
+        for seats in [&[3][..], &[4, 2], &[1, 5, 3]] {
+            for seat in seats {
+                let leaves = all[seat - 1].take().expect("there is one on each seat");
+                leaves.leave(leaving);
+            }
+            let mut free = seats.to_vec();
+            free.sort_unstable();
+            for seat in free {
+                all[seat - 1] = Some(seated(&server, &format!("next visitor {seat}"), seat));
+            }
+            seated(&server, "one more", 6).leave(leaving);
+        }
+    }
+
+    #[rstest]
+    #[case::in_one_piece(1)]
+    #[case::byte_by_byte(usize::MAX)]
+    fn delivered_at_the_ring(#[case] pieces: usize) {
+        let check = check!("07-seats");
+        check.likely(
+            "`post` registers a callback, and says so; at the next ring it is called. Not before",
+            "07-callbacks.html#exercise-07-seats",
+        );
+        let server = check.server(&[]);
+        let mut poster = seated(&server, "poster", 1);
+        let mut other = seated(&server, "addressee", 2);
+        let mut third = seated(&server, "third one", 3);
+        poster.send_in_pieces(b"post 2 hello, you\n", pieces);
+        poster.hears("kept\n", "after it had said \"post 2 hello, you\"");
+        other.nothing_more("before anybody has rung");
+        third.send_in_pieces(b"ring\n", pieces);
+        third.hears("rung 1\n", "after it had said \"ring\"");
+        other.hears("from 1: hello, you\n", "after somebody had rung");
+        nobody_hears_more(&mut [poster, other, third], "after a text was delivered");
+    }
+
+    #[test]
+    fn once() {
+        let check = check!("07-seats");
+        check.likely(
+            "what was called stays registered: a ring takes out all that is waiting, and then calls it",
+            "07-callbacks.html#once",
+        );
+        let server = check.server(&[]);
+        let mut poster = seated(&server, "poster", 1);
+        let mut other = seated(&server, "addressee", 2);
+        poster.says("ring", "rung 0\n");
+        for text in ["one", "two"] {
+            poster.says(&format!("post 2 {text}"), "kept\n");
+            other.says("ring", &format!("from 1: {text}\nrung 1\n"));
+            poster.says("ring", "rung 0\n");
+            other.says("ring", "rung 0\n");
+        }
+        nobody_hears_more(&mut [poster, other], "after each text was delivered");
+    }
+
+    #[test]
+    fn in_the_order_of_posting() {
+        let check = check!("07-seats");
+        check.likely(
+            "one is passed over, or the order is another: call them all, the oldest first. (To take something out of a list while \
+             you count along it moves the rest)",
+            "07-callbacks.html#exercise-07-seats",
+        );
+        let server = check.server(&[]);
+        let mut all: Vec<_> =
+            (1..=4).map(|seat| seated(&server, &format!("visitor {seat}"), seat)).collect();
+        let mut expected = String::new();
+        for text in 0..7 {
+            let poster = text % 3;
+            all[poster].says(&format!("post 4 text {text}"), "kept\n");
+            expected += &format!("from {}: text {text}\n", poster + 1);
+        }
+        all[0].says("ring", "rung 7\n");
+        all[3].hears(&expected, "after somebody had rung for seven texts");
+        nobody_hears_more(&mut all, "after seven texts were delivered");
+    }
+
+    #[test]
+    fn nobody_there() {
+        let check = check!("07-seats");
+        check.likely(
+            "look who sits there when it's posted: if nobody does, say so, and register nothing",
+            "07-callbacks.html#exercise-07-seats",
+        );
+        let server = check.server(&[]);
+        let mut poster = seated(&server, "poster", 1);
+        for seat in ["0", "2", "18446744073709551615"] {
+            poster.says(&format!("post {seat} hello"), "nobody there\n");
+            poster.says(&format!("again {seat} hello"), "nobody there\n");
+        }
+        seated(&server, "visitor who left", 2).leave(Leaving::HangingUp);
+        poster.says("post 2 hello", "nobody there\n");
+        let mut late = seated(&server, "late visitor", 2);
+        poster.says("ring", "rung 0\n");
+        nobody_hears_more(std::slice::from_mut(&mut late), "after nothing was posted to it");
+    }
+
+    #[test]
+    fn to_oneself() {
+        let check = check!("07-seats");
+        check.likely(
+            "one may post to one's own seat, and is told first `kept`, then at the ring the text, and last `rung`",
+            "07-callbacks.html#exercise-07-seats",
+        );
+        let server = check.server(&[]);
+        let mut alone = seated(&server, "lonely visitor", 1);
+        alone.says("post 1 note to self", "kept\n");
+        alone.says("again 1 and another", "kept\n");
+        alone.says("ring", "from 1: note to self\nfrom 1: and another\nrung 2\n");
+        alone.says("ring", "from 1: and another\nrung 1\n");
+        // All at once, in one piece.
+        server.program.stop();
+        alone.send(b"post 1 a\nring\npost 1 b\nring\nring\n");
+        server.program.go_on();
+        alone.hears(
+            "kept\nfrom 1: and another\nfrom 1: a\nrung 2\n\
+             kept\nfrom 1: and another\nfrom 1: b\nrung 2\nfrom 1: and another\nrung 1\n",
+            "after it had posted and rung in one piece",
+        );
+        nobody_hears_more(std::slice::from_mut(&mut alone), "after it had rung for itself");
+    }
+
+    #[rstest]
+    #[case::by_finishing(Leaving::Finishing)]
+    #[case::by_hanging_up(Leaving::HangingUp)]
+    #[case::by_a_reset(Leaving::Reset)]
+    fn not_for_the_next_tenant(#[case] leaving: Leaving) {
+        let check = check!("07-seats");
+        check.likely(
+            "it looks who sits there when somebody rings. The text is for the one who sat there when it was posted: remember that one's \
+             token, and compare. If it has left, tell the poster",
+            "07-callbacks.html#token",
+        );
+        let server = check.server(&[]);
+        let mut poster = seated(&server, "poster", 1);
+        for order in ["post", "again"] {
+            let first = seated(&server, "first tenant", 2);
+            poster.says(&format!("{order} 2 for your eyes only"), "kept\n");
+            first.leave(leaving);
+            let mut next = seated(&server, "next tenant", 2);
+            let when = format!("after the first tenant had left by {leaving:?}");
+            next.nothing_more(&when);
+            poster.says("post 2 and this is for you", "kept\n");
+            poster.says("ring", "seat 2 has left\nrung 2\n");
+            next.hears("from 1: and this is for you\n", &when);
+            next.nothing_more(&when);
+            poster.says("ring", "rung 0\n");
+            next.leave(Leaving::HangingUp);
+            // And nobody at all may sit there.
+            poster.says("ring", "rung 0\n");
+        }
+        poster.nothing_more("after two rounds");
+    }
+
+    #[test]
+    fn the_poster_may_leave() {
+        let check = check!("07-seats");
+        check.likely(
+            "what is posted is delivered even if the poster has left. And what the poster was to be told isn't for its seat's next \
+             tenant",
+            "07-callbacks.html#token",
+        );
+        let server = check.server(&[]);
+        let mut ringer = seated(&server, "ringer", 1);
+        let mut stays = seated(&server, "addressee who stays", 2);
+        let leaves = seated(&server, "addressee who leaves", 3);
+        let mut poster = seated(&server, "poster", 4);
+        poster.says("post 2 farewell", "kept\n");
+        poster.says("post 3 farewell", "kept\n");
+        poster.says("again 3 farewell", "kept\n");
+        poster.leave(Leaving::Reset);
+        leaves.leave(Leaving::Reset);
+        let mut third = seated(&server, "next tenant of seat 3", 3);
+        let mut fourth = seated(&server, "next tenant of seat 4", 4);
+        ringer.says("ring", "rung 3\n");
+        stays.hears("from 4: farewell\n", "after the poster had left, and somebody had rung");
+        let when = "after those were gone who had posted, and to whom";
+        nobody_hears_more(&mut [stays, ringer], when);
+        third.nothing_more(when);
+        fourth.nothing_more(when);
+        fourth.says("ring", "rung 0\n");
+    }
+
+    #[test]
+    fn again_at_every_ring() {
+        let check = check!("07-seats");
+        check.likely(
+            "a callback that registers itself while it runs is for the next ring, not for this one. And nothing may be borrowed while \
+             it runs: take out what is waiting, then call",
+            "07-callbacks.html#once",
+        );
+        let server = check.server(&[]);
+        let mut poster = seated(&server, "poster", 1);
+        let mut other = seated(&server, "addressee", 2);
+        poster.says("again 2 wake up", "kept\n");
+        for _ in 0..50 {
+            poster.says("ring", "rung 1\n");
+            other.hears("from 1: wake up\n", "after somebody had rung once more");
+        }
+        nobody_hears_more(&mut [poster, other], "after fifty rings");
+    }
+
+    #[test]
+    fn again_among_others() {
+        let check = check!("07-seats");
+        check.likely(
+            "what registers itself anew comes behind what is registered, and before what is posted later. Each is called once at a \
+             ring",
+            "07-callbacks.html#exercise-07-seats",
+        );
+        let server = check.server(&[]);
+        let mut poster = seated(&server, "poster", 1);
+        let mut other = seated(&server, "addressee", 2);
+        let leaves = seated(&server, "addressee who leaves", 3);
+        for order in ["again 2 a", "post 2 b", "again 3 c", "again 2 d", "post 2 e"] {
+            poster.says(order, "kept\n");
+        }
+        poster.says("ring", "rung 5\n");
+        let when = "after somebody had rung";
+        other.hears("from 1: a\nfrom 1: b\nfrom 1: d\nfrom 1: e\n", when);
+        leaves.leave(Leaving::HangingUp);
+        poster.says("post 2 f", "kept\n");
+        poster.says("ring", "seat 3 has left\nrung 4\n");
+        other.hears("from 1: a\nfrom 1: d\nfrom 1: f\n", when);
+        poster.says("ring", "rung 2\n");
+        other.hears("from 1: a\nfrom 1: d\n", when);
+        nobody_hears_more(&mut [poster, other], when);
+    }
+
+    #[test]
+    fn two_hundred() {
+        const COUNT: usize = 200;
+        let check = check!("07-seats");
+        check.likely(
+            "with many there somebody is passed over, or gets what isn't its own",
+            "07-callbacks.html#exercise-07-seats",
+        );
+        room_for(COUNT);
+        let server = check.server(&[]);
+        let mut all: Vec<_> = (1..=COUNT)
+            .map(|seat| Some(seated(&server, &format!("visitor {seat}"), seat)))
+            .collect();
+        // Each posts to the next one, and the last one to the first.
+        for (place, visitor) in all.iter_mut().enumerate() {
+            let order = format!("post {} I am {}", (place + 1) % COUNT + 1, place + 1);
+            visitor.as_mut().expect("nobody has left").says(&order, "kept\n");
+        }
+        // Every tenth leaves, and somebody else comes.
+        for place in (0..COUNT).step_by(10) {
+            drop(all[place].take());
+        }
+        settle(&server, "after twenty of two hundred had left");
+        for place in (0..COUNT).step_by(10) {
+            all[place] = Some(seated(&server, "newcomer", place + 1));
+        }
+        let mut all: Vec<_> = all.into_iter().flatten().collect();
+        // Those who were before somebody who has left are told so. It's the second one who rings.
+        all[1].says("ring", &format!("from 1: I am 1\nrung {COUNT}\n"));
+        let when = "after two hundred had posted, twenty had left, and somebody had rung";
+        for (place, visitor) in all.iter_mut().enumerate().filter(|(place, _)| *place != 1) {
+            match place % 10 {
+                0 => {}
+                9 => visitor.hears(
+                    &format!(
+                        "from {place}: I am {place}\nseat {} has left\n",
+                        (place + 1) % COUNT + 1
+                    ),
+                    when,
+                ),
+                _ => visitor.hears(&format!("from {place}: I am {place}\n"), when),
+            }
+        }
+        nobody_hears_more(&mut all, when);
+    }
+
+    #[test]
+    fn what_is_kept_costs_nothing() {
+        let check = check!("07-seats");
+        check.likely(
+            "it looks again and again, or never comes to an end with a ring: nothing is to be done until somebody rings",
+            "07-callbacks.html#the-loop",
+        );
+        let server = check.server(&[]);
+        settle(&server, "with nobody there");
+        let mut poster = seated(&server, "poster", 1);
+        poster.nothing_more("after it had got its seat");
+        poster.says("post 1 something", "kept\n");
+        poster.says("again 1 and again", "kept\n");
+        settle(&server, "with two texts that are kept");
+        poster.says("ring", "from 1: something\nfrom 1: and again\nrung 2\n");
+        settle(&server, "after a ring, with one text that is kept again");
+    }
+
+    #[test]
+    fn one_line_waits() {
+        let check = check!("07-seats");
+        check.likely(
+            "it waits, or naps, in a callback: everybody else waits with it. The loop waits, for all at once",
+            "07-callbacks.html#the-loop",
+        );
+        let server = check.server(&[]);
+        let lens = server.lens();
+        let mut silent = seated(&server, "silent visitor", 1);
+        let mut poster = seated(&server, "poster", 2);
+        poster.says("again 1 wake up", "kept\n");
+        for _ in 0..20 {
+            poster.says("post 1 now", "kept\n");
+            poster.says("ring", "rung 2\n");
+        }
+        settle(&server, "after twenty rings");
+        server.waits_only_in(lens.as_ref(), &["poll"], "with texts delivered at twenty rings");
+        silent.hears("from 2: wake up\nfrom 2: now\n", "after somebody had rung");
     }
 }

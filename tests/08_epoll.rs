@@ -1,1 +1,1205 @@
-//! Graded checks of chapter 8.
+//! The graded checks of chapter 8. The judged program is the server; the check plays its visitors. Without epoll
+//! there is nothing to be judged.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use grader::check;
+use grader::check::{Check, Server};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rstest::rstest;
+use visitors::connection::{Connection, End, Received};
+use visitors::doing;
+use visitors::program::{LOOK_EVERY, PATIENCE, Trouble, Watch};
+
+/// The most that the exercises keep for a visitor, in bytes.
+const MOST: usize = 64 * 1024;
+
+/// How often to look for a connection in the kernel's table.
+const LOOKS: usize = 10;
+
+/// The length of a line, in bytes, with its end.
+const LINE: usize = 64;
+
+/// The bytes number `from` and following of a long text in which nothing comes twice: numbers of eight bytes
+/// each, eight in a line.
+fn words(from: usize, count: usize) -> Vec<u8> {
+    let block = |number: usize| {
+        let end = if number % 8 == 7 { '\n' } else { ' ' };
+        format!("{number:07}{end}").into_bytes()
+    };
+    let blocks = from / 8..(from + count).div_ceil(8);
+    let mut bytes: Vec<u8> = blocks.flat_map(block).collect();
+    bytes.drain(..from % 8);
+    bytes.truncate(count);
+    bytes
+}
+
+/// A visitor who has connected.
+#[track_caller]
+fn visitor(server: &Server<'_>, name: &str) -> Connection {
+    server.visitor(name).connection
+}
+
+/// A visitor with little room in the kernel, on both sides: a few dozen KiB in place of several MiB.
+/// Where that can't be had, it is one like all others.
+#[track_caller]
+fn narrow_visitor(server: &Server<'_>, name: &str) -> Connection {
+    match connect_narrowly(server).map(|stream| Connection::new(stream, name)) {
+        Some(Ok(connection)) => connection,
+        _ => visitor(server, name),
+    }
+}
+
+fn connect_narrowly(server: &Server<'_>) -> Option<TcpStream> {
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
+    };
+
+    let SocketAddr::V4(address) = server.address else { return None };
+    let stream = SockType::Stream;
+    let socket = socket(AddressFamily::Inet, stream, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    setsockopt(&socket, sockopt::RcvBuf, &4096).ok()?;
+    setsockopt(&socket, sockopt::SndBuf, &8192).ok()?;
+    // The kernel of a sender reckons in segments: where they are small, so is the room for them.
+    setsockopt(&socket, sockopt::TcpMaxSeg, &1400).ok()?;
+    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).ok()?;
+    Some(socket.into())
+}
+
+#[track_caller]
+fn send(server: &Server<'_>, visitor: &mut Connection, bytes: &[u8]) {
+    if let Err(error) = visitor.send(bytes) {
+        server.fail_seeing(&format!("the {} couldn't send: {error}", visitor.name()));
+    }
+}
+
+/// The visitor has to get just these bytes next.
+#[track_caller]
+fn expect(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
+    let (name, count) = (visitor.name().to_owned(), expected.len());
+    let enough = |bytes: &[u8]| bytes.len() >= count;
+    match visitor.receive_while_missing(&server.program, enough) {
+        Ok(Ok(bytes)) => {
+            compare(server.check, &name, &bytes[..count], expected, when);
+            visitor.give_back(&bytes[count..]);
+        }
+        Ok(Err(Received { bytes, end })) => {
+            compare(server.check, &name, &bytes, expected, when);
+            let ended = match end {
+                End::Closed => "was hung up on",
+                End::Reset => "got a reset",
+            };
+            let so_far = bytes.len();
+            server.fail_seeing(&format!(
+                "{when}, the {name} {ended} after {so_far} of {count} bytes"
+            ));
+        }
+        Err((trouble, bytes)) => {
+            compare(server.check, &name, &bytes, expected, when);
+            let so_far = bytes.len();
+            let expected = format!("{when}, the {name} waits for {count} bytes, and got {so_far}");
+            server.check.fail_for(&expected, &trouble);
+        }
+    }
+}
+
+/// Says where what came differs from what was to come.
+#[track_caller]
+fn compare(check: &Check, name: &str, came: &[u8], expected: &[u8], when: &str) {
+    let Some(at) = came.iter().zip(expected).position(|(came, expected)| came != expected) else {
+        return;
+    };
+    let next = &came[at..came.len().min(at + 16)];
+    let belongs = expected.windows(next.len()).position(|window| window == next);
+    let what = match belongs {
+        Some(later) if later > at => {
+            format!("what belongs {} bytes further back comes there", later - at)
+        }
+        Some(earlier) => format!("what was sent {} bytes before comes again", at - earlier),
+        None => "something else comes there".to_owned(),
+    };
+    check.fail(format!("{when}, what the {name} got is wrong from byte {at} on: {what}"));
+}
+
+/// Nothing may have come that wasn't expected.
+#[track_caller]
+fn nothing_more(server: &Server<'_>, visitor: &Connection, when: &str) {
+    if visitor.readable_within(Duration::ZERO) {
+        server.fail_seeing(&format!("{when}, the {} got more, or a hang-up", visitor.name()));
+    }
+}
+
+/// The visitor has to get just these bytes, and then to be hung up on.
+#[track_caller]
+fn expect_end(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
+    expect(server, visitor, expected, when);
+    let name = visitor.name().to_owned();
+    match visitor.receive_all(&server.program) {
+        Ok(Received { bytes, end: End::Closed }) if bytes.is_empty() => {}
+        Ok(Received { bytes, end: End::Closed }) => {
+            let count = bytes.len();
+            server.check.fail(format!("{when}, the {name} got {count} bytes that nobody sent"));
+        }
+        Ok(_) => server.fail_seeing(&format!("{when}, the {name} got a reset")),
+        Err((trouble, _)) => {
+            let expected = format!("{when}, the {name} waits for the server to hang up");
+            server.check.fail_for(&expected, &trouble);
+        }
+    }
+}
+
+/// Waits until the server has done all that it can do with the visitors that it has.
+#[track_caller]
+fn settle(server: &Server<'_>, when: &str) {
+    if let Err(trouble) = server.program.settled() {
+        server.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
+    }
+}
+
+/// Waits until so many have been let in.
+#[track_caller]
+fn all_are_in(server: &Server<'_>, count: usize) {
+    let mut watch = Watch::new(&server.program);
+    while doing::accepted(server.address.port()).is_some_and(|accepted| accepted < count) {
+        if let Some(trouble) = watch.trouble() {
+            server.check.fail_for(&format!("{count} visitors were to be let in"), &trouble);
+        }
+        thread::sleep(LOOK_EVERY / 10);
+    }
+}
+
+/// How many of the bytes that a visitor has sent to the server, or the server to it, lie in the kernel, not yet
+/// read. Where that doesn't tell, `None`.
+fn between(server: &Server<'_>, visitor: &Connection) -> Option<usize> {
+    let (theirs, ours) = (server.address.port(), visitor.stream().local_addr().ok()?.port());
+    // In this order: what arrives between the two looks is counted twice, and not overlooked.
+    let (sent_there, sent_here) = both_ends(theirs, ours)?;
+    let (there, here) = both_ends(theirs, ours)?;
+    Some(sent_here.under_way + there.unread + sent_there.under_way + here.unread)
+}
+
+/// One end of a connection, in the kernel's table. All zero: it is closed.
+#[derive(Default)]
+struct Row {
+    under_way: usize,
+    unread: usize,
+}
+
+/// The server's end and the visitor's. To read the table takes the kernel many milliseconds.
+fn both_ends(theirs: u16, ours: u16) -> Option<(Row, Row)> {
+    let mut found = (None, None);
+    // While others come and go, a look at the table may miss a row. What's never there is closed.
+    for _ in 0..LOOKS {
+        let table = fs::read_to_string("/proc/net/tcp").ok()?;
+        let find = |from, to| table.lines().skip(1).find_map(|line| parse_row(line, from, to));
+        found = (find(theirs, ours), find(ours, theirs));
+        if found.0.is_some() && found.1.is_some() {
+            break;
+        }
+    }
+    Some((found.0.unwrap_or_default(), found.1.unwrap_or_default()))
+}
+
+/// Local address, remote address, state, queues (proc_net_tcp(5)).
+fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let hex = |text: &str| usize::from_str_radix(text, 16).ok();
+    let port = |text: &str| hex(text.split_once(':')?.1);
+    if port(fields.get(1)?)? != usize::from(from) || port(fields.get(2)?)? != usize::from(to) {
+        return None;
+    }
+    let (under_way, unread) = fields.get(4)?.split_once(':')?;
+    Some(Row { under_way: hex(under_way)?, unread: hex(unread)? })
+}
+
+/// The kernels keep less for a visitor, on both sides: who can send more is read, and read, and read.
+const ENDLESS: usize = 32 << 20;
+
+/// A visitor who sends and doesn't read.
+struct Greedy {
+    connection: Connection,
+    sent: usize,
+}
+
+impl Greedy {
+    fn new(connection: Connection) -> Self {
+        Self { connection, sent: 0 }
+    }
+
+    /// How much of what was sent the program has, while nothing has been read.
+    fn queued(&self, server: &Server<'_>) -> Option<usize> {
+        Some(self.sent.saturating_sub(between(server, &self.connection)?))
+    }
+
+    /// Whether its kernel takes more, now or soon.
+    fn has_room(&self, time: Duration) -> bool {
+        let mut list = [PollFd::new(self.connection.stream().as_fd(), PollFlags::POLLOUT)];
+        let time = u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
+        matches!(poll(&mut list, PollTimeout::from(time)), Ok(count) if count > 0)
+    }
+
+    /// Sends as much as its kernel takes now.
+    #[track_caller]
+    fn send_what_goes(&mut self, server: &Server<'_>) {
+        let mut stream = self.connection.stream();
+        // Fails only for what is no socket.
+        let _ = stream.set_nonblocking(true);
+        let piece = words(self.sent, 64 * 1024);
+        match stream.write(&piece) {
+            Ok(count) => self.sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => {
+                let name = self.connection.name();
+                server.fail_seeing(&format!("the {name} couldn't send: {error}"));
+            }
+        }
+        let _ = self.connection.stream().set_nonblocking(false);
+    }
+}
+
+/// A greedy visitor, who sends until nobody takes any more from it.
+#[track_caller]
+fn stuck(server: &Server<'_>, connection: Connection) -> Greedy {
+    let mut greedy = Greedy::new(connection);
+    let mut rested = false;
+    loop {
+        let before = greedy.sent;
+        while greedy.sent <= ENDLESS && greedy.has_room(Duration::from_millis(1)) {
+            greedy.send_what_goes(server);
+        }
+        if greedy.sent > ENDLESS {
+            let sent = greedy.sent;
+            server.check.fail(format!(
+                "the greedy visitor has sent {sent} bytes and read nothing, and your program reads on"
+            ));
+        }
+        match (greedy.sent > before, rested) {
+            (true, _) => rested = false,
+            (false, true) => return greedy,
+            (false, false) => {
+                // The program may have been about to read some of it.
+                settle(server, "with somebody there who sends and doesn't read");
+                rested = true;
+            }
+        }
+    }
+}
+
+/// So many visitors, who are all in.
+#[track_caller]
+fn crowd(server: &Server<'_>, count: usize) -> Vec<Connection> {
+    let all = (1..=count).map(|number| visitor(server, &format!("visitor {number}"))).collect();
+    all_are_in(server, count);
+    all
+}
+
+/// All of them say a line at the same moment, and the last one is the first to look for what comes back.
+#[track_caller]
+fn all_at_the_same_moment(server: &Server<'_>, all: &mut [Connection], when: &str) {
+    settle(server, "with visitors who have said nothing");
+    server.program.stop();
+    for (number, visitor) in all.iter_mut().enumerate() {
+        send(server, visitor, &words(LINE * number, LINE));
+    }
+    server.program.go_on();
+    for (number, visitor) in all.iter_mut().enumerate().rev() {
+        expect(server, visitor, &words(LINE * number, LINE), when);
+    }
+}
+
+/// Somebody comes, what it sends comes back, and it leaves.
+#[track_caller]
+fn still_serves(server: &Server<'_>, when: &str) {
+    let mut quick = visitor(server, "quick visitor");
+    says(server, &mut quick, when);
+    quick.finish_sending();
+    expect_end(server, &mut quick, b"", when);
+}
+
+/// A line that comes back.
+#[track_caller]
+fn says(server: &Server<'_>, visitor: &mut Connection, when: &str) {
+    let line = words(0, LINE);
+    send(server, visitor, &line);
+    expect(server, visitor, &line, when);
+}
+
+/// What is sent comes back: three times ten lines, each in so many pieces.
+#[track_caller]
+fn comes_back(server: &Server<'_>, pieces: usize) {
+    let mut visitor = visitor(server, "visitor");
+    for round in 0..3 {
+        let bytes = words(10 * LINE * round, 10 * LINE);
+        if let Err(error) = visitor.send_in_pieces(&bytes, pieces, &server.program) {
+            server.fail_seeing(&format!("the visitor couldn't send: {error}"));
+        }
+        expect(server, &mut visitor, &bytes, "after it sent ten lines");
+    }
+    settle(server, "after thirty lines had come back");
+    nothing_more(server, &visitor, "after thirty lines had come back");
+}
+
+/// So many bytes are there all at once, and come back.
+#[track_caller]
+fn comes_back_at_once(server: &Server<'_>, count: usize) {
+    let mut visitor = visitor(server, "visitor");
+    says(server, &mut visitor, "at the beginning");
+    settle(server, "with a silent visitor");
+    server.program.stop();
+    let bytes = words(0, count);
+    send(server, &mut visitor, &bytes);
+    server.program.go_on();
+    let when = format!("after it sent {count} bytes in one piece");
+    expect(server, &mut visitor, &bytes, &when);
+    settle(server, &when);
+    nothing_more(server, &visitor, &when);
+}
+
+/// Nobody has any news, before and after somebody had.
+#[track_caller]
+fn idles(server: &Server<'_>) {
+    settle(server, "with nobody there");
+    let mut idle = visitor(server, "idle visitor");
+    all_are_in(server, 1);
+    settle(server, "with an idle visitor");
+    says(server, &mut idle, "after a silence");
+    settle(server, "with a visitor who got everything back");
+    let lens = server.lens();
+    server.takes_no_naps(lens.as_ref(), "with an idle visitor");
+}
+
+mod list {
+    use super::*;
+
+    const HOME: &str = "08-epoll.html#exercise-08-list";
+    const CHANGES: &str = "08-epoll.html#what-changes";
+    const CLOSE: &str = "08-epoll.html#before-close";
+    const KEPT: &str = "08-epoll.html#the-list";
+
+    /// How often epoll_ctl has been called, by what it was called for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Calls {
+        added: usize,
+        changed: usize,
+        deleted: usize,
+    }
+
+    impl std::fmt::Display for Calls {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let Self { added, changed, deleted } = self;
+            write!(f, "{added} added, {changed} changed, {deleted} deleted")
+        }
+    }
+
+    /// Asks how many there were.
+    #[track_caller]
+    fn calls(server: &Server<'_>, clerk: &mut Connection, when: &str) -> Calls {
+        send(server, clerk, b"calls\n");
+        let line = a_line(server, clerk, when);
+        let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        match numbers[..] {
+            [added, changed, deleted] => Calls { added, changed, deleted },
+            _ => server.check.fail(format!(
+                "{when}, the {} asked for the calls, and got {line:?}",
+                clerk.name()
+            )),
+        }
+    }
+
+    /// The next line that the visitor gets.
+    #[track_caller]
+    fn a_line(server: &Server<'_>, visitor: &mut Connection, when: &str) -> String {
+        let name = visitor.name().to_owned();
+        let whole = |bytes: &[u8]| bytes.contains(&b'\n');
+        match visitor.receive_while_missing(&server.program, whole) {
+            Ok(Ok(bytes)) => {
+                let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+                visitor.give_back(&bytes[end + 1..]);
+                String::from_utf8_lossy(&bytes[..end]).into_owned()
+            }
+            Ok(Err(_)) => server.fail_seeing(&format!("{when}, the {name} was hung up on")),
+            Err((trouble, _)) => {
+                server.check.fail_for(&format!("{when}, the {name} waits for a line"), &trouble);
+            }
+        }
+    }
+
+    /// Says something, and has to get this line.
+    #[track_caller]
+    fn gets(server: &Server<'_>, visitor: &mut Connection, expected: &str, when: &str) {
+        let line = a_line(server, visitor, when);
+        if line != expected {
+            let name = visitor.name();
+            server.check.fail(format!("{when}, the {name} got {line:?}, and not {expected:?}"));
+        }
+    }
+
+    /// Takes a visitor into the waiting room.
+    #[track_caller]
+    fn waits(server: &Server<'_>, visitor: &mut Connection) {
+        send(server, visitor, b"wait\n");
+        visitor.wait_until_read(PATIENCE);
+        settle(server, &format!("with the {} in the waiting room", visitor.name()));
+    }
+
+    #[rstest]
+    #[case::in_one_piece(1)]
+    #[case::in_seven_pieces(7)]
+    #[case::byte_by_byte(usize::MAX)]
+    fn lines_come_back(#[case] pieces: usize) {
+        let check = check!("08-list");
+        check.likely(
+            "the kernel must be told to look for EPOLLIN where interest.read is true, and the number that comes back with the \
+             news must be the one that was given: token.to_bits(), Token::from_bits(event.data())",
+            KEPT,
+        );
+        comes_back(&check.server(&[]), pieces);
+    }
+
+    #[test]
+    fn idle_visitors_cost_nothing() {
+        let check = check!("08-list");
+        check.likely(
+            "it asks for room where interest.write is false, and there is nearly always room; or it looks again and again \
+             instead of waiting",
+            CHANGES,
+        );
+        idles(&check.server(&[]));
+    }
+
+    #[test]
+    fn many_lines_at_once() {
+        let check = check!("08-list");
+        check.likely(
+            "with EPOLLET, whatever lies there after the first read isn't told of again. Without it, it is told of in each \
+             turn, until it has been read",
+            "08-epoll.html#level-and-edge",
+        );
+        comes_back_at_once(&check.server(&[]), 500 * LINE);
+    }
+
+    #[rstest]
+    #[case::without_a_word(false, false)]
+    #[case::after_a_line(true, false)]
+    #[case::by_a_reset(true, true)]
+    fn who_leaves_is_forgotten(#[case] speaks: bool, #[case] by_reset: bool) {
+        let check = check!("08-list");
+        check.likely(
+            "who leaves must be taken off the list by `delete`, before its descriptor is closed: where there is a duplicate of \
+             it, the kernel goes on reporting it, and asked about nothing, it still tells of a hang-up",
+            CLOSE,
+        );
+        let server = check.server(&[]);
+        let mut bystander = visitor(&server, "bystander");
+        let mut leaver = visitor(&server, "visitor");
+        all_are_in(&server, 2);
+        if speaks {
+            says(&server, &mut leaver, "at the beginning");
+        }
+        settle(&server, "with two silent visitors");
+        let when = if by_reset { "after a visitor was reset" } else { "after a visitor had left" };
+        if by_reset {
+            leaver.reset();
+        } else {
+            leaver.finish_sending();
+            expect_end(&server, &mut leaver, b"", "after it had finished sending");
+        }
+        settle(&server, when);
+        says(&server, &mut bystander, when);
+        settle(&server, when);
+    }
+
+    #[test]
+    fn visitors_come_and_go() {
+        const TOGETHER: usize = 50;
+        let check = check!("08-list");
+        check.likely(
+            "a descriptor's number is given again as soon as it's free, a token never: what was told about the one who \
+             had it before says nothing about the one who has it now",
+            CLOSE,
+        );
+        let server = check.server(&[]);
+        let mut bystander = visitor(&server, "bystander");
+        for round in 0..20 {
+            let when = format!("after {} visitors had come and gone", TOGETHER * round);
+            let mut all: Vec<_> = (1..=TOGETHER)
+                .map(|number| visitor(&server, &format!("visitor {}", TOGETHER * round + number)))
+                .collect();
+            for (number, visitor) in all.iter_mut().enumerate() {
+                let line = words(LINE * (TOGETHER * round + number), LINE);
+                send(&server, visitor, &line);
+                expect(&server, visitor, &line, &when);
+            }
+            for (number, mut visitor) in all.into_iter().enumerate() {
+                if number % 2 == 0 {
+                    visitor.reset();
+                } else {
+                    visitor.finish_sending();
+                    expect_end(&server, &mut visitor, b"", &when);
+                }
+            }
+        }
+        let when = "after a thousand visitors had come and gone";
+        settle(&server, when);
+        says(&server, &mut bystander, when);
+    }
+
+    #[test]
+    fn who_waits_is_not_heard() {
+        let check = check!("08-list");
+        check.likely(
+            "where nothing is to be waited for, the kernel must not be asked: take the visitor off its list. Asked \
+             about nothing, it still reports a hang-up, in each turn",
+            CHANGES,
+        );
+        let server = check.server(&[]);
+        let mut patient = visitor(&server, "patient visitor");
+        let mut rude = visitor(&server, "rude visitor");
+        all_are_in(&server, 2);
+        waits(&server, &mut patient);
+        waits(&server, &mut rude);
+        send(&server, &mut patient, &words(0, LINE));
+        let when = "after a visitor in the waiting room had said something";
+        settle(&server, when);
+        nothing_more(&server, &patient, when);
+        rude.reset();
+        settle(&server, "after a visitor in the waiting room was reset");
+        patient.finish_sending();
+        settle(&server, "after a visitor in the waiting room had finished sending");
+        still_serves(&server, "with two visitors in the waiting room who are gone");
+        let mut clerk = visitor(&server, "clerk");
+        for answer in ["called", "called", "nobody waits"] {
+            let when = "after somebody had called the next one";
+            send(&server, &mut clerk, b"next\n");
+            gets(&server, &mut clerk, answer, when);
+        }
+        let last = [b"your turn\n", words(0, LINE).as_slice()].concat();
+        expect_end(&server, &mut patient, &last, "after it was called from the waiting room");
+        settle(&server, "after two visitors were called who had left");
+    }
+
+    #[test]
+    fn who_is_called_is_heard_again() {
+        let check = check!("08-list");
+        check.likely(
+            "who was taken off the list must be put on it again: what the kernel was told before that doesn't count any more",
+            CHANGES,
+        );
+        let server = check.server(&[]);
+        let mut clerk = visitor(&server, "clerk");
+        let mut patient = visitor(&server, "patient visitor");
+        all_are_in(&server, 2);
+        for _ in 0..3 {
+            says(&server, &mut patient, "before it went to the waiting room");
+            waits(&server, &mut patient);
+            let when = "after it was called from the waiting room";
+            send(&server, &mut clerk, b"next\n");
+            gets(&server, &mut clerk, "called", "after it had called the next one");
+            gets(&server, &mut patient, "your turn", when);
+            settle(&server, "after somebody was called from the waiting room");
+            says(&server, &mut patient, when);
+        }
+    }
+
+    #[rstest]
+    #[case::and_stays(false)]
+    #[case::and_has_finished(true)]
+    fn a_slow_reader_gets_everything(#[case] finished: bool) {
+        let check = check!("08-list");
+        check.likely(
+            "what a visitor is waited for has changed, and the kernel wasn't told, or has refused: who is on its list \
+             already can't be added (EEXIST), but modified. Room is asked for while there is something to send, and no longer",
+            CHANGES,
+        );
+        let server = check.server(&[]);
+        let connection = narrow_visitor(&server, "greedy visitor");
+        let mut greedy = stuck(&server, connection);
+        settle(&server, "with a visitor who sends and doesn't read");
+        still_serves(&server, "with a visitor who sends and doesn't read");
+        let when = "after it had sent until it was stuck, and began to read";
+        // Half a line doesn't come back, until it's a whole one.
+        let whole = greedy.sent - greedy.sent % LINE;
+        if finished {
+            greedy.connection.finish_sending();
+            expect_end(&server, &mut greedy.connection, &words(0, whole), when);
+        } else {
+            expect(&server, &mut greedy.connection, &words(0, whole), when);
+            settle(&server, "after the greedy visitor had got everything back");
+            send(
+                &server,
+                &mut greedy.connection,
+                &words(greedy.sent, 2 * LINE - greedy.sent % LINE),
+            );
+            let more = words(whole, 2 * LINE);
+            expect(
+                &server,
+                &mut greedy.connection,
+                &more,
+                "after it had been stuck, and sent more",
+            );
+        }
+        settle(&server, "after the greedy visitor had got everything back");
+    }
+
+    #[test]
+    fn more_at_once_than_there_is_room_for() {
+        let check = check!("08-list");
+        check.likely(
+            "when more are ready than the kernel can report at once, it reports the rest in the next turns, after these have \
+             been served. Whoever asks on until fewer come is told of the same ones again and again",
+            KEPT,
+        );
+        let server = check.server(&[]);
+        let mut all = crowd(&server, 200);
+        let when = "after two hundred had said something at the same moment";
+        all_at_the_same_moment(&server, &mut all, when);
+        settle(&server, when);
+    }
+
+    #[test]
+    fn no_call_without_a_change() {
+        let check = check!("08-list");
+        check.likely(
+            "the kernel is told what it knows: compare what is wanted with what it was last told, and if that is the same \
+             there is nothing to do",
+            CHANGES,
+        );
+        let server = check.server(&[]);
+        let mut clerk = visitor(&server, "clerk");
+        let mut all = crowd(&server, 10);
+        let when = "with eleven visitors";
+        let before = calls(&server, &mut clerk, when);
+        let expected = Calls { added: 12, changed: 0, deleted: 0 };
+        if before != expected {
+            check.fail(format!("{when} and a listener, epoll_ctl was called like this: {before}; {expected} will do"));
+        }
+        for visitor in &mut all {
+            for _ in 0..10 {
+                says(&server, visitor, when);
+            }
+        }
+        let after = calls(&server, &mut clerk, when);
+        if after != before {
+            check.fail(format!(
+                "after a hundred lines had come back, each at once, epoll_ctl had been called like this: {after}; before them: \
+                 {before}. Nothing had changed"
+            ));
+        }
+    }
+
+    #[test]
+    fn each_change_is_one_call() {
+        let check = check!("08-list");
+        check.likely(
+            "one call for a change: add from nothing to something, delete from something to nothing, and modify from one \
+             thing to another. Which one it is, you know without asking the kernel",
+            CHANGES,
+        );
+        let server = check.server(&[]);
+        let mut clerk = visitor(&server, "clerk");
+        let mut expected = calls(&server, &mut clerk, "at the beginning");
+        let expect_calls = |clerk: &mut Connection, expected: Calls, when: &str| {
+            let seen = calls(&server, clerk, when);
+            if seen != expected {
+                check.fail(format!(
+                    "{when}, epoll_ctl had been called like this: {seen}; {expected} will do"
+                ));
+            }
+        };
+        let mut other = visitor(&server, "visitor");
+        says(&server, &mut other, "at the beginning");
+        expected.added += 1;
+        expect_calls(&mut clerk, expected, "after a visitor had come");
+        waits(&server, &mut other);
+        expected.deleted += 1;
+        expect_calls(&mut clerk, expected, "after a visitor went into the waiting room");
+        send(&server, &mut clerk, b"next\n");
+        gets(&server, &mut clerk, "called", "after it had called the next one");
+        gets(&server, &mut other, "your turn", "after it was called");
+        settle(&server, "after a visitor was called");
+        expected.added += 1;
+        expect_calls(&mut clerk, expected, "after a visitor was called from the waiting room");
+        other.finish_sending();
+        expect_end(&server, &mut other, b"", "after it had finished sending");
+        settle(&server, "after a visitor had left");
+        expected.deleted += 1;
+        expect_calls(&mut clerk, expected, "after a visitor had left");
+        let connection = narrow_visitor(&server, "greedy visitor");
+        let mut greedy = stuck(&server, connection);
+        let stuck = calls(&server, &mut clerk, "with a visitor who doesn't read");
+        expected.added += 1;
+        expect_calls(
+            &mut clerk,
+            Calls { changed: stuck.changed, ..expected },
+            "with a visitor who doesn't read",
+        );
+        let whole = words(0, greedy.sent - greedy.sent % LINE);
+        let when = "after the greedy visitor had got everything back";
+        expect(&server, &mut greedy.connection, &whole, when);
+        settle(&server, when);
+        let read = calls(&server, &mut clerk, when);
+        expect_calls(&mut clerk, Calls { changed: read.changed, ..expected }, when);
+    }
+
+    #[test]
+    fn a_signal_changes_nothing() {
+        let check = check!("08-list");
+        check.likely(
+            "the call that waits gives EINTR when a signal has come: nobody is known to be ready then, and that is no error",
+            HOME,
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        says(&server, &mut visitor, "before a signal");
+        settle(&server, "with a silent visitor");
+        while server.program.handles_a_signal() {
+            let when = "after a signal came while it waited";
+            settle(&server, when);
+            still_serves(&server, when);
+            says(&server, &mut visitor, when);
+        }
+    }
+
+    #[test]
+    fn one_line_waits() {
+        let check = check!("08-list");
+        check.likely("it naps: `kernel.wait` does the waiting, for everybody at once", KEPT);
+        let server = check.server(&[]);
+        let lens = server.lens();
+        let silent = visitor(&server, "silent visitor");
+        let connection = narrow_visitor(&server, "greedy visitor");
+        let mut greedy = stuck(&server, connection);
+        let when = "with a silent visitor and one who doesn't read";
+        still_serves(&server, when);
+        let whole = words(0, greedy.sent - greedy.sent % LINE);
+        expect(
+            &server,
+            &mut greedy.connection,
+            &whole,
+            "after it had been stuck, and began to read",
+        );
+        settle(&server, when);
+        server.waits_only_in(lens.as_ref(), &["epoll_wait"], when);
+        drop(silent);
+    }
+}
+
+mod edge {
+    use super::*;
+    use std::io::Read;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use visitors::calls::family;
+
+    const HOME: &str = "08-epoll.html#exercise-08-edge";
+    const EDGE: &str = "08-epoll.html#level-and-edge";
+    const STARVATION: &str = "08-epoll.html#starvation";
+
+    /// How often somebody may be read before everybody has had a turn. One would be right; a second is forgiven.
+    const STEPS: usize = 2;
+    /// More than comes back to others, in bytes, while somebody waits for its turn.
+    const TOO_MUCH: usize = 32 << 20;
+
+    #[rstest]
+    #[case::in_one_piece(1)]
+    #[case::in_seven_pieces(7)]
+    #[case::byte_by_byte(usize::MAX)]
+    fn what_is_sent_comes_back(#[case] pieces: usize) {
+        let check = check!("08-edge");
+        check.likely(
+            "\"not now\" (`None`) is neither the end nor an error: with edge, each visitor's last read in a row ends that way",
+            HOME,
+        );
+        comes_back(&check.server(&[]), pieces);
+    }
+
+    #[test]
+    fn bytes_in_a_hurry() {
+        let check = check!("08-edge");
+        check.likely(
+            "what was read goes into the queue, and is taken out of it when it has been sent, in the order in which it came",
+            HOME,
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "hurried visitor");
+        // A byte may come at any moment: before a read, after it, between the last read and the wait.
+        for round in 0..50 {
+            let bytes = words(50 * round, 50);
+            for byte in &bytes {
+                send(&server, &mut visitor, &[*byte]);
+            }
+            expect(&server, &mut visitor, &bytes, "after it had sent fifty bytes, one by one");
+        }
+        settle(&server, "after 2500 bytes had come back");
+        nothing_more(&server, &visitor, "after 2500 bytes had come back");
+    }
+
+    #[test]
+    fn idle_visitors_cost_nothing() {
+        let check = check!("08-edge");
+        check.likely(
+            "it looks for news, again and again, although nobody is on the list; or somebody is on it who can't go on",
+            HOME,
+        );
+        idles(&check.server(&[]));
+    }
+
+    #[rstest]
+    #[case::ten_kilobytes(10_000)]
+    #[case::sixty_kilobytes(60_000)]
+    #[case::more_than_the_queue_holds(200_000)]
+    fn more_than_one_step_at_once(#[case] count: usize) {
+        let check = check!("08-edge");
+        check.likely(
+            "the lost wake-up: it was told once, took a part, and waits to be told again. Whoever has not been heard to say \
+             \"not now\" stays on the list; and with somebody on it, `news` must not wait",
+            EDGE,
+        );
+        comes_back_at_once(&check.server(&[]), count);
+    }
+
+    #[rstest]
+    #[case::after_nothing(0)]
+    #[case::after_a_byte(1)]
+    #[case::after_much(40_000)]
+    fn the_end_came_with_the_bytes(#[case] count: usize) {
+        let check = check!("08-edge");
+        check.likely(
+            "a read that brings less than it could doesn't say that nothing more is there: the end may be, and who was told of \
+             both at once isn't told of the end again. Only \"not now\" does",
+            EDGE,
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        all_are_in(&server, 1);
+        settle(&server, "with a silent visitor");
+        let bytes = words(0, count);
+        server.program.stop();
+        send(&server, &mut visitor, &bytes);
+        visitor.finish_sending();
+        server.program.go_on();
+        expect_end(&server, &mut visitor, &bytes, "after it had finished sending");
+        settle(&server, "after it had left");
+    }
+
+    #[test]
+    fn hundreds_at_the_same_moment() {
+        let check = check!("08-edge");
+        check.likely(
+            "some who were told of aren't on the list, or are taken off it by others: nobody tells of them again",
+            EDGE,
+        );
+        let server = check.server(&[]);
+        let mut all = crowd(&server, 200);
+        let when = "after two hundred had said something at the same moment";
+        all_at_the_same_moment(&server, &mut all, when);
+        settle(&server, when);
+    }
+
+    #[test]
+    fn who_does_not_read_is_not_read() {
+        let check = check!("08-edge");
+        check.likely(
+            "it reads whenever there is something to read: with QUEUE bytes queued it's to read no more, and before that \
+             no more than there is room for. If it turns in a loop: who can't go on has no business on the list",
+            HOME,
+        );
+        let server = check.server(&[]);
+        let greedy = stuck(&server, narrow_visitor(&server, "greedy visitor"));
+        settle(&server, "with a greedy visitor whose queue is full");
+        still_serves(&server, "with a greedy visitor whose queue is full");
+        if let Some(queued) = greedy.queued(&server).filter(|queued| *queued > MOST) {
+            let sent = greedy.sent;
+            check.fail(format!(
+                "of {sent} bytes that the greedy visitor sent, your program keeps {queued}: {MOST} are allowed"
+            ));
+        }
+        let finished = stuck(&server, narrow_visitor(&server, "greedy visitor"));
+        finished.connection.finish_sending();
+        settle(&server, "with two visitors who don't read, one of whom has finished sending");
+    }
+
+    #[rstest]
+    #[case::a_little_at_a_time(true, false)]
+    #[case::all_at_once(false, false)]
+    #[case::and_has_finished(true, true)]
+    fn when_it_reads_all_comes_back(#[case] narrow: bool, #[case] finished: bool) {
+        let check = check!("08-edge");
+        check.likely(
+            "the lost wake-up again: a full queue, or a write that took everything, doesn't say \"not now\". That there \
+             may be something to read, and room to send, must be remembered until a call has said otherwise",
+            EDGE,
+        );
+        let server = check.server(&[]);
+        let name = "greedy visitor";
+        let connection =
+            if narrow { narrow_visitor(&server, name) } else { visitor(&server, name) };
+        let mut greedy = stuck(&server, connection);
+        let all = words(0, greedy.sent);
+        let when = "after it had sent until it was stuck, and began to read";
+        if finished {
+            greedy.connection.finish_sending();
+            expect_end(&server, &mut greedy.connection, &all, when);
+            return;
+        }
+        expect(&server, &mut greedy.connection, &all, when);
+        settle(&server, "after the greedy visitor had got everything back");
+        let more = words(greedy.sent, 20_000);
+        send(&server, &mut greedy.connection, &more);
+        expect(&server, &mut greedy.connection, &more, "after it had been stuck, and sent more");
+        settle(&server, "after the greedy visitor had got everything back");
+        nothing_more(&server, &greedy.connection, "after everything had come back");
+    }
+
+    #[test]
+    fn everybody_gets_one_step() {
+        let check = check!("08-edge");
+        check.likely(
+            "it reads on until there is nothing more: for as long as one visitor sends, all others wait. One read for each, \
+             and then the next one's turn",
+            STARVATION,
+        );
+        let server = check.server(&[]);
+        // In both orders: whoever is served first, one who has a lot comes before the quick one, or nobody does.
+        let mut before = visitor(&server, "first greedy visitor");
+        let mut quick = visitor(&server, "quick visitor");
+        let mut behind = visitor(&server, "second greedy visitor");
+        all_are_in(&server, 3);
+        settle(&server, "with three silent visitors");
+        let Some(lens) = server.lens() else { return };
+        server.program.stop();
+        let much = words(0, 40_000);
+        send(&server, &mut before, &much);
+        send(&server, &mut quick, &words(0, LINE));
+        send(&server, &mut behind, &much);
+        server.program.go_on();
+        let when = "after three visitors had sent something at the same moment";
+        expect(&server, &mut quick, &words(0, LINE), when);
+        expect(&server, &mut before, &much, when);
+        expect(&server, &mut behind, &much, when);
+        settle(&server, when);
+        let calls = lens.calls();
+        let reads = calls.iter().filter(|call| family(&call.call) == "read");
+        let of_whom: Vec<&str> = reads.filter_map(|call| call.what.as_deref()).collect();
+        let before_quick: Vec<&str> =
+            of_whom.into_iter().take_while(|who| !who.contains("quick")).collect();
+        for greedy in ["the first greedy visitor", "the second greedy visitor"] {
+            let reads = before_quick.iter().filter(|who| **who == greedy).count();
+            if reads > STEPS {
+                check.fail(format!(
+                    "{when}, {greedy} was read {reads} times before it was the quick visitor's turn"
+                ));
+            }
+        }
+    }
+
+    /// A visitor who sends and reads as fast as it can, until this is dropped.
+    struct Flood {
+        stream: TcpStream,
+        over: Arc<AtomicBool>,
+        /// How many bytes have come back to it.
+        back: Arc<AtomicUsize>,
+    }
+
+    impl Flood {
+        #[track_caller]
+        fn begin(server: &Server<'_>, name: &str) -> Self {
+            let connection = visitor(server, name);
+            let clone = || connection.stream().try_clone().expect("there are descriptors left");
+            let (stream, mut reads, mut writes) = (clone(), clone(), clone());
+            let (over, back) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+            let counts = Arc::clone(&back);
+            thread::spawn(move || {
+                let mut piece = [0; 64 * 1024];
+                while let Ok(count @ 1..) = reads.read(&mut piece) {
+                    counts.fetch_add(count, Ordering::Relaxed);
+                }
+            });
+            let ends = Arc::clone(&over);
+            thread::spawn(move || {
+                let piece = words(0, 64 * 1024);
+                while !ends.load(Ordering::Relaxed) && writes.write_all(&piece).is_ok() {}
+            });
+            Self { stream, over, back }
+        }
+
+        fn back(&self) -> usize {
+            self.back.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Drop for Flood {
+        fn drop(&mut self) {
+            self.over.store(true, Ordering::Relaxed);
+            // Its threads may be asleep in a read, or a write. Fails only where it is gone already.
+            let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    #[test]
+    fn a_flood_keeps_nobody_waiting() {
+        let check = check!("08-edge");
+        check.likely(
+            "with somebody on the list who always has more, it doesn't look for news: that must be done in each turn, \
+             without waiting. Or it reads on until there's nothing more, and there always is",
+            STARVATION,
+        );
+        let server = check.server(&[]);
+        let mut quick = visitor(&server, "quick visitor");
+        says(&server, &mut quick, "at the beginning");
+        // With somebody looking on, the program is slower than those who send: they always have more.
+        let lens = server.lens();
+        let floods =
+            ["first", "second"].map(|name| Flood::begin(&server, &format!("{name} flood")));
+        let back = || floods.iter().map(Flood::back).sum::<usize>();
+        let wait_for_more = |than: usize| {
+            let mut watch = Watch::new(&server.program);
+            let deadline = Instant::now() + PATIENCE;
+            while back() <= than && Instant::now() < deadline {
+                match watch.trouble() {
+                    None | Some(Trouble::Spinning) => thread::sleep(LOOK_EVERY / 10),
+                    Some(trouble) => {
+                        let expected =
+                            "two visitors send as fast as they can, and something was to come back";
+                        server.check.fail_for(expected, &trouble);
+                    }
+                }
+            }
+        };
+        for _ in 0..3 {
+            wait_for_more(back() + 256 * 1024);
+            let line = words(0, LINE);
+            let before = back();
+            send(&server, &mut quick, &line);
+            while !quick.readable_within(LOOK_EVERY / 10) {
+                let meanwhile = back() - before;
+                // In this order: it may have been answered long ago.
+                if meanwhile > TOO_MUCH && !quick.readable_within(Duration::ZERO) {
+                    server.fail_seeing(&format!(
+                        "while {} MiB came back to two visitors who send as fast as they can, nothing came back to the quick visitor",
+                        meanwhile >> 20
+                    ));
+                }
+            }
+            expect(&server, &mut quick, &line, "with two visitors who send as fast as they can");
+        }
+        drop((floods, lens));
+    }
+
+    #[test]
+    fn put_on_the_list_once() {
+        let check = check!("08-edge");
+        check.likely(
+            "it tells the kernel to tell it again (EPOLL_CTL_MOD does): that's a call in each turn, and the list is there to \
+             do without",
+            EDGE,
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        let bytes = words(0, 100_000);
+        send(&server, &mut visitor, &bytes);
+        visitor.finish_sending();
+        expect_end(&server, &mut visitor, &bytes, "after it had sent 100,000 bytes");
+        let ours = |line: &str| line.starts_with("visitor 1: got all back (");
+        let line = match server.program.says(ours) {
+            Ok(line) => line,
+            Err(trouble) => {
+                check.fail_for("a line on stderr was to say that it got all back", &trouble)
+            }
+        };
+        let inside = line.split_once('(').and_then(|(_, inside)| inside.split_once(' '));
+        let calls = inside.and_then(|(number, _)| number.parse::<usize>().ok());
+        // The listener is added, and the visitor, and deleted in the end.
+        if calls != Some(3) {
+            check.fail(format!(
+                "a visitor came, got 100,000 bytes back and left, and your program said {line:?}: three calls will do"
+            ));
+        }
+    }
+
+    #[test]
+    fn one_line_waits() {
+        let check = check!("08-edge");
+        check.likely(
+            "it naps, or waits where it reads or writes: `news` does the waiting, for everybody at once",
+            HOME,
+        );
+        let server = check.server(&[]);
+        let lens = server.lens();
+        let silent = visitor(&server, "silent visitor");
+        let mut greedy = stuck(&server, narrow_visitor(&server, "greedy visitor"));
+        let when = "with a silent visitor and one who doesn't read";
+        still_serves(&server, when);
+        settle(&server, when);
+        let all = words(0, greedy.sent);
+        let began = "after it had sent until it was stuck, and began to read";
+        expect(&server, &mut greedy.connection, &all, began);
+        settle(&server, when);
+        server.waits_only_in(lens.as_ref(), &["epoll_wait"], when);
+        drop(silent);
+    }
+
+    #[test]
+    fn readiness_is_a_hint() {
+        let check = check!("08-edge");
+        check.likely(
+            "`read` may find nothing, and `write` no room, although it was told of: it's neither the end nor an error",
+            HOME,
+        );
+        let server = check.server(&[]);
+        let mut greedy = stuck(&server, narrow_visitor(&server, "greedy visitor"));
+        let mut silent = visitor(&server, "silent visitor");
+        all_are_in(&server, 2);
+        let lens = server.lens_that_lies();
+        let when = "when epoll says of everybody, stuck or silent, that they are ready";
+        for _ in 0..30 {
+            still_serves(&server, when);
+        }
+        settle(&server, when);
+        server.waits_only_in(lens.as_ref(), &["epoll_wait"], when);
+        nothing_more(&server, &silent, when);
+        says(&server, &mut silent, when);
+        let all = words(0, greedy.sent);
+        expect(&server, &mut greedy.connection, &all, when);
+        settle(&server, when);
+    }
+
+    #[test]
+    fn a_reset_ends_one_visitor() {
+        let check = check!("08-edge");
+        check.likely(
+            "`read` and `write` fail when the visitor is gone: hand the error on with `?`, and it ends this visitor alone",
+            HOME,
+        );
+        let server = check.server(&[]);
+        let mut bystander = visitor(&server, "bystander");
+        let rude = visitor(&server, "rude visitor");
+        all_are_in(&server, 2);
+        rude.reset();
+        still_serves(&server, "after a rude visitor");
+        stuck(&server, narrow_visitor(&server, "greedy visitor")).connection.reset();
+        still_serves(&server, "after a greedy visitor was gone");
+        // These are gone before they are let in; or have sent something, and won't read the answer.
+        for sent in [&b""[..], b"hello"] {
+            server.program.stop();
+            for by_reset in [true, false] {
+                let mut gone = visitor(&server, "rude visitor");
+                send(&server, &mut gone, sent);
+                if by_reset {
+                    gone.reset();
+                }
+            }
+            server.program.go_on();
+            still_serves(&server, "after rude visitors");
+        }
+        settle(&server, "after rude visitors");
+        says(&server, &mut bystander, "after rude visitors");
+    }
+}

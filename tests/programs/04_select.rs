@@ -78,18 +78,7 @@ fn descriptor_1024_is_turned_away_and_the_server_goes_on() {
 
 #[test]
 fn the_compiler_refuses_the_first_attempt_as_the_page_says() {
-    let shown = include_str!("../../book/figures/04-borrow.txt");
-    let said = std::process::Command::new(env!("CARGO"))
-        .args(["check", "--quiet", "--offline", "--bin", "ch04-attempt"])
-        .args(["--features", "shows-an-error", "--message-format", "short"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo is there");
-    assert!(!said.status.success(), "it compiles");
-    let said = String::from_utf8_lossy(&said.stderr);
-    let error = shown.lines().next().expect("the page shows an error");
-    assert!(error.starts_with("error[E"), "{error}");
-    assert!(said.contains(error), "{said}");
+    serving::is_refused_as_shown("ch04-attempt", include_str!("../../book/figures/04-borrow.txt"));
 }
 
 mod two {

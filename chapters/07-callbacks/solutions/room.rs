@@ -174,12 +174,14 @@ fn lines_available(event_loop: &mut EventLoop, me: Token, input: &mut Input, roo
     // end
 }
 
-/// Nothing more is heard from this one: it has finished, or has said too much. It has left at this
-/// moment, is told `why`, and still gets what is queued for it.
+/// Nothing more is heard from this one: it has finished, or has said too much. It is told `why`, and
+/// still gets all that is queued for it, however long that takes. But it has left now.
 fn hang_up(event_loop: &mut EventLoop, me: Token, why: &str, room: &Shared) {
+    // your turn: say why, hang up behind what is queued, and let it leave
     event_loop.send(me, why.as_bytes());
     event_loop.finish(me);
     leave(event_loop, me, room);
+    // end
 }
 
 /// Takes it off the list, if it's on it, and then tells the others `* NAME has left`: once, although this

@@ -101,7 +101,7 @@ impl EventLoop {
         self.end(token, Ending::Closed);
     }
 
-    /// [`run`](Self::run) returns when the turn is over.
+    /// [`run`](Self::run) returns when this turn is over.
     pub fn stop(&mut self) {
         self.stopped = true;
     }
@@ -111,25 +111,28 @@ impl EventLoop {
     /// # Errors
     /// Those of [`turn`](Self::turn).
     pub fn run(&mut self) -> io::Result<()> {
+        while !self.stopped && self.turn(None)? {}
         self.stopped = false;
-        while !self.stopped && self.waits_for_anything() {
-            self.turn(None)?;
-        }
         Ok(())
     }
 
     // ANCHOR: turn
     /// One turn: asks everybody who may have changed, waits, and calls who is ready. It waits no longer
-    /// than `at_most`, and no longer than the most impatient source.
+    /// than `at_most`, and no longer than the most impatient source. False: there is nothing that it could
+    /// wait for, and so it didn't.
     ///
     /// # Errors
     /// When waiting itself fails, and when a callback calls it: it's running already.
-    pub fn turn(&mut self, at_most: Option<Duration>) -> io::Result<()> {
+    pub fn turn(&mut self, at_most: Option<Duration>) -> io::Result<bool> {
         if mem::replace(&mut self.running, true) {
             return Err(io::Error::other("the loop is running: a callback can't run it"));
         }
         self.ask();
         let at_most = [at_most, self.least_patience()].into_iter().flatten().min();
+        if self.waiter.asked == 0 && at_most.is_none() {
+            self.running = false;
+            return Ok(false);
+        }
         let ready = self.wait(at_most);
         for (token, readiness) in ready.iter().flatten() {
             self.call(*token, *readiness);
@@ -138,7 +141,7 @@ impl EventLoop {
             self.call(token, Readiness::NONE);
         }
         self.running = false;
-        ready.map(drop)
+        ready.map(|_| true)
     }
 
     /// Waiting borrows the descriptors of all. What it returns borrows nothing: whoever is called then
@@ -259,13 +262,6 @@ impl EventLoop {
             tenant.is_some_and(|tenant| tenant.source.patience() == Some(Duration::ZERO))
         };
         self.impatient.iter().copied().filter(is_out).collect()
-    }
-
-    fn waits_for_anything(&self) -> bool {
-        self.waiter.asked > 0
-            || !self.touched.is_empty()
-            || !self.impatient.is_empty()
-            || !self.gone.is_empty()
     }
 }
 

@@ -42,9 +42,9 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
     const AT_ONCE: usize = 64;
     /// With so much to be sent to a visitor, in bytes, no more is read from it.
     const QUEUE: usize = 64 * 1024;
-    /// The longest line, in bytes: a visitor must not fill our memory.
+    /// The longest line, in bytes; a longer one counts as several. A visitor must not fill our memory.
     const LONGEST: usize = 8 * 1024;
-    /// How many of those who have left are remembered.
+    /// Of how many who have left there is still something.
     const LATELY: usize = 16;
 
     /// What waits, and for whom.
@@ -256,17 +256,21 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
 
         /// Lets somebody in, if anybody is there.
         fn let_in(&mut self) -> io::Result<()> {
-            let accepted = now(self.listener.accept()).and_then(|accepted| {
-                let Some((socket, from)) = accepted else { return Ok(None) };
-                socket.set_nonblocking(true)?;
-                Ok(Some((socket, from)))
-            });
-            match accepted {
+            match now(self.listener.accept()) {
                 Ok(None) => {}
                 Ok(Some((socket, from))) => {
+                    socket.set_nonblocking(true)?;
                     self.last += 1;
                     log(self.last, &format!("connected from {from}"));
-                    self.touched.push(self.visitors.insert(Visitor::new(self.last, socket)));
+                    let visitor = Visitor {
+                        number: self.last,
+                        socket,
+                        said: Vec::new(),
+                        queued: Vec::new(),
+                        waits: false,
+                        finished: false,
+                    };
+                    self.touched.push(self.visitors.insert(visitor));
                 }
                 // Nobody is there who could leave: there will never be room.
                 Err(error) if self.visitors.iter().next().is_none() => return Err(error),
@@ -342,11 +346,6 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
     }
 
     impl Visitor {
-        fn new(number: u64, socket: TcpStream) -> Self {
-            let (said, queued) = (Vec::new(), Vec::new());
-            Self { number, socket, said, queued, waits: false, finished: false }
-        }
-
         /// What it's to be waited for now. In the waiting room that is nothing at all.
         fn interest(&self) -> Interest {
             let read = !self.waits && !self.finished && self.queued.len() < QUEUE;
@@ -365,20 +364,15 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
             Ok(())
         }
 
-        /// The next whole line that it has said.
+        /// The next line that it has said, if it's whole, and it's time to hear it.
         fn next_line(&mut self) -> Option<Vec<u8>> {
-            if self.waits {
-                return None;
-            }
-            let end = self.said.iter().position(|byte| *byte == b'\n')?;
-            Some(self.said.drain(..=end).collect())
+            let end = self.said.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            let end = end.or((self.said.len() >= LONGEST).then_some(LONGEST))?;
+            (!self.waits).then(|| self.said.drain(..end).collect())
         }
 
         /// One write, if there is anything to be sent.
         fn flush(&mut self) -> io::Result<()> {
-            if !self.waits && self.said.len() > LONGEST {
-                return Err(io::Error::other("a line without end"));
-            }
             if !self.queued.is_empty() {
                 let sent = now(self.socket.write(&self.queued))?.unwrap_or(0);
                 self.queued.drain(..sent);

@@ -366,8 +366,10 @@ fn carry_out(world: &Shared, event_loop: &mut EventLoop, who: Option<usize>, act
             }
         }
         Act::Panic => {
-            let Some(number) = who else { return };
-            if token(number).is_some_and(|token| is_here(event_loop, token)) {
+            // In a timer's callback it's the end of nobody.
+            if let Some(number) = who
+                && token(number).is_some_and(|token| is_here(event_loop, token))
+            {
                 world.borrow_mut().members[number].closed_by = Some("panicked");
             }
             // Without the message that `panic!` prints: there are thousands of them.

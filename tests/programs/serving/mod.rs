@@ -406,3 +406,19 @@ pub fn time_for_a_quick_one(server: &Server) -> Duration {
     server.still_serves();
     began.elapsed()
 }
+
+/// A program that the compiler refuses, with the error that the page shows.
+#[track_caller]
+pub fn is_refused_as_shown(program: &str, shown: &str) {
+    let said = std::process::Command::new(env!("CARGO"))
+        .args(["check", "--quiet", "--offline", "--bin", program])
+        .args(["--features", "shows-an-error", "--message-format", "short"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo is there");
+    assert!(!said.status.success(), "it compiles");
+    let said = String::from_utf8_lossy(&said.stderr);
+    let error = shown.lines().next().expect("the page shows an error");
+    assert!(error.starts_with("error[E"), "{error}");
+    assert!(said.contains(error), "{said}");
+}

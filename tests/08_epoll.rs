@@ -958,6 +958,50 @@ mod edge {
         nothing_more(&server, &greedy.connection, "after everything had come back");
     }
 
+    /// A visitor for whom some bytes are queued, and who has sent none that the program hasn't read.
+    #[track_caller]
+    fn some_is_queued(server: &Server<'_>) -> Option<Greedy> {
+        let mut greedy = Greedy::new(narrow_visitor(server, "greedy visitor"));
+        // Where it has been asked to, the kernel takes less than 200 KiB.
+        for _ in 0..40 {
+            send(server, &mut greedy.connection, &words(greedy.sent, 8 * 1024));
+            greedy.sent += 8 * 1024;
+            greedy.connection.wait_until_read(PATIENCE);
+            if greedy.queued(server)? == 0 {
+                continue;
+            }
+            settle(server, "with a greedy visitor who hasn't read so far");
+            if greedy.queued(server)? > 0 {
+                return Some(greedy);
+            }
+        }
+        None
+    }
+
+    #[rstest]
+    #[case::and_has_not_finished(false)]
+    #[case::and_has_finished(true)]
+    fn what_is_queued_is_sent(#[case] finished: bool) {
+        let check = check!("08-edge");
+        check.likely(
+            "a read that finds nothing, or the end, says nothing about room to send: what is queued is sent all the same, and \
+             who has finished is no longer to be read",
+            EDGE,
+        );
+        let server = check.server(&[]);
+        let Some(mut greedy) = some_is_queued(&server) else { return };
+        let all = words(0, greedy.sent);
+        let when = "after it had sent something, and began to read";
+        if finished {
+            greedy.connection.finish_sending();
+            settle(&server, "with a visitor who has finished sending, and reads nothing");
+            expect_end(&server, &mut greedy.connection, &all, when);
+        } else {
+            expect(&server, &mut greedy.connection, &all, when);
+        }
+        settle(&server, "after the greedy visitor had got everything back");
+    }
+
     #[test]
     fn everybody_gets_one_step() {
         let check = check!("08-edge");

@@ -128,7 +128,9 @@ impl EventLoop {
             return Err(io::Error::other("the loop is running: a callback can't run it"));
         }
         self.ask();
-        let at_most = [at_most, self.least_patience()].into_iter().flatten().min();
+        // Stopped by somebody who has just been told of its end, it only looks.
+        let stopped = self.stopped.then_some(Duration::ZERO);
+        let at_most = [at_most, self.least_patience(), stopped].into_iter().flatten().min();
         if self.waiter.asked == 0 && at_most.is_none() {
             self.running = false;
             return Ok(false);

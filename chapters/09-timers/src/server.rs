@@ -212,11 +212,12 @@ impl Visitor {
 
     /// A stage has lasted too long. `queued`: how many bytes were queued when it began.
     fn is_late(self: &Rc<Self>, event_loop: &mut EventLoop, queued: usize) {
+        let left = event_loop.queued(self.socket);
+        if 0 < left && left < queued {
+            // It has taken some of its answer, and there is more.
+            return self.enter(event_loop, self.stage.get());
+        }
         let says = match self.stage.get() {
-            Stage::Answering | Stage::Leaving if event_loop.queued(self.socket) < queued => {
-                // It has taken some of it.
-                return self.enter(event_loop, self.stage.get());
-            }
             Stage::Asking => {
                 event_loop.send(self.socket, &page::head(TOO_SLOW, 0));
                 return self

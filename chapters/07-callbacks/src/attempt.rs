@@ -1,4 +1,5 @@
-//! Chapter 7, the very first attempt, which the compiler refuses: a callback is called where it lies.
+//! Chapter 7, the very first attempt, which the compiler refuses: a callback is called
+//! where it lies.
 
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;

@@ -12,15 +12,15 @@ use crate::slots::Token;
 // ANCHOR: backend
 /// A way to wait for many descriptors at once.
 pub trait Backend {
-    /// What is waited for on a descriptor becomes something else: told once for each change, and for
-    /// the last time (`to` is nothing) before the descriptor is closed.
+    /// What is waited for on a descriptor becomes something else: told once for each
+    /// change, and for the last time (`to` is nothing) before the descriptor is closed.
     ///
     /// # Errors
     /// When the kernel can't wait for this one. Its source is closed then.
     fn change(&mut self, asked: Asked<'_>, from: Interest) -> io::Result<()>;
 
-    /// Waits until one of them is ready, at most so long, and adds who is to `ready`. Interrupted by a
-    /// signal, or after a time, that may be nobody.
+    /// Waits until one of them is ready, at most so long, and adds who is to `ready`.
+    /// Interrupted by a signal, or after a time, that may be nobody.
     ///
     /// # Errors
     /// When nobody can be waited for any more.
@@ -42,8 +42,9 @@ pub struct Asked<'a> {
 // ANCHOR_END: backend
 
 // ANCHOR: rounded
-/// A time in whole milliseconds, as poll(2) and epoll_wait(2) want it, never less than `at_most`: half a
-/// millisecond cut to none would make a loop that asks again and again until it's over.
+/// A time in whole milliseconds, as poll(2) and epoll_wait(2) want it, never less than
+/// `at_most`: half a millisecond cut to none would make a loop that asks again and
+/// again until it's over.
 pub fn rounded_up(at_most: Option<Duration>) -> PollTimeout {
     let Some(at_most) = at_most else { return PollTimeout::NONE };
     let milliseconds = at_most.as_nanos().div_ceil(1_000_000);

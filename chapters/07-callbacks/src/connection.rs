@@ -17,10 +17,11 @@ use crate::readiness::{Interest, Readiness, now};
 use crate::slots::Token;
 use crate::source::{Ending, Source};
 
-/// How much is read at a time, in bytes, and so in one turn: the others want their turns too.
+/// How much is read at a time, in bytes, and so in one turn: the others want their
+/// turns too.
 const PIECE: usize = 16 * 1024;
-/// How much a callback may leave untaken, in bytes. With more than that, the other side has to wait:
-/// somebody who sends mustn't fill our memory.
+/// How much a callback may leave untaken, in bytes. With more than that, the other side
+/// has to wait: somebody who sends mustn't fill our memory.
 pub const MOST_UNREAD: usize = 64 * 1024;
 /// A queue with more room than that, in bytes, is given back when it's empty.
 const KEPT: usize = 4 * 1024;
@@ -29,7 +30,8 @@ const KEPT: usize = 4 * 1024;
 /// What has come on a connection, and hasn't been taken out yet.
 #[derive(Debug, Default)]
 pub struct Input {
-    /// The bytes, in the order in which they were sent. Take out what you can use; the rest stays.
+    /// The bytes, in the order in which they were sent. Take out what you can use; the
+    /// rest stays.
     pub bytes: Vec<u8>,
     /// The other side has finished sending: these were the last.
     pub ended: bool,
@@ -133,7 +135,8 @@ impl Source for Connection {
     }
 
     // ANCHOR: flush
-    /// One write, of what has been queued by whomever, and the end behind the last byte.
+    /// One write, of what has been queued by whomever, and the end behind the last
+    /// byte.
     fn flush(&mut self) -> io::Result<()> {
         if self.connecting {
             return Ok(());
@@ -191,7 +194,8 @@ fn ready(event_loop: &mut EventLoop, me: Token, readiness: Readiness) -> io::Res
     Ok(())
 }
 
-/// Calls the read callback, which has the input meanwhile, and puts back what it has left.
+/// Calls the read callback, which has the input meanwhile, and puts back what it has
+/// left.
 fn hear(event_loop: &mut EventLoop, me: Token) {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
     // Who sets one later is told then.
@@ -233,7 +237,8 @@ fn tell_of_room(event_loop: &mut EventLoop, me: Token) {
     }
 }
 
-/// Connections, by their tokens. A token whose connection is gone means nobody: then nothing happens.
+/// Connections, by their tokens. A token whose connection is gone means nobody: then
+/// nothing happens.
 impl EventLoop {
     /// Takes over a socket that is connected.
     ///
@@ -245,10 +250,12 @@ impl EventLoop {
     }
 
     // ANCHOR: connect
-    /// Begins to connect, and doesn't wait for it. If it fails later, the close callback is told why.
+    /// Begins to connect, and doesn't wait for it. If it fails later, the close
+    /// callback is told why.
     ///
     /// # Errors
-    /// What can be said at once: no descriptor is left, there is no way to that address.
+    /// What can be said at once: no descriptor is left, there is no way to that
+    /// address.
     pub fn connect(&mut self, address: SocketAddr) -> io::Result<Token> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::Inet,
@@ -267,9 +274,10 @@ impl EventLoop {
     // ANCHOR_END: connect
 
     // ANCHOR: callbacks
-    /// From now on, `data_available` is called when bytes have come, and once more at their end. It takes
-    /// out what it can use, and returns when there isn't enough yet; what it leaves, it finds there the
-    /// next time, with more behind it. It may set another callback in its own place.
+    /// From now on, `data_available` is called when bytes have come, and once more at
+    /// their end. It takes out what it can use, and returns when there isn't enough
+    /// yet; what it leaves, it finds there the next time, with more behind it. It may
+    /// set another callback in its own place.
     pub fn set_read_callback(
         &mut self,
         socket: Token,
@@ -281,9 +289,9 @@ impl EventLoop {
         }
     }
 
-    /// From now on, `room` is called when there is room to send: nothing is queued, and the kernel takes
-    /// more. What it queues then is sent before it's called again. If it queues nothing, it's called
-    /// again after somebody has.
+    /// From now on, `room` is called when there is room to send: nothing is queued, and
+    /// the kernel takes more. What it queues then is sent before it's called again. If
+    /// it queues nothing, it's called again after somebody has.
     pub fn set_write_callback(
         &mut self,
         socket: Token,
@@ -295,8 +303,8 @@ impl EventLoop {
         }
     }
 
-    /// `gone` will be called when the connection is closed: once, and whatever it was that ended it. What
-    /// has to be cleaned up is cleaned up there.
+    /// `gone` will be called when the connection is closed: once, and whatever it was
+    /// that ended it. What has to be cleaned up is cleaned up there.
     pub fn set_close_callback(
         &mut self,
         socket: Token,
@@ -309,8 +317,8 @@ impl EventLoop {
     // ANCHOR_END: callbacks
 
     // ANCHOR: send
-    /// Queues bytes behind those that are queued. They are sent before the loop waits, or as soon as there is
-    /// room. After [`finish`](Self::finish) it's too late.
+    /// Queues bytes behind those that are queued. They are sent before the loop waits,
+    /// or as soon as there is room. After [`finish`](Self::finish) it's too late.
     pub fn send(&mut self, socket: Token, bytes: &[u8]) {
         if let Some(connection) = self.get_mut::<Connection>(socket)
             && connection.ours == Ours::Open
@@ -319,14 +327,14 @@ impl EventLoop {
         }
     }
 
-    /// How many bytes are queued, and not yet with the kernel. Whoever sends to somebody that reads
-    /// slowly looks here, and sends no more for a while.
+    /// How many bytes are queued, and not yet with the kernel. Whoever sends to
+    /// somebody that reads slowly looks here, and sends no more for a while.
     pub fn queued(&self, socket: Token) -> usize {
         self.get::<Connection>(socket).map_or(0, Connection::queued)
     }
 
-    /// After what is queued, the other side is told that nothing more will come. What it sends is still
-    /// read. When it has finished too, the connection is closed.
+    /// After what is queued, the other side is told that nothing more will come. What
+    /// it sends is still read. When it has finished too, the connection is closed.
     pub fn finish_sending(&mut self, socket: Token) {
         if let Some(connection) = self.get_mut::<Connection>(socket)
             && connection.ours == Ours::Open
@@ -335,8 +343,9 @@ impl EventLoop {
         }
     }
 
-    /// Says goodbye: the same, and what still comes is thrown away (closed with something unread, a
-    /// connection is reset, and the reset can eat what we sent last).
+    /// Says goodbye: the same, and what still comes is thrown away (closed with
+    /// something unread, a connection is reset, and the reset can eat what we sent
+    /// last).
     pub fn finish(&mut self, socket: Token) {
         self.finish_sending(socket);
         if let Some(connection) = self.get_mut::<Connection>(socket) {

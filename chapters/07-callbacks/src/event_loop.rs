@@ -1,4 +1,5 @@
-//! The event loop: it owns everything that is waited for, waits in one line, and calls whoever has news.
+//! The event loop: it owns everything that is waited for, waits in one line, and calls
+//! whoever has news.
 //!
 //! Read [`EventLoop::turn`] first.
 
@@ -19,7 +20,8 @@ use crate::source::{Ending, Handler, Source};
 pub struct EventLoop {
     waiter: Waiter,
     tenants: Slots<Tenant>,
-    /// Those that somebody has had in hand since the last wait. Only they can have changed.
+    /// Those that somebody has had in hand since the last wait. Only they can have
+    /// changed.
     touched: Vec<Token>,
     /// Those whose patience isn't endless: few.
     impatient: Vec<Token>,
@@ -84,7 +86,8 @@ impl EventLoop {
         source.downcast_ref()
     }
 
-    /// A source, to be changed. There is no other way to it, so that who has been changed is known.
+    /// A source, to be changed. There is no other way to it, so that who has been
+    /// changed is known.
     pub fn get_mut<S: Source>(&mut self, token: Token) -> Option<&mut S> {
         let tenant = self.tenants.get_mut(token)?;
         if !mem::replace(&mut tenant.touched, true) {
@@ -95,8 +98,8 @@ impl EventLoop {
     }
     // ANCHOR_END: get
 
-    /// Closes a source now; what it had queued is lost. Its own [`Source::closed`] is called as soon as
-    /// no callback runs. A token whose source is gone closes nobody.
+    /// Closes a source now; what it had queued is lost. Its own [`Source::closed`] is
+    /// called as soon as no callback runs. A token whose source is gone closes nobody.
     pub fn close(&mut self, token: Token) {
         self.end(token, Ending::Closed);
     }
@@ -106,7 +109,8 @@ impl EventLoop {
         self.stopped = true;
     }
 
-    /// Turns until somebody calls [`stop`](Self::stop), or until there is nothing left to wait for.
+    /// Turns until somebody calls [`stop`](Self::stop), or until there is nothing left
+    /// to wait for.
     ///
     /// # Errors
     /// Those of [`turn`](Self::turn).
@@ -117,9 +121,9 @@ impl EventLoop {
     }
 
     // ANCHOR: turn
-    /// One turn: asks everybody who may have changed, waits, and calls who is ready. It waits no longer
-    /// than `at_most`, and no longer than the most impatient source. False: there is nothing that it could
-    /// wait for, and so it didn't.
+    /// One turn: asks everybody who may have changed, waits, and calls who is ready. It
+    /// waits no longer than `at_most`, and no longer than the most impatient source.
+    /// False: there is nothing that it could wait for, and so it didn't.
     ///
     /// # Errors
     /// When waiting itself fails, and when a callback calls it: it's running already.
@@ -130,7 +134,8 @@ impl EventLoop {
         self.ask();
         // Stopped by somebody who has just been told of its end, it only looks.
         let stopped = self.stopped.then_some(Duration::ZERO);
-        let at_most = [at_most, self.least_patience(), stopped].into_iter().flatten().min();
+        let limits = [at_most, self.least_patience(), stopped];
+        let at_most = limits.into_iter().flatten().min();
         if self.waiter.asked == 0 && at_most.is_none() {
             self.running = false;
             return Ok(false);
@@ -146,8 +151,8 @@ impl EventLoop {
         ready.map(|_| true)
     }
 
-    /// Waiting borrows the descriptors of all. What it returns borrows nothing: whoever is called then
-    /// may add, close and change whom they like.
+    /// Waiting borrows the descriptors of all. What it returns borrows nothing: whoever
+    /// is called then may add, close and change whom they like.
     fn wait(&mut self, at_most: Option<Duration>) -> io::Result<Vec<(Token, Readiness)>> {
         let mut ready = Vec::new();
         let mut all = self.tenants.iter().filter_map(|(token, tenant)| {
@@ -155,23 +160,25 @@ impl EventLoop {
             let interest = tenant.asked;
             (interest != Interest::NONE).then_some(Asked { token, descriptor, interest })
         });
-        self.waiter.backend.wait(&mut all, at_most, &mut ready)?; // waits: for all of them
+        // waits: until any of them is ready, in the backend's call
+        self.waiter.backend.wait(&mut all, at_most, &mut ready)?;
         Ok(ready)
     }
     // ANCHOR_END: turn
 
     // ANCHOR: call
-    /// Calls a source's handler. While it runs the source stays in its slot, where everybody can reach
-    /// it, itself included; the handler doesn't.
+    /// Calls a source's handler. While it runs the source stays in its slot, where
+    /// everybody can reach it, itself included; the handler doesn't.
     fn call(&mut self, token: Token, readiness: Readiness) {
-        // Closed earlier in this turn, it's gone, and the news is late. Whoever has its slot now has
-        // another token.
-        let Some(mut handler) = self.tenants.get_mut(token).and_then(|t| t.handler.take()) else {
-            return;
-        };
+        // Closed earlier in this turn, it's gone, and the news is late. Whoever has its
+        // slot now has another token.
+        let Some(tenant) = self.tenants.get_mut(token) else { return };
+        let Some(mut handler) = tenant.handler.take() else { return };
         self.touch(token);
         let mut result = Ok(());
-        self.guard(Some(token), |event_loop| result = handler(event_loop, token, readiness));
+        self.guard(Some(token), |event_loop| {
+            result = handler(event_loop, token, readiness);
+        });
         if let Err(error) = result {
             self.end(token, Ending::Failed(error));
         }
@@ -182,10 +189,12 @@ impl EventLoop {
         self.tell_the_gone();
     }
 
-    /// Calls somebody's code. If it panics, that ends the source that is answerable for it, if there is
-    /// one, and nobody else. (Rust prints the panic's message, as always.)
+    /// Calls somebody's code. If it panics, that ends the source that is answerable for
+    /// it, if there is one, and nobody else. (Rust prints the panic's message, as
+    /// always.)
     pub fn guard(&mut self, answerable: Option<Token>, callback: impl FnOnce(&mut Self)) {
-        // Asserted: what the callback leaves half done is the source's own, and goes with it.
+        // Asserted: what the callback leaves half done is the source's own, and goes
+        // with it.
         let outcome = catch_unwind(AssertUnwindSafe(|| callback(self)));
         if let (Err(_), Some(token)) = (outcome, answerable) {
             self.end(token, Ending::Panicked);
@@ -194,8 +203,8 @@ impl EventLoop {
     // ANCHOR_END: call
 
     // ANCHOR: ask
-    /// Has everybody who was touched send what is queued, and asks what they wait for now. The backend
-    /// hears of it if that is something else than before.
+    /// Has everybody who was touched send what is queued, and asks what they wait for
+    /// now. The backend hears of it if that is something else than before.
     fn ask(&mut self) {
         loop {
             self.tell_the_gone();
@@ -221,12 +230,13 @@ impl EventLoop {
     // ANCHOR_END: ask
 
     // ANCHOR: end
-    /// Takes a source out of the loop. Whoever wants to do something about it does so later: called from
-    /// here, they would run in the middle of whatever called us.
+    /// Takes a source out of the loop. Whoever wants to do something about it does so
+    /// later: called from here, they would run in the middle of whatever called us.
     fn end(&mut self, token: Token, ending: Ending) {
         let Some(mut tenant) = self.tenants.remove(token) else { return };
-        // Before its descriptor is closed: where a duplicate of that lives on, the kernel would go on
-        // reporting it. If it can't be taken off the list, it isn't on the list.
+        // Before its descriptor is closed: where a duplicate of that lives on, the
+        // kernel would go on reporting it. If it can't be taken off the list, it isn't
+        // on the list.
         let _ = self.waiter.tell(token, &mut tenant, Interest::NONE);
         self.gone.push_back((token, tenant.source, ending));
     }

@@ -1,13 +1,14 @@
 //! Chapter 7: don't call us, we call you. An event loop as a library.
 //!
-//! Read [`event_loop`] first: it owns everything that is waited for, waits in one line, and calls whoever
-//! has news. [`connection`] is what most programs see of it: `set_read_callback`. The rest is small:
-//! [`slots`] are where the loop keeps what it owns, [`readiness`] is what is asked and what is answered,
-//! [`backend`] the seam to the call that waits, [`poll`] the first such call. [`page`] is the book's
-//! server, as callbacks.
+//! Read [`event_loop`] first: it owns everything that is waited for, waits in one line,
+//! and calls whoever has news. [`connection`] is what most programs see of it:
+//! `set_read_callback`. The rest is small: [`slots`] are where the loop keeps what it
+//! owns, [`readiness`] is what is asked and what is answered, [`backend`] the seam to
+//! the call that waits, [`poll`] the first such call. [`page`] is the book's server, as
+//! callbacks.
 //!
-//! The story is told on the book's page `07-callbacks`. Lines that can wait say so, in a comment that
-//! begins `waits:`.
+//! The story is told on the book's page `07-callbacks`. Lines that can wait say so, in
+//! a comment that begins `waits:`.
 
 pub mod backend;
 pub mod connection;

@@ -10,7 +10,8 @@ use crate::readiness::{Interest, now};
 use crate::slots::Token;
 use crate::source::Source;
 
-/// How many are let in during one turn: those who are here already want to be served too.
+/// How many are let in during one turn: those who are here already want to be served
+/// too.
 const AT_ONCE: usize = 64;
 /// How long to let things calm down when the kernel has no descriptor left for us.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -18,8 +19,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A listener, in the loop.
 pub struct Listener {
     socket: TcpListener,
-    /// Until then nobody is let in. Without a descriptor to give, the kernel lets nobody in, and the
-    /// listener stays ready: asked about, it would make a loop that never waits.
+    /// Until then nobody is let in. Without a descriptor to give, the kernel lets
+    /// nobody in, and the listener stays ready: asked about, it would make a loop that
+    /// never waits.
     shut_until: Option<Instant>,
 }
 
@@ -45,7 +47,8 @@ impl Listener {
         }
         self.shut_until = None;
         let accepted = now(self.socket.accept());
-        // Somebody who has left again while we came to the door (not on Linux) is no reason to shut it.
+        // Somebody who has left again while we came to the door (not on Linux) is no
+        // reason to shut it.
         let is_trouble = |error: &io::Error| error.kind() != ErrorKind::ConnectionAborted;
         if accepted.as_ref().is_err_and(is_trouble) {
             self.shut_until = Some(Instant::now() + PAUSE);
@@ -55,8 +58,8 @@ impl Listener {
 }
 
 impl EventLoop {
-    /// Takes over a listener. `came` is called for each connection that comes in, and for each that
-    /// couldn't: then nobody is let in for a moment.
+    /// Takes over a listener. `came` is called for each connection that comes in, and
+    /// for each that couldn't: then nobody is let in for a moment.
     ///
     /// # Errors
     /// When it can't be told not to wait.

@@ -1,7 +1,7 @@
 //! Chapter 7: a client that reads from many servers at once, in one thread.
 //!
-//! The part to read is `data_available`: it's called with the bytes when they are there, takes out the
-//! lines that are whole, and returns when there isn't enough yet.
+//! The part to read is `data_available`: it's called with the bytes when they are
+//! there, takes out the lines that are whole, and returns when there isn't enough yet.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let addresses = addresses_from_args();
     program::raise_limit();
     let began = Instant::now();
-    let failures = Rc::new(Cell::new(0));
+    let failures = Failures::default();
     let mut event_loop = EventLoop::new(Poll);
     for address in addresses {
         let fetch = Fetch { address, began, bytes: 0, pieces: 0 };
@@ -40,6 +40,9 @@ fn main() -> ExitCode {
     if failures.get() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// How many servers couldn't be heard to their end.
+type Failures = Rc<Cell<u32>>;
+
 // ANCHOR: fetch
 /// A server that is asked, and what it has said so far.
 struct Fetch {
@@ -51,11 +54,12 @@ struct Fetch {
 
 impl Fetch {
     /// Asks, and says what is to be done when something comes. It waits for nothing.
-    fn begin(mut self, event_loop: &mut EventLoop, failures: &Rc<Cell<u32>>) -> io::Result<()> {
+    fn begin(mut self, event_loop: &mut EventLoop, failures: &Failures) -> io::Result<()> {
         let address = self.address;
         let failures = Rc::clone(failures);
         let socket = event_loop.connect(address)?;
-        event_loop.send(socket, format!("GET / HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes());
+        let request = format!("GET / HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        event_loop.send(socket, request.as_bytes());
         event_loop.set_read_callback(socket, move |event_loop, socket, input| {
             self.data_available(event_loop, socket, input);
         });

@@ -54,8 +54,8 @@ impl Naive {
 // ANCHOR_END: loop
 
 // ANCHOR: play
-/// Ann and Bob are in the loop, and both have something to say. Ann's callback closes Bob, and lets in
-/// Cid, who says nothing.
+/// Ann and Bob are in the loop, and both have something to say. Ann's callback closes
+/// Bob, and lets in Cid, who says nothing.
 fn main() -> io::Result<()> {
     let mut naive = Naive::default();
     let (mut ann, ann_in_the_loop) = UnixStream::pair()?;
@@ -65,7 +65,8 @@ fn main() -> io::Result<()> {
     naive.add(
         ann_in_the_loop,
         Box::new(move |naive, me| {
-            println!("Ann, descriptor {me}: {}; she closes Bob, and lets in Cid", read(naive, me));
+            println!("Ann, descriptor {me}: {}", read(naive, me));
+            println!("Ann closes Bob, and lets in Cid");
             naive.close(bobs_number);
             let (cid_in_the_loop, cid) = UnixStream::pair().expect("two descriptors");
             std::mem::forget(cid); // he stays, and says nothing
@@ -94,7 +95,8 @@ fn main() -> io::Result<()> {
 /// What has come, as far as one read tells.
 fn read(naive: &mut Naive, number: RawFd) -> String {
     let Some(socket) = naive.sockets.get_mut(&number) else { return "closed".to_owned() };
-    // Chapter 6: a call that refuses to wait. Without that, this program would hang here.
+    // Chapter 6: a call that refuses to wait. Without that, this program would hang
+    // here.
     let _ = socket.set_nonblocking(true);
     let mut piece = [0; 100];
     match socket.read(&mut piece) {

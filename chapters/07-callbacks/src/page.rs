@@ -125,8 +125,8 @@ pub fn head(status: &str, length: usize) -> Vec<u8> {
 }
 
 // ANCHOR: large
-/// Sends the large page, a queue at a time: more is made when there is room for more. `told` hears how
-/// many lines are left, whenever some have been queued.
+/// Sends the large page, a queue at a time: more is made when there is room for more.
+/// `told` hears how many lines are left, whenever some have been queued.
 pub fn send_large(
     event_loop: &mut EventLoop,
     to: Token,

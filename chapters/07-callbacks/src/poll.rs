@@ -39,8 +39,8 @@ impl Backend for Poll {
             Err(error) => return Err(error.into()),
         }
         for (token, entry) in tokens.into_iter().zip(&list) {
-            // A flag that nix doesn't know counts as an error: passed over, it would be reported
-            // again at once, for ever.
+            // A flag that nix doesn't know counts as an error: passed over, it would be
+            // reported again at once, for ever.
             let events = entry.revents().unwrap_or(PollFlags::POLLERR);
             if !events.is_empty() {
                 ready.push((token, readiness(events)));

@@ -1,5 +1,5 @@
-//! What the programs of these chapters have in common besides the loop: an address among their arguments,
-//! a listener, a log.
+//! What the programs of these chapters have in common besides the loop: an address
+//! among their arguments, a listener, a log.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -17,8 +17,8 @@ pub fn arguments(help: &str) -> Vec<String> {
     arguments
 }
 
-/// The one argument, an ADDRESS; `default` without it. Says what is wrong, or what `--help` should, and
-/// ends the program.
+/// The one argument, an ADDRESS; `default` without it. Says what is wrong, or what
+/// `--help` should, and ends the program.
 pub fn address_from_args(program: &str, help: &str, default: &str) -> SocketAddr {
     match arguments(help).as_slice() {
         [] => address(program, default),
@@ -64,8 +64,8 @@ pub fn say(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Asks for as many descriptors as this process may have, and says how many that are. Most Linux systems
-/// give it 1,024 at first.
+/// Asks for as many descriptors as this process may have, and says how many that are.
+/// Most Linux systems give it 1,024 at first.
 pub fn raise_limit() -> u64 {
     let Ok((now, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
     // Where that is refused, what we have must do.

@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind};
 
-/// What a source waits for. It follows from its state, and is worked out anew before each wait in
-/// which it may have become another one.
+/// What a source waits for. It follows from its state, and is worked out anew before
+/// each wait in which it may have become another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
     /// For something to read, for the end, or for somebody at the door.
@@ -13,7 +13,8 @@ pub struct Interest {
 }
 
 impl Interest {
-    /// The kernel isn't even asked: asked about nothing, it would still report a hang-up, for ever.
+    /// The kernel isn't even asked: asked about nothing, it would still report a
+    /// hang-up, for ever.
     pub const NONE: Self = Self { read: false, write: false };
     /// Something to read.
     pub const READ: Self = Self { read: true, write: false };

@@ -1,12 +1,14 @@
-//! Where the loop keeps what it owns: numbered slots, each with one tenant after the other.
+//! Where the loop keeps what it owns: numbered slots, each with one tenant after the
+//! other.
 
 use std::fmt;
 
 // ANCHOR: token
 /// Names one tenant of one slot, for as long as the program runs.
 ///
-/// Descriptors are numbers that the kernel gives again as soon as they are free. A token is never given
-/// again: the generation says which of the slot's tenants is meant.
+/// Descriptors are numbers that the kernel gives again as soon as they are free. A
+/// token is never given again: the generation says which of the slot's tenants is
+/// meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
     slot: u32,
@@ -85,7 +87,8 @@ impl<T> Slots<T> {
     pub fn remove(&mut self, token: Token) -> Option<T> {
         self.get(token)?;
         let slot = &mut self.slots[token.slot as usize];
-        // A slot that has had all the tenants that can be told apart is never used again.
+        // A slot that has had all the tenants that can be told apart is never used
+        // again.
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
             self.free.push(token.slot);

@@ -1,7 +1,7 @@
 //! Chapter 8: level and edge. What edge-triggered epoll tells, and what it doesn't.
 //!
-//! Three short plays. Ann and Bob talk to us over a pair of sockets each; we read four bytes at a time.
-//! Lines that can wait say so, in a comment that begins `waits:`.
+//! Three short plays. Ann and Bob talk to us over a pair of sockets each; we read four
+//! bytes at a time. Lines that can wait say so, in a comment that begins `waits:`.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::io::Result<()> {
@@ -55,7 +55,8 @@ mod plays {
     // ANCHOR_END: level
 
     // ANCHOR: greedy
-    /// Told only once, we read until there is nothing. Ann says something more whenever she was read.
+    /// Told only once, we read until there is nothing. Ann says something more whenever
+    /// she was read.
     pub fn the_greedy_reader() -> io::Result<()> {
         println!("edge: Ann and Bob send, and we read each until there is nothing");
         let (mut ann, mut to_ann) = pair()?;
@@ -74,7 +75,7 @@ mod plays {
             }
         }
         to_bob.read_exact(&mut [0; PIECE])?;
-        println!("  Bob had to wait until Ann was read {reads} times: until she lost her patience");
+        println!("  Bob had to wait until Ann was read {reads} times, and fell silent");
         Ok(())
     }
     // ANCHOR_END: greedy
@@ -94,7 +95,8 @@ mod plays {
         let mut reads = [0, 0];
         while reads[1] == 0 {
             let mut events = [EpollEvent::empty(); 2];
-            let count = epoll.wait(&mut events, EpollTimeout::NONE)?; // waits: until somebody has something
+            // waits: until somebody has something
+            let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
             for event in &events[..count] {
                 let who = usize::try_from(event.data()).unwrap_or(0);
                 ours[who].read_exact(&mut [0; PIECE])?;
@@ -106,10 +108,12 @@ mod plays {
         Ok(())
     }
 
-    /// How many are ready. It doesn't wait for long: the point is that sometimes nobody is.
+    /// How many are ready. It doesn't wait for long: the point is that sometimes nobody
+    /// is.
     fn who_is_ready(epoll: &Epoll) -> io::Result<usize> {
         let mut events = [EpollEvent::empty(); 8];
-        Ok(epoll.wait(&mut events, A_WHILE)?) // waits: until somebody has something, or a while is over
+        // waits: until somebody has something, or a while is over
+        Ok(epoll.wait(&mut events, A_WHILE)?)
     }
 
     fn pair() -> io::Result<(UnixStream, UnixStream)> {

@@ -10,8 +10,8 @@ use ch07_callbacks::backend::{Asked, Backend, rounded_up};
 use ch07_callbacks::readiness::{Interest, Readiness};
 use ch07_callbacks::slots::Token;
 
-/// How many are reported in one turn. With more than that ready, the rest comes in the next ones: the
-/// kernel begins where it has stopped.
+/// How many are reported in one turn. With more than that ready, the rest comes in the
+/// next ones: the kernel begins where it has stopped.
 const AT_ONCE: usize = 1024;
 
 /// Waits in `epoll_wait`.

@@ -1,10 +1,11 @@
-//! Chapter 8: let the kernel keep the list. `epoll` as a second way for chapter 7's loop to wait.
+//! Chapter 8: let the kernel keep the list. `epoll` as a second way for chapter 7's
+//! loop to wait.
 //!
-//! Read `epoll.rs` beside chapter 7's `poll.rs`: the same names in the same order. [`event_loop`] gives a
-//! loop with the better of the two that the system has.
+//! Read `epoll.rs` beside chapter 7's `poll.rs`: the same names in the same order.
+//! [`event_loop`] gives a loop with the better of the two that the system has.
 //!
-//! The story is told on the book's page `08-epoll`. Lines that can wait say so, in a comment that begins
-//! `waits:`.
+//! The story is told on the book's page `08-epoll`. Lines that can wait say so, in a
+//! comment that begins `waits:`.
 
 use std::io;
 

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A clock. It tells how much time has passed since it was started, and never goes back.
+/// A clock. It tells how much time has passed since it was started, and never goes
+/// back.
 ///
-/// The time of day won't do: it's set, by people and by programs, an hour forward or some seconds back.
-/// [`Instant`] is the kernel's `CLOCK_MONOTONIC` (clock_gettime(2)).
+/// The time of day won't do: it's set, by people and by programs, an hour forward or
+/// some seconds back. [`Instant`] is the kernel's `CLOCK_MONOTONIC` (clock_gettime(2)).
 #[derive(Clone, Debug)]
 pub enum Clock {
     /// The system's.

@@ -12,11 +12,12 @@ const NAME: &str = "ch09-timers";
 const DEFAULT: &str = "127.0.0.1:7009";
 const HELP: &str = "ch09-timers [ADDRESS [SECONDS]]
 
-Answers thousands of visitors at once: a small page (GET /large: 8 MiB), and gives nobody
-more time than they need. SIGTERM or Ctrl-C stops it when all are served, a second one at once.
+Answers thousands of visitors at once: a small page (GET /large: 8 MiB), and gives
+nobody more time than they need. SIGTERM or Ctrl-C stops it when all are served,
+a second one at once.
 ADDRESS is 127.0.0.1:7009 where not given; port 0 means any free one.
-SECONDS takes the place of each deadline: 3 to say something or to leave, 4 for the rest of a
-request, 5 to take some more of an answer.";
+SECONDS takes the place of each deadline: 3 to say something or to leave, 4 for the
+rest of a request, 5 to take some more of an answer.";
 
 fn main() {
     let arguments = program::arguments(HELP);

@@ -16,9 +16,9 @@ use crate::timers::{Timer, Timers};
 
 /// What a request gets that doesn't become whole in time (RFC 9110, section 15.5.9).
 const TOO_SLOW: &str = "408 Request Timeout";
-/// How much the kernel keeps for a visitor who doesn't read, in bytes (Linux takes twice that, for its own
-/// needs). Let it grow, and it takes megabytes at once: then it looks as if a slow reader did nothing
-/// for a long time.
+/// How much the kernel keeps for a visitor who doesn't read, in bytes (Linux takes
+/// twice that, for its own needs). Let it grow, and it takes megabytes at once: then it
+/// looks as if a slow reader did nothing for a long time.
 const SEND_BUFFER: usize = 128 * 1024;
 /// How long those who are being served have when the server is to stop.
 const LAST_ORDERS: Duration = Duration::from_secs(5);
@@ -29,9 +29,11 @@ const LAST_ORDERS: Duration = Duration::from_secs(5);
 pub struct Deadlines {
     /// To say something at all; and to hang up, when it has its answer.
     pub idle: Duration,
-    /// To send the whole request, from its first byte on. A byte now and then buys no time.
+    /// To send the whole request, from its first byte on. A byte now and then buys no
+    /// time.
     pub request: Duration,
-    /// To take some more of its answer. Whoever reads, however slowly, may read to the end.
+    /// To take some more of its answer. Whoever reads, however slowly, may read to the
+    /// end.
     pub answer: Duration,
 }
 
@@ -117,8 +119,8 @@ pub fn serve(
 
 impl Server {
     // ANCHOR: stop
-    /// Lets nobody in any more, and stops the loop as soon as all who are being served have been. The
-    /// second time, it stops at once.
+    /// Lets nobody in any more, and stops the loop as soon as all who are being served
+    /// have been. The second time, it stops at once.
     pub fn stop(&self, event_loop: &mut EventLoop) {
         let house = &self.0;
         if house.stopping.replace(true) {
@@ -174,8 +176,8 @@ impl Visitor {
         });
     }
 
-    /// The one place to clean up. A deadline that was left running would keep all this in memory until
-    /// it's over.
+    /// The one place to clean up. A deadline that was left running would keep all this
+    /// in memory until it's over.
     fn is_gone(&self, event_loop: &mut EventLoop, ending: Ending) {
         if let Some(timer) = self.deadline.take() {
             self.house.timers.cancel(event_loop, timer);

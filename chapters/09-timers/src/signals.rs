@@ -6,9 +6,9 @@ use ch07_callbacks::{EventLoop, Token};
 use nix::sys::signal::{SigSet, Signal};
 
 // ANCHOR: signals
-/// From now on, `came` is called when one of these signals comes. They no longer interrupt anything, and
-/// no longer end the program. To be called before the program starts threads: those begun earlier
-/// would still be interrupted.
+/// From now on, `came` is called when one of these signals comes. They no longer
+/// interrupt anything, and no longer end the program. To be called before the program
+/// starts threads: those begun earlier would still be interrupted.
 ///
 /// # Errors
 /// When the kernel has no descriptor for it.
@@ -75,8 +75,8 @@ mod by_signalfd {
 }
 // ANCHOR_END: signalfd
 
-/// Elsewhere a thread waits for the signals, and writes each into a pipe: the old trick of the self-pipe,
-/// without a signal handler.
+/// Elsewhere a thread waits for the signals, and writes each into a pipe: the old trick
+/// of the self-pipe, without a signal handler.
 #[cfg(not(target_os = "linux"))]
 mod by_pipe {
     use std::io::{self, Read, Write};

@@ -11,8 +11,8 @@ use crate::clock::Clock;
 type Callback = Box<dyn FnOnce(&mut EventLoop)>;
 
 // ANCHOR: queue
-/// Names one timer. They are ordered by when they are due, and those due at the same moment by when
-/// they were set.
+/// Names one timer. They are ordered by when they are due, and those due at the same
+/// moment by when they were set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer {
     due: Duration,
@@ -68,8 +68,9 @@ impl Timers {
         self.at(event_loop, due, callback)
     }
 
-    /// The same, at a moment of the timers' clock. What is to be done again and again is set for the last
-    /// moment and an interval: `after` would begin each interval late, and so would drift.
+    /// The same, at a moment of the timers' clock. What is to be done again and again
+    /// is set for the last moment and an interval: `after` would begin each interval
+    /// late, and so would drift.
     pub fn at(
         self,
         event_loop: &mut EventLoop,
@@ -77,7 +78,8 @@ impl Timers {
         callback: impl FnOnce(&mut EventLoop) + 'static,
     ) -> Timer {
         let Some(queue) = event_loop.get_mut::<Queue>(self.0) else {
-            return Timer { due, number: 0 }; // the timers were closed: nothing is called any more
+            // The timers were closed: nothing is called any more.
+            return Timer { due, number: 0 };
         };
         queue.last += 1;
         let timer = Timer { due, number: queue.last };
@@ -85,7 +87,8 @@ impl Timers {
         timer
     }
 
-    /// The callback won't be called. One that has been called, or is being called, stays so: false then.
+    /// The callback won't be called. One that has been called, or is being called,
+    /// stays so: false then.
     pub fn cancel(self, event_loop: &mut EventLoop, timer: Timer) -> bool {
         let queue = event_loop.get_mut::<Queue>(self.0);
         queue.is_some_and(|queue| queue.waiting.remove(&timer).is_some())
@@ -103,8 +106,8 @@ impl Timers {
 }
 
 // ANCHOR: due
-/// Calls those that are due by now, in their order. One taken out at a time: a callback may cancel the
-/// next one, and set new ones, whose turn comes after the next wait.
+/// Calls those that are due by now, in their order. One taken out at a time: a callback
+/// may cancel the next one, and set new ones, whose turn comes after the next wait.
 fn call_who_is_due(event_loop: &mut EventLoop, me: Token) {
     let Some(queue) = event_loop.get::<Queue>(me) else { return };
     let until = Timer { due: queue.clock.now(), number: queue.last };

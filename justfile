@@ -59,9 +59,18 @@ borrow:
     cargo check --quiet --package ch04-select --bin ch04-attempt --features shows-an-error 2> book/figures/04-borrow.txt || true
     cargo check --quiet --package ch07-callbacks --bin ch07-attempt --features shows-an-error 2> book/figures/07-borrow.txt || true
 
-# Measure anew what a turn of select's and of poll's loop costs, and write it down.
-turns:
+# Measure anew what a turn costs: select's and poll's loop, and chapter 7's on poll and on epoll. Draw it too.
+turns: && curves
     cargo run --quiet --release --package ch05-poll --example turns > book/figures/05-turns.txt
+    cargo run --quiet --release --package ch08-epoll --example turns > book/figures/08-turns.txt
+
+# Draw the tables of figures that are drawn as curves, all or one: just curves 08-turns
+curves *NAMES:
+    cargo book curves {{NAMES}}
+
+# Measure anew what chapter 9's timers cost, and write it down.
+timers:
+    cargo run --quiet --release --package ch09-timers --example timers > book/figures/09-timers.txt
 
 # Measure anew how much slower the lens makes a server, and write it down (Linux; needs strace).
 cost:

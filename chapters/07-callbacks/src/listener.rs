@@ -16,6 +16,7 @@ const AT_ONCE: usize = 64;
 /// How long to let things calm down when the kernel has no descriptor left for us.
 const PAUSE: Duration = Duration::from_millis(100);
 
+// ANCHOR: listener
 /// A listener, in the loop.
 pub struct Listener {
     socket: TcpListener,
@@ -38,6 +39,7 @@ impl Source for Listener {
         Some(self.shut_until?.saturating_duration_since(Instant::now()))
     }
 }
+// ANCHOR_END: listener
 
 impl Listener {
     /// The next one who is there; `None` when there is nobody, or it's shut.

@@ -19,11 +19,13 @@ pub trait Source: Any {
     /// What it waits for now.
     fn interest(&self) -> Interest;
 
+    // ANCHOR: patience
     /// How long it is willing to wait at the most; then its handler is called in any
     /// case. `None`: for as long as it takes.
     fn patience(&self) -> Option<Duration> {
         None
     }
+    // ANCHOR_END: patience
 
     /// Sends what has been queued, as far as there is room: called before a wait, when
     /// the source may have changed.

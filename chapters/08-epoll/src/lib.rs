@@ -17,6 +17,7 @@ pub mod epoll;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use epoll::Epoll;
 
+// ANCHOR: event_loop
 /// A loop that waits in `epoll_wait`.
 ///
 /// # Errors
@@ -34,3 +35,4 @@ pub fn event_loop() -> io::Result<EventLoop> {
 pub fn event_loop() -> io::Result<EventLoop> {
     Ok(EventLoop::new(ch07_callbacks::Poll))
 }
+// ANCHOR_END: event_loop

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+// ANCHOR: clock
 /// A clock. It tells how much time has passed since it was started, and never goes
 /// back.
 ///
@@ -16,6 +17,7 @@ pub enum Clock {
     /// One that stands still until somebody turns it: for tests.
     Turned(Rc<Cell<Duration>>),
 }
+// ANCHOR_END: clock
 
 impl Clock {
     /// The system's clock, started now.

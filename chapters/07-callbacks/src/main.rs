@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Instant;
 
-use ch07_callbacks::{Ending, EventLoop, Input, Poll, Token, program};
+use ch07_callbacks::{Ending, EventLoop, Input, Poll, program};
 
 const NAME: &str = "ch07-callbacks";
 const HELP: &str = "ch07-callbacks [ADDRESS]...
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let failures = Failures::default();
     let mut event_loop = EventLoop::new(Poll);
     for address in addresses {
-        let fetch = Fetch { address, began, bytes: 0, pieces: 0 };
+        let fetch = Fetch { address, began, bytes: 0, reads: 0 };
         if let Err(error) = fetch.begin(&mut event_loop, &failures) {
             print(address, &error.to_string());
             failures.set(failures.get() + 1);
@@ -49,7 +49,7 @@ struct Fetch {
     address: SocketAddr,
     began: Instant,
     bytes: usize,
-    pieces: usize,
+    reads: usize,
 }
 
 impl Fetch {
@@ -61,7 +61,10 @@ impl Fetch {
         let request = format!("GET / HTTP/1.0\r\nHost: {address}\r\n\r\n");
         event_loop.send(socket, request.as_bytes());
         event_loop.set_read_callback(socket, move |event_loop, socket, input| {
-            self.data_available(event_loop, socket, input);
+            self.data_available(input);
+            if input.ended {
+                event_loop.close(socket);
+            }
         });
         event_loop.set_close_callback(socket, move |_, _, ending| {
             if let Ending::Failed(error) = ending {
@@ -73,22 +76,19 @@ impl Fetch {
     }
 
     /// Prints the lines that are whole. The rest stays until more has come.
-    fn data_available(&mut self, event_loop: &mut EventLoop, socket: Token, input: &mut Input) {
-        self.pieces += 1;
+    fn data_available(&mut self, input: &mut Input) {
+        let Self { address, began, .. } = *self;
         while let Some(length) = line(&input.bytes, input.ended) {
-            self.bytes += length;
             let line: Vec<u8> = input.bytes.drain(..length).collect();
-            print(self.address, String::from_utf8_lossy(&line).trim_end());
+            print(address, String::from_utf8_lossy(&line).trim_end());
+            self.bytes += length;
         }
         if input.ended {
-            let after = self.began.elapsed().as_secs_f64() * 1e3;
-            let (bytes, pieces) = (self.bytes, self.pieces - 1);
-            print(
-                self.address,
-                &format!("the end after {after:.1} ms; {bytes} bytes, reads: {pieces}"),
-            );
-            event_loop.close(socket);
+            let after = began.elapsed().as_secs_f64() * 1e3;
+            let (bytes, reads) = (self.bytes, self.reads);
+            print(address, &format!("the end after {after:.1} ms; {bytes} bytes, reads: {reads}"));
         }
+        self.reads += 1;
     }
 }
 // ANCHOR_END: fetch

@@ -51,7 +51,7 @@ impl<'a> Visitor<'a> {
     }
 
     /// The same, with a name of its own.
-    fn as_person(mut self) -> Self {
+    fn person(mut self) -> Self {
         self.the = "";
         self
     }
@@ -425,6 +425,21 @@ mod frames {
         }
     }
 
+    #[test]
+    fn frames_before_a_wrong_one_are_answered() {
+        let check = check!("07-frames");
+        check.likely(
+            "what was queued for the visitor is lost: `close` throws it away, `finish` sends it first. And behind a refusal nothing \
+             is answered any more",
+            "07-callbacks.html#exercise-07-frames",
+        );
+        let server = check.server(&[]);
+        let mut visitor = Visitor::new(&server, "visitor");
+        visitor.send(b"1:a,2:bc,3:defg,1:h,");
+        let when = "after it sent two frames, something that is none, and one more";
+        visitor.expect_end(&[b"1:a,2:cb,", REFUSAL].concat(), when);
+    }
+
     #[rstest]
     #[case::a_byte_too_long("16385:")]
     #[case::much_too_long("99999:")]
@@ -458,21 +473,6 @@ mod frames {
         visitor.expect_end(REFUSAL, &when);
         bystander.send(b"1:x,");
         bystander.expect(b"1:x,", &format!("after somebody had sent {}", shown(sent.as_bytes())));
-    }
-
-    #[test]
-    fn frames_before_it_are_answered() {
-        let check = check!("07-frames");
-        check.likely(
-            "what was queued for the visitor is lost: `close` throws it away, `finish` sends it first. And behind a refusal nothing \
-             is answered any more",
-            "07-callbacks.html#exercise-07-frames",
-        );
-        let server = check.server(&[]);
-        let mut visitor = Visitor::new(&server, "visitor");
-        visitor.send(b"1:a,2:bc,3:defg,1:h,");
-        let when = "after it sent two frames, something that is none, and one more";
-        visitor.expect_end(&[b"1:a,2:cb,", REFUSAL].concat(), when);
     }
 
     #[rstest]
@@ -655,7 +655,7 @@ mod frames {
     }
 }
 
-mod room {
+mod chat {
     use super::*;
 
     const ASK: &[u8] = b"name?\n";
@@ -739,13 +739,13 @@ mod room {
     #[case::byte_by_byte("ann\n", usize::MAX)]
     #[case::as_telnet_sends_it("ann\r\n", 1)]
     fn who_comes_is_asked(#[case] line: &str, #[case] pieces: usize) {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "the first line is the name: ask for it, take it when it's whole, say hello",
-            "07-callbacks.html#exercise-07-room",
+            "07-callbacks.html#exercise-07-chat",
         );
         let server = check.server(&[]);
-        let mut ann = asked(&server, "ann").as_person();
+        let mut ann = asked(&server, "ann").person();
         ann.nothing_more("before it has said a name");
         ann.send_in_pieces(line.as_bytes(), pieces);
         ann.expect(b"hello ann\n", &format!("after it sent {line:?}"));
@@ -754,10 +754,10 @@ mod room {
 
     #[test]
     fn all_others_hear() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "each line goes to all other members, and not to the one who said it. The same with who comes",
-            "07-callbacks.html#exercise-07-room",
+            "07-callbacks.html#exercise-07-chat",
         );
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann", "bob", "Cid3"]);
@@ -775,7 +775,7 @@ mod room {
     #[case::in_seven_pieces(7)]
     #[case::byte_by_byte(usize::MAX)]
     fn lines_in_pieces(#[case] pieces: usize) {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "a piece may hold three lines, or a third of one: take out all that are whole, and leave the rest in the input",
             "07-callbacks.html#set-read-callback",
@@ -798,7 +798,7 @@ mod room {
 
     #[test]
     fn lines_of_two_in_turns() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "what has come of a line is kept in one place for all: each connection's `input.bytes` keeps its own",
             "07-callbacks.html#who-is-called",
@@ -826,7 +826,7 @@ mod room {
     #[case::and_stays(false)]
     #[case::and_has_finished(true)]
     fn name_and_lines_in_one_piece(#[case] finished: bool) {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "what comes behind the name is lost, or left lying: take the name out of the input and nothing else, and set the second \
              callback; it hears the rest. What was said before the end was said, too",
@@ -834,7 +834,7 @@ mod room {
         );
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann"]);
-        let mut bob = asked(&server, "bob").as_person();
+        let mut bob = asked(&server, "bob").person();
         server.program.stop();
         bob.send(b"bob\none\ntwo\nthree\n");
         if finished {
@@ -862,10 +862,10 @@ mod room {
     #[case::with_a_colon("ann:")]
     #[case::no_ascii("ännchen")]
     fn bad_names_are_refused(#[case] bad: &str) {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "after a name that is none it asks again, and goes on with the next line, even if that has come already",
-            "07-callbacks.html#exercise-07-room",
+            "07-callbacks.html#exercise-07-chat",
         );
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann"]);
@@ -886,10 +886,10 @@ mod room {
 
     #[test]
     fn taken_names_are_refused() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "two members have the same name: look for it among the members first",
-            "07-callbacks.html#exercise-07-room",
+            "07-callbacks.html#exercise-07-chat",
         );
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann", "bob"]);
@@ -909,10 +909,10 @@ mod room {
 
     #[test]
     fn the_unnamed_hear_nothing() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "who has no name isn't a member yet: it hears nothing, and nobody hears of it",
-            "07-callbacks.html#exercise-07-room",
+            "07-callbacks.html#exercise-07-chat",
         );
         let server = check.server(&[]);
         let mut unnamed = asked(&server, "unnamed visitor");
@@ -934,7 +934,7 @@ mod room {
     #[case::by_hanging_up(Leaving::HangingUp)]
     #[case::by_a_reset(Leaving::Reset)]
     fn who_leaves_has_left(#[case] leaving: Leaving) {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "a connection can end without `ended`: a reset, an error, a bug. The close callback is called in any case; what is to be \
              cleaned up is cleaned up from there",
@@ -956,7 +956,7 @@ mod room {
 
     #[test]
     fn leaving_is_told_once() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "it is told when somebody has finished sending, and again when the connection is closed: tell it only if the name was \
              on the list, and take it off first",
@@ -975,7 +975,7 @@ mod room {
 
     #[test]
     fn a_bug_ends_one_visitor() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "the close callback is called after a panic, too: whatever the ending is, the member has left",
             "07-callbacks.html#once",
@@ -999,11 +999,11 @@ mod room {
     #[case::with_its_end(LONGEST_LINE + 1, "\n")]
     #[case::before_its_end(LONGEST_LINE + 2, "")]
     fn long_lines(#[case] length: usize, #[case] end: &str) {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "whoever says too much is told so (`finish` sends what is queued, `close` throws it away), and has left at once, even if it \
              keeps its end of the connection open",
-            "07-callbacks.html#exercise-07-room",
+            "07-callbacks.html#exercise-07-chat",
         );
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann", "bob"]);
@@ -1025,7 +1025,7 @@ mod room {
 
     #[test]
     fn who_finishes_gets_what_is_queued() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "whoever has finished sending has left at that moment, and not only when all is sent and the connection is closed. And \
              `finish` sends what is queued; `close` throws it away",
@@ -1053,7 +1053,7 @@ mod room {
 
     #[test]
     fn a_burst_is_no_slowness() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "it takes somebody for slow who isn't: nothing is sent before the callback returns. Up to MOST_QUEUED bytes may be queued",
             "07-callbacks.html#room-to-send",
@@ -1077,7 +1077,7 @@ mod room {
     #[test]
     fn the_slow_are_hung_up_on() {
         const SLOW: [&str; 5] = ["slow1", "slow2", "slow3", "slow4", "slow5"];
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "more is queued, and more, for somebody who doesn't read: look at `queued` after each `send`, and `close` when it's over \
              MOST_QUEUED. The others hear every line all the same",
@@ -1216,7 +1216,7 @@ mod room {
     #[case::after_a_bug(Stage::AfterABug, Leaving::HangingUp)]
     #[case::after_too_much(Stage::AfterTooMuch, Leaving::HangingUp)]
     fn they_come_and_go(#[case] stage: Stage, #[case] leaving: Leaving) {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "visitors are counted when they come, and not when they are gone. The close callback counts them, and so it's set \
              before anything can end the connection, name or no name; and a panic in it is a panic in the middle of cleaning up",
@@ -1258,11 +1258,11 @@ mod room {
 
     #[test]
     fn the_room_is_full() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "four hundred may be connected, named or not, and no more: whoever is told FULL doesn't count; one who is gone doesn't \
              any more",
-            "07-callbacks.html#exercise-07-room",
+            "07-callbacks.html#exercise-07-chat",
         );
         room_for(MOST_VISITORS);
         let server = check.server(&[]);
@@ -1288,7 +1288,7 @@ mod room {
     #[test]
     fn three_hundred_hear_each_line() {
         const COUNT: usize = 300;
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "somebody among many is left out, or waited for: `send` only queues, and the loop sends when the callback has returned",
             "07-callbacks.html#room-to-send",
@@ -1298,7 +1298,7 @@ mod room {
         let names: Vec<String> = (1..=COUNT).map(|number| format!("m{number}")).collect();
         let mut party = Party { server: &server, members: Vec::new() };
         for name in &names {
-            let mut member = asked(&server, name).as_person();
+            let mut member = asked(&server, name).person();
             member.send(format!("{name}\n").as_bytes());
             member.expect(format!("hello {name}\n").as_bytes(), "after it had said who it is");
             party.members.push(member);
@@ -1316,7 +1316,7 @@ mod room {
 
     #[test]
     fn a_quiet_room_costs_nothing() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "it looks again and again whether there is more. Return: the loop waits, and calls again by itself. (A callback that \
              is set anew hears at once of what is there still)",
@@ -1337,7 +1337,7 @@ mod room {
 
     #[test]
     fn one_line_waits() {
-        let check = check!("07-room");
+        let check = check!("07-chat");
         check.likely(
             "it waits, or naps, in a callback: everybody else waits with it. The loop waits, for all at once",
             "07-callbacks.html#the-loop",

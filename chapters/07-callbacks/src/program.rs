@@ -30,7 +30,7 @@ pub fn address_from_args(program: &str, help: &str, default: &str) -> SocketAddr
 /// What `word` says; or says what is wrong with it, and ends the program.
 pub fn address(program: &str, word: &str) -> SocketAddr {
     word.parse().unwrap_or_else(|_| {
-        let message = format!("{word:?} is no ADDRESS such as 127.0.0.1:7001; see --help");
+        let message = format!("{word:?} is no ADDRESS such as 127.0.0.1:7000; see --help");
         complain(program, 2, &message)
     })
 }

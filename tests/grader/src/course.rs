@@ -54,6 +54,11 @@ impl Course {
             let exercises = read_exercises(&chapter)?;
             lessons.push(Lessons { chapter, exercises });
         }
+        if let Some((one, other)) = of_the_same_name(&lessons) {
+            return Err(format!(
+                "{one} and {other}: progress is kept by name, so give one of them another"
+            ));
+        }
         Ok(Self { root: root.to_owned(), chapters: lessons })
     }
 
@@ -81,6 +86,15 @@ impl Course {
             format!("there is no exercise {wanted}; there are {}", ids.join(", "))
         })
     }
+}
+
+/// The first two exercises that share a name, if any do.
+fn of_the_same_name(lessons: &[Lessons]) -> Option<(&str, &str)> {
+    let all = || lessons.iter().flat_map(|lessons| &lessons.exercises).enumerate();
+    let mut pairs =
+        all().flat_map(|(place, one)| all().skip(place + 1).map(move |(_, other)| (one, other)));
+    let found = pairs.find(|(one, other)| one.name == other.name);
+    found.map(|(one, other)| (one.id.as_str(), other.id.as_str()))
 }
 
 impl Lessons {
@@ -163,4 +177,32 @@ fn read_exercises(chapter: &Chapter) -> Result<Vec<Exercise>, String> {
         });
     }
     Ok(exercises)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_exercises_of_one_name_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        for (chapter, name) in [("01-one", "echo"), ("02-two", "room"), ("03-three", "echo")] {
+            let number = &chapter[..2];
+            write(
+                &format!("chapters/{chapter}/exercises/Cargo.toml"),
+                &format!("[[bin]]\nname = \"ex{number}-{name}\"\n"),
+            );
+            write(
+                &format!("chapters/{chapter}/solutions/{name}.rs"),
+                "//! Exercise NN-name: title\n\nfn main() {\n    // your turn: do it\n    // hint: so\n    // end\n}\n",
+            );
+        }
+        let refused = Course::read(root.path()).unwrap_err();
+        assert!(refused.starts_with("01-echo and 03-echo:"), "{refused}");
+    }
 }

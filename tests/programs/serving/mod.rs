@@ -46,7 +46,7 @@ impl Server {
     /// With more arguments behind its address.
     pub fn start_with(path: &str, chapter: u32, arguments: &[&str]) -> Self {
         let start = Start::new(path).arg("127.0.0.1:0");
-        Self::started(arguments.iter().fold(start, |start, argument| start.arg(argument)), chapter)
+        Self::started(arguments.iter().fold(start, Start::arg), chapter)
     }
 
     /// With at most so many descriptors, and no way to get more.

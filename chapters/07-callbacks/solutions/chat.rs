@@ -1,4 +1,4 @@
-//! Exercise 07-room: a room that remembers who is in it.
+//! Exercise 07-chat: a room that remembers who is in it.
 //!
 //! A chat: one says a name, and from then on each of one's lines reaches all the others. Ten or three
 //! hundred people share what is in [`Room`], and every one of them may be gone at any moment: they
@@ -8,7 +8,7 @@
 //! Naming and talking are two read callbacks. The first puts the second in its own place, and what it
 //! has left untaken is the second's to hear.
 //!
-//! Run it:      cargo run -p ex07-callbacks --bin ex07-room      and, in two more terminals,
+//! Run it:      cargo run -p ex07-callbacks --bin ex07-chat      and, in two more terminals,
 //!              nc 127.0.0.1 7007                                and type
 //! Be graded:   cargo grade 7
 
@@ -21,8 +21,8 @@ use std::rc::Rc;
 use ch07_callbacks::program::{self, log};
 use ch07_callbacks::{EventLoop, Input, Poll, Token};
 
-const NAME: &str = "ex07-room";
-const HELP: &str = "ex07-room [ADDRESS]
+const NAME: &str = "ex07-chat";
+const HELP: &str = "ex07-chat [ADDRESS]
 
 A room in which everybody who has given a name hears everybody else.
 ADDRESS is 127.0.0.1:7007 where not given; port 0 means any free one.";

@@ -64,10 +64,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
     impl Visitor {
         /// Whether the next step would be worth trying. If not, we'll be told when it is.
         fn can_go_on(&self) -> bool {
-            // your turn: say whether it's to be read, or written to, without another word from the kernel
-            todo!(
-                "say whether it's to be read, or written to, without another word from the kernel"
-            )
+            // your turn: say whether a step is worth trying before there is other news
+            todo!("say whether a step is worth trying before there is other news")
             // end
         }
 
@@ -76,10 +74,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
         /// # Errors
         /// The connection is lost.
         fn step(&mut self) -> io::Result<()> {
-            // your turn: read once if it may be read, write once if it may be written to, and remember who said "not now"
-            todo!(
-                "read once if it may be read, write once if it may be written to, and remember who said \"not now\""
-            )
+            // your turn: read once and write once, where that's worth trying
+            todo!("read once and write once, where that's worth trying")
             // end
         }
     }

@@ -60,7 +60,7 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
     impl Visitor {
         /// Whether the next step would be worth trying. If not, we'll be told when it is.
         fn can_go_on(&self) -> bool {
-            // your turn: say whether it's to be read, or written to, without another word from the kernel
+            // your turn: say whether a step is worth trying before there is other news
             // hint: Two questions, and one yes is enough. May we read, and is there room for it in the queue, and
             //   has it not finished? May we write, and is there anything to be sent?
             let reads = self.may_read && !self.finished && self.queued.len() < QUEUE;
@@ -74,7 +74,7 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
         /// # Errors
         /// The connection is lost.
         fn step(&mut self) -> io::Result<()> {
-            // your turn: read once if it may be read, write once if it may be written to, and remember who said "not now"
+            // your turn: read once and write once, where that's worth trying
             // hint: Only "not now" says that we'll be told again: `now`, further below, gives `None` for it. A read
             //   that has brought something, a full queue, a write that took everything say nothing of the kind:
             //   `may_read` and `may_write` stay as they are.

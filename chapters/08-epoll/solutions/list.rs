@@ -272,12 +272,13 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
                     };
                     self.touched.push(self.visitors.insert(visitor));
                 }
+                // That makes room, and whoever is at the door is told of again in the next turn.
+                Err(_) if !self.lately.is_empty() => self.lately.clear(),
                 // Nobody is there who could leave: there will never be room.
                 Err(error) if self.visitors.iter().next().is_none() => return Err(error),
                 Err(error) => {
                     log(self.last + 1, &format!("not let in: {error}"));
                     self.shut = true;
-                    self.lately.clear();
                 }
             }
             Ok(())

@@ -1,16 +1,18 @@
 //! What `cargo book` is made of.
 //!
-//! Four jobs, each in its own file; read them in this order:
+//! Five jobs, each in its own file; read them in this order:
 //!
 //! - [`build`] makes the pages, just as stock mdBook does;
 //! - [`check`] looks for what mdBook says nothing about: missing anchors, dead links, orphans.
 //!   What it looks at comes from [`summary`], [`includes`], [`markdown`] and [`html`]; what it
 //!   finds out comes from [`links`], [`pictures`] and [`places`];
 //! - [`transcripts`] runs the commands whose output the pages show, and compares;
-//! - [`timelines`] runs the chapters' programs under the lens, and has them drawn.
+//! - [`timelines`] runs the chapters' programs under the lens, and has them drawn;
+//! - [`curves`] draws what was measured.
 
 pub mod build;
 pub mod check;
+pub mod curves;
 pub mod fault;
 pub mod html;
 pub mod includes;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use book::repo::Repo;
 use book::transcripts::{self, Mode};
-use book::{build, check, open, timelines};
+use book::{build, check, curves, open, timelines};
 use clap::{Parser, Subcommand};
 
 /// Build The Waiting Game's book and say where it lies.
@@ -31,6 +31,12 @@ struct Arguments {
 enum Job {
     /// Look for every fault that a reader would stumble over: one line each, with page and line
     Check,
+    /// Draw tables of figures that were measured as curves
+    #[command(alias = "curve")]
+    Curves {
+        /// Only these, such as 08-turns [default: all]
+        names: Vec<String>,
+    },
     /// Run programs under the lens, each chapter's among them, and draw their timelines anew (Linux)
     Pictures {
         /// Only these, such as 02-blocking-server [default: all]
@@ -53,6 +59,7 @@ fn main() -> ExitCode {
     let all_is_well = match arguments.job {
         None => build_the_book(&repo, arguments.open),
         Some(Job::Check) => check_the_book(&repo),
+        Some(Job::Curves { names }) => draw_the_curves(&repo, &names),
         Some(Job::Pictures { names }) => draw_the_timelines(&repo, &names),
         Some(Job::Transcripts { check, names }) => play_the_transcripts(&repo, check, &names),
     };
@@ -82,6 +89,13 @@ fn check_the_book(repo: &Repo) -> Result<bool> {
     }
     println!("{}", report.summary());
     Ok(report.faults.is_empty())
+}
+
+fn draw_the_curves(repo: &Repo, names: &[String]) -> Result<bool> {
+    for picture in curves::draw(repo, names)? {
+        println!("drawn: {}", repo.shown(&picture));
+    }
+    Ok(true)
 }
 
 fn draw_the_timelines(repo: &Repo, names: &[String]) -> Result<bool> {

@@ -37,6 +37,15 @@ impl Repo {
         self.root.join("book/transcripts")
     }
 
+    /// The folder of what was measured.
+    pub fn figures(&self) -> PathBuf {
+        self.root.join("book/figures")
+    }
+
+    pub fn pictures(&self) -> PathBuf {
+        self.root.join("book/pictures")
+    }
+
     /// The folder of the chapters' timelines: runs, and the pictures of them.
     pub fn timelines(&self) -> PathBuf {
         self.root.join("book/timelines")

@@ -40,8 +40,10 @@ fn main() -> ExitCode {
     if failures.get() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+// ANCHOR: failures
 /// How many servers couldn't be heard to their end.
 type Failures = Rc<Cell<u32>>;
+// ANCHOR_END: failures
 
 // ANCHOR: fetch
 /// A server that is asked, and what it has said so far.

@@ -189,6 +189,80 @@ mod the_loop {
     }
 
     #[test]
+    fn what_was_queued_last_is_sent_when_the_loop_is_stopped() {
+        let mut event_loop = EventLoop::new(Poll);
+        let (me, mut peer) = connection(&mut event_loop);
+        let refused = Rc::new(Cell::new(false));
+        let told = Rc::clone(&refused);
+        event_loop.set_read_callback(me, move |event_loop, me, input| {
+            input.bytes.clear();
+            event_loop.send(me, b"goodbye");
+            event_loop.finish(me);
+            event_loop.stop();
+            // Refused, and it doesn't undo the stop.
+            told.set(event_loop.run().is_err());
+        });
+        peer.write_all(b"x").unwrap();
+        event_loop.run().unwrap();
+        assert!(refused.get());
+        let mut said = Vec::new();
+        peer.read_to_end(&mut said).unwrap();
+        assert_eq!(said, b"goodbye");
+    }
+
+    #[test]
+    fn who_is_not_listened_to_ends_all_the_same() {
+        let mut event_loop = EventLoop::new(Poll);
+        let (me, mut peer) = connection(&mut event_loop);
+        let ended = Rc::new(Cell::new(false));
+        let told = Rc::clone(&ended);
+        event_loop.set_close_callback(me, move |_, _, ending| {
+            told.set(matches!(ending, Ending::Finished));
+        });
+        event_loop.send(me, b"all there is");
+        event_loop.finish_sending(me);
+        let mut said = [0; 12];
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        peer.read_exact(&mut said).unwrap();
+        drop(peer);
+        turn_until(&mut event_loop, || ended.get());
+    }
+
+    #[test]
+    fn what_came_before_a_reset_is_heard_before_it() {
+        let mut event_loop = EventLoop::new(Poll);
+        let (me, mut peer) = connection(&mut event_loop);
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let (of_bytes, of_end) = (Rc::clone(&heard), Rc::clone(&heard));
+        event_loop.set_read_callback(me, move |_, _, input| {
+            of_bytes.borrow_mut().append(&mut input.bytes);
+        });
+        event_loop.set_close_callback(me, move |_, _, ending| {
+            assert!(matches!(ending, Ending::Failed(_)));
+            of_end.borrow_mut().extend_from_slice(b", and gone");
+        });
+        peer.write_all(b"the answer").unwrap();
+        let no_waiting = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        nix::sys::socket::setsockopt(&peer, nix::sys::socket::sockopt::Linger, &no_waiting)
+            .unwrap();
+        drop(peer);
+        turn_until(&mut event_loop, || heard.borrow().ends_with(b"gone"));
+        assert_eq!(*heard.borrow(), b"the answer, and gone");
+    }
+
+    #[test]
+    fn a_socket_that_connects_is_not_inherited() {
+        use ch07_callbacks::{Connection, Source};
+        use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+        let mut event_loop = EventLoop::new(Poll);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let me = event_loop.connect(listener.local_addr().unwrap()).unwrap();
+        let connection = event_loop.get::<Connection>(me).unwrap();
+        let flags = fcntl(connection.descriptor().unwrap(), FcntlArg::F_GETFD).unwrap();
+        assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
+    }
+
+    #[test]
     fn a_chain_of_closings_is_no_deep_recursion() {
         const MANY: usize = 400;
         let mut event_loop = EventLoop::new(Poll);

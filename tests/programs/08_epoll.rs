@@ -32,6 +32,7 @@ fn ten_thousand_silent_visitors_slow_nobody_down() {
     if let Err(reason) = crowd::make_room(SILENT + 10) {
         return eprintln!("skipped: {reason}");
     }
+    let _room = serving::room_for_a_crowd();
     let (empty, full) = (start(), start());
     let _silent = full.silent(SILENT);
     full.settled();

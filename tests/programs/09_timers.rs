@@ -436,6 +436,28 @@ mod timers {
     }
 
     #[test]
+    fn one_that_sets_another_for_a_moment_that_has_passed_lets_others_have_their_turns() {
+        fn again(event_loop: &mut EventLoop, timers: Timers, called: &Rc<Cell<u32>>) {
+            called.set(called.get() + 1);
+            assert!(called.get() < 100, "one turn goes on for ever");
+            let called = Rc::clone(called);
+            timers.at(event_loop, Duration::ZERO, move |event_loop| {
+                again(event_loop, timers, &called);
+            });
+        }
+        let mut event_loop = EventLoop::new(Poll);
+        let clock = Clock::standing();
+        let timers = Timers::start(&mut event_loop, clock.clone());
+        clock.turn(Duration::from_secs(5));
+        let called = Rc::default();
+        again(&mut event_loop, timers, &called);
+        for turns in 2..10 {
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+            assert_eq!(called.get(), turns, "one in each turn");
+        }
+    }
+
+    #[test]
     fn a_hundred_thousand_of_them_are_cheap() {
         const MANY: u64 = 100_000;
         const SOME: u64 = 2_000;

@@ -13,7 +13,7 @@ use crate::slots::Token;
 /// A way to wait for many descriptors at once.
 pub trait Backend {
     /// What is waited for on a descriptor becomes something else: told once for each
-    /// change, and for the last time (`to` is nothing) before the descriptor is closed.
+    /// change, and for the last time (the interest is none) before the descriptor is closed.
     ///
     /// # Errors
     /// When the kernel can't wait for this one. Its source is closed then.

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 
 use crate::event_loop::EventLoop;
@@ -159,7 +160,8 @@ impl Source for Connection {
     // ANCHOR_END: flush
 
     fn is_over(&self) -> bool {
-        self.ours == Ours::Ended && self.input.ended && !self.unheard
+        let is_told = !self.unheard || self.read_callback.is_none();
+        self.ours == Ours::Ended && self.input.ended && is_told
     }
 
     fn closed(self: Box<Self>, event_loop: &mut EventLoop, token: Token, ending: Ending) {
@@ -175,16 +177,18 @@ impl Source for Connection {
 /// The handler of all connections.
 fn ready(event_loop: &mut EventLoop, me: Token, readiness: Readiness) -> io::Result<()> {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    if readiness.error {
-        // The kernel keeps it until it's asked for (socket(7)).
+    let wanted = connection.interest();
+    let can_read = readiness.read && wanted.read;
+    if readiness.error && !can_read {
+        // The kernel keeps it until it's asked for (socket(7)). Where there is something to
+        // read, a read comes first: it tells the error behind the last byte.
         let error = connection.socket.take_error()?;
         return Err(error.unwrap_or_else(|| io::Error::other("an error that nobody can name")));
     }
     if readiness.write {
         connection.connecting = false;
     }
-    let wanted = connection.interest();
-    let news = readiness.read && wanted.read && connection.receive()?;
+    let news = can_read && connection.receive()?;
     if news || connection.unheard {
         hear(event_loop, me);
     }
@@ -262,6 +266,8 @@ impl EventLoop {
             SocketAddr::V6(_) => AddressFamily::Inet6,
         };
         let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
+        // Or a program that we start would have it too, and keep it open (fcntl(2)).
+        fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         let socket = TcpStream::from(socket);
         socket.set_nonblocking(true)?;
         match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {

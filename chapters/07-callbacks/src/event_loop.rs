@@ -115,8 +115,13 @@ impl EventLoop {
     /// # Errors
     /// Those of [`turn`](Self::turn).
     pub fn run(&mut self) -> io::Result<()> {
+        if self.running {
+            return self.turn(None).map(drop); // which says that it's running
+        }
         while !self.stopped && self.turn(None)? {}
         self.stopped = false;
+        // What was queued last still goes to the kernel, as far as there is room.
+        self.ask();
         Ok(())
     }
 

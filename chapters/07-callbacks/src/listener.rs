@@ -44,10 +44,11 @@ impl Source for Listener {
 impl Listener {
     /// The next one who is there; `None` when there is nobody, or it's shut.
     fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
-        if self.patience().is_some_and(|left| !left.is_zero()) {
+        if let Some(left) = self.patience() {
+            // Open again, the next wait tells whether anybody is there.
+            self.shut_until = self.shut_until.filter(|_| !left.is_zero());
             return Ok(None);
         }
-        self.shut_until = None;
         let accepted = now(self.socket.accept());
         // Somebody who has left again while we came to the door (not on Linux) is no
         // reason to shut it.

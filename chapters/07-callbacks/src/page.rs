@@ -132,6 +132,9 @@ pub fn send_large(
     to: Token,
     mut told: impl FnMut(&mut EventLoop, usize) + 'static,
 ) {
+    // One answer at a time: parsed, what comes meanwhile would be answered in the middle of
+    // this one, and its end would be taken for a hang-up.
+    event_loop.set_read_callback(to, |_, _, input| input.bytes.clear());
     event_loop.send(to, &head("200 OK", LARGE * LINE.len()));
     let mut left = LARGE;
     event_loop.set_write_callback(to, move |event_loop, to| {

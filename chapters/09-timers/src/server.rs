@@ -32,8 +32,9 @@ pub struct Deadlines {
     /// To send the whole request, from its first byte on. A byte now and then buys no
     /// time.
     pub request: Duration,
-    /// To take some more of its answer. Whoever reads, however slowly, may read to the
-    /// end.
+    /// To take some more of its answer. Each time it has, this begins anew. What counts is
+    /// what the kernel takes from us, and that is no more before a third of its buffer is
+    /// free: so a few KB a second look like nothing.
     pub answer: Duration,
 }
 
@@ -215,11 +216,13 @@ impl Visitor {
     /// A stage has lasted too long. `queued`: how many bytes were queued when it began.
     fn is_late(self: &Rc<Self>, event_loop: &mut EventLoop, queued: usize) {
         let left = event_loop.queued(self.socket);
-        if 0 < left && left < queued {
-            // It has taken some of its answer, and there is more.
-            return self.enter(event_loop, self.stage.get());
-        }
         let says = match self.stage.get() {
+            // It has taken some of its answer, and there is more.
+            stage @ (Stage::Answering | Stage::Leaving)
+                if left < queued && (left > 0 || stage == Stage::Answering) =>
+            {
+                return self.enter(event_loop, stage);
+            }
             Stage::Asking => {
                 event_loop.send(self.socket, &page::head(TOO_SLOW, 0));
                 return self

@@ -82,6 +82,8 @@ impl Timers {
             return Timer { due, number: 0 };
         };
         queue.last += 1;
+        // Passed already, it's due now, and comes after the next wait.
+        let due = due.max(queue.clock.now());
         let timer = Timer { due, number: queue.last };
         queue.waiting.insert(timer, Box::new(callback));
         timer

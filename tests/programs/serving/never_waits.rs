@@ -3,8 +3,8 @@
 use lens::record::Outcome;
 use visitors::calls::family;
 
-use crate::serving::{self, LARGE};
-use crate::{WAITS_IN, start};
+use crate::serving::{self, LARGE, Server};
+use crate::{CHAPTER, PROGRAM, WAITS_IN, start};
 
 #[test]
 fn one_line_waits_even_with_a_greedy_visitor() {
@@ -91,4 +91,46 @@ fn a_false_readiness_makes_nobody_wait() {
     last.send(serving::REQUEST).unwrap();
     server.expect_page(&mut last);
     serving::expect_large_page(&server, &mut greedy);
+}
+
+/// One answer at a time: what comes while a large one is sent is neither answered in the middle of it nor
+/// taken for a hang-up.
+#[test]
+fn a_large_page_arrives_whole_whatever_comes_meanwhile() {
+    let server = start();
+    let mut finished = server.visitor("visitor who has finished sending");
+    finished.send(LARGE).unwrap();
+    server.settled();
+    finished.finish_sending();
+    server.settled();
+    serving::expect_large_page(&server, &mut finished);
+    let mut eager = server.visitor("eager visitor");
+    eager.send(LARGE).unwrap();
+    server.settled();
+    for more in [serving::REQUEST, &[b'x'; 20_000]] {
+        // A server that reads nothing meanwhile is right, too.
+        eager.send(more).unwrap();
+        server.settled();
+    }
+    serving::expect_large_page(&server, &mut eager);
+}
+
+/// The last one who found a descriptor is inside, and nobody is at the door: there is nothing to try again.
+#[test]
+fn a_full_house_with_nobody_at_the_door_is_quiet() {
+    let server = Server::start_with_few_descriptors(PROGRAM, CHAPTER, 20);
+    let refusals = || {
+        let said = server.program.stderr();
+        said.iter().filter(|line| line.contains("not accepted")).count()
+    };
+    let mut inside = Vec::new();
+    while refusals() == 0 && inside.len() < 30 {
+        inside.push(server.visitor("silent visitor"));
+        server.settled();
+    }
+    let before = refusals();
+    server.does_nothing();
+    assert!(refusals() <= before + 1, "{} lines say that nobody was let in", refusals());
+    inside.pop();
+    server.still_serves();
 }

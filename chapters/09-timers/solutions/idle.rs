@@ -91,7 +91,7 @@ impl Visitor {
     fn enter(self: &Rc<Self>, event_loop: &mut EventLoop, stage: Stage) {
         // your turn: set the timer for this stage's deadline, in place of the one that is set
         // hint: `self.room.timers.after(event_loop, …, callback)` gives back a `Timer`: keep it in `self.deadline`.
-        //   A timer that has another one in its place goes on all the same, until it's cancelled.
+        //   A timer that has another one in its place goes on all the same, until it's canceled.
         // hint: Nearly the answer:
         //       self.clean_up(event_loop);
         //       self.stage.set(stage);

@@ -1,8 +1,8 @@
 //! Exercise 09-later: the queue that the wait is derived from.
 //!
 //! An alarm clock for everybody. `in 1500000 tea` is answered with `set 1`, and one and a half seconds
-//! later `tea` comes: times are in microseconds. `cancel 1` is answered with `cancelled` or, when it has
-//! rung or was cancelled already, with `too late`. A text that begins with `!` is a command, carried out
+//! later `tea` comes: times are in microseconds. `cancel 1` is answered with `canceled` or, when it has
+//! rung or was canceled already, with `too late`. A text that begins with `!` is a command, carried out
 //! when it's due: `in 1000000 !cancel 5`, or `!snooze 1000000`, which sets the same alarm again.
 //!
 //! You write the queue. It gives the one number that the wait needs: how many milliseconds it may last.
@@ -54,6 +54,10 @@ struct Queue {
 }
 
 impl Queue {
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= MOST_ALARMS
+    }
+
     /// Sets an alarm, and gives its number: 1, 2, 3, …
     fn insert(&mut self, due: Duration, alarm: Alarm) -> u64 {
         // your turn: keep the alarm until it's due, and give it a number
@@ -66,7 +70,7 @@ impl Queue {
         // end
     }
 
-    /// The alarm won't ring. Says whether that was so: false if it has rung or was cancelled already. It
+    /// The alarm won't ring. Says whether that was so: false if it has rung or was canceled already. It
     /// mustn't look at all alarms for that: there may be a hundred thousand.
     fn cancel(&mut self, number: u64) -> bool {
         // your turn: take the alarm out
@@ -87,8 +91,8 @@ impl Queue {
         // end
     }
 
-    /// How long the wait may last, in whole milliseconds: the program must be back in time for the first
-    /// alarm, and must not be back before. 0 if it's due, `None` if there is none: for as long as it takes.
+    /// How long the wait may last, in whole milliseconds, so that the first alarm is due when it's over,
+    /// and not before. 0 if it's due already, `None` if there is none: for as long as it takes.
     fn timeout(&self, now: Duration) -> Option<u64> {
         // your turn: say how many milliseconds are left until the first alarm is due, rounded up
         // hint: The first alarm may be overdue. `due - now` panics then; `saturating_sub` gives zero.
@@ -151,7 +155,7 @@ impl Clock {
         let mut words = command.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
             (Some("in"), Some(delay), Some(text)) if microseconds(delay).is_some() => {
-                if queue.waiting.len() >= MOST_ALARMS {
+                if queue.is_full() {
                     return "too many alarms".to_owned();
                 }
                 let alarm = Alarm { visitor, text: text.to_owned() };
@@ -159,7 +163,7 @@ impl Clock {
                 format!("set {}", queue.insert(now + delay, alarm))
             }
             (Some("cancel"), Some(number), None) => match number.parse() {
-                Ok(number) if queue.cancel(number) => "cancelled".to_owned(),
+                Ok(number) if queue.cancel(number) => "canceled".to_owned(),
                 _ => "too late".to_owned(),
             },
             _ => "say: in MICROSECONDS TEXT, or cancel ID".to_owned(),

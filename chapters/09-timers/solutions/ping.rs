@@ -159,7 +159,7 @@ impl Visitor {
                 self.tell(event_loop, "stopped");
                 self.report(event_loop, "stopped");
             }
-            _ => self.tell(event_loop, &format!("say: every 1 … every {LONGEST}, or stop")),
+            _ => self.tell(event_loop, "say: every MILLISECONDS (up to a day), or stop"),
         }
     }
 

@@ -94,7 +94,7 @@ struct Member {
 struct Alarm {
     due: u64,
     called: bool,
-    cancelled: bool,
+    canceled: bool,
 }
 
 #[derive(Default)]
@@ -379,7 +379,7 @@ fn carry_out(world: &Shared, event_loop: &mut EventLoop, who: Option<usize>, act
             let Some(time) = world.borrow().time.clone() else { return };
             let number = world.borrow().alarms.len();
             let due = world.borrow().now + delay;
-            world.borrow_mut().alarms.push(Alarm { due, called: false, cancelled: false });
+            world.borrow_mut().alarms.push(Alarm { due, called: false, canceled: false });
             let world = Rc::clone(world);
             let callback = move |event_loop: &mut EventLoop| {
                 world.borrow_mut().called(number);
@@ -397,10 +397,10 @@ fn carry_out(world: &Shared, event_loop: &mut EventLoop, who: Option<usize>, act
             let was_there = time.cancel(event_loop, number);
             let world = &mut *world.borrow_mut();
             let alarm = &mut world.alarms[number];
-            if was_there == (alarm.called || alarm.cancelled) {
-                world.wrong = Some(format!("alarm {number}, cancelled, was there: {was_there}"));
+            if was_there == (alarm.called || alarm.canceled) {
+                world.wrong = Some(format!("alarm {number}, canceled, was there: {was_there}"));
             }
-            world.alarms[number].cancelled |= was_there;
+            world.alarms[number].canceled |= was_there;
         }
     }
 }
@@ -408,7 +408,7 @@ fn carry_out(world: &Shared, event_loop: &mut EventLoop, who: Option<usize>, act
 impl World {
     fn called(&mut self, number: usize) {
         let alarm = &mut self.alarms[number];
-        if alarm.called || alarm.cancelled || alarm.due > self.now {
+        if alarm.called || alarm.canceled || alarm.due > self.now {
             self.wrong = Some(format!("alarm {number} rings at {}: {alarm:?}", self.now));
         }
         alarm.called = true;
@@ -426,7 +426,7 @@ fn check(world: &Shared, event_loop: &EventLoop) -> Result<(), String> {
         let number = member.number;
         check_member(member, event_loop).map_err(|fault| format!("member {number}: {fault}"))?;
     }
-    let late = |alarm: &&Alarm| !alarm.called && !alarm.cancelled;
+    let late = |alarm: &&Alarm| !alarm.called && !alarm.canceled;
     let waiting: Vec<&Alarm> = world.alarms.iter().filter(late).collect();
     if waiting.iter().any(|alarm| alarm.due <= world.now) {
         return Err(format!("at {}, {waiting:?} wait", world.now));

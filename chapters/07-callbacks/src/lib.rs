@@ -7,6 +7,29 @@
 //! the call that waits, [`poll`] the first such call. [`page`] is the book's server, as
 //! callbacks.
 //!
+//! A server that sends everything back, in one thread:
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! use std::net::TcpListener;
+//!
+//! use ch07_callbacks::{EventLoop, Poll};
+//!
+//! let mut event_loop = EventLoop::new(Poll);
+//! let listener = TcpListener::bind("127.0.0.1:7007")?;
+//! event_loop.listen(listener, |event_loop, came| {
+//!     let Ok((visitor, _)) = came else { return };
+//!     event_loop.set_read_callback(visitor, |event_loop, me, input| {
+//!         event_loop.send(me, &std::mem::take(&mut input.bytes));
+//!         if input.ended {
+//!             event_loop.finish(me);
+//!         }
+//!     });
+//! })?;
+//! event_loop.run()
+//! # }
+//! ```
+//!
 //! The story is told on the book's page `07-callbacks`. Lines that can wait say so, in
 //! a comment that begins `waits:`.
 

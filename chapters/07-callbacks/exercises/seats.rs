@@ -22,7 +22,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 
 use ch07_callbacks::program::{self, log};
-use ch07_callbacks::{EventLoop, Input, Poll, Token};
+use ch07_callbacks::{Connection, EventLoop, Input, Poll, Token};
 
 const NAME: &str = "ex07-seats";
 const HELP: &str = "ex07-seats [ADDRESS]
@@ -79,7 +79,8 @@ struct Seats {
 }
 
 impl Seats {
-    /// Who sits there now.
+    /// Who has that seat. Somebody who was closed a moment ago still has it, until the close callback is
+    /// called: never while another callback runs.
     fn tenant(&self, seat: usize) -> Option<Token> {
         self.taken.borrow().get(&seat).copied()
     }
@@ -122,16 +123,17 @@ fn post(event_loop: &mut EventLoop, note: Note, hall: &Hall) {
     // end
 }
 
-/// What is to be done at the next ring. If the addressee still has its seat, it's told `from SEAT: TEXT`,
-/// and nobody else is; the note is kept for the ring after that if it's to be delivered `again`. If the
-/// addressee has left, the poster is told `seat SEAT has left`, unless it has left too, and that is all.
+/// What is to be done at the next ring. If the addressee is still there, it's told `from SEAT: TEXT`, and
+/// nobody else is; the note is kept for the ring after that if it's to be delivered `again`, whether the
+/// poster is still there or not. If the addressee has left, the poster is told `seat SEAT has left`, unless
+/// it has left too, and that is all. It may have left in this very ring: see [`tell`].
 fn delivery(note: Note, addressee: Token, hall: Hall) -> Callback {
     // your turn: a callback that delivers the note, if the addressee is still there
     todo!("a callback that delivers the note, if the addressee is still there")
     // end
 }
 
-/// Sends it something, if it's still there. Who doesn't read what is sent is hung up on.
+/// Sends it something, if it's still there. Who doesn't read what is sent is hung up on at once.
 fn tell(event_loop: &mut EventLoop, visitor: Token, text: &[u8]) {
     event_loop.send(visitor, text);
     if event_loop.queued(visitor) > MOST_QUEUED {

@@ -24,7 +24,7 @@ use ch07_callbacks::{EventLoop, Input, Poll, Token};
 const NAME: &str = "ex07-chat";
 const HELP: &str = "ex07-chat [ADDRESS]
 
-A room in which everybody who has given a name hears everybody else.
+A room in which everybody who has given a name (1 to 20 letters and digits) hears everybody else.
 ADDRESS is 127.0.0.1:7007 where not given; port 0 means any free one.";
 
 /// Longest accepted line, in bytes, without its end: a visitor must not fill our memory.
@@ -33,13 +33,14 @@ const LONGEST_LINE: usize = 1000;
 const LONGEST_NAME: usize = 20;
 /// How much may be queued for a visitor, in bytes: one that doesn't read must not fill our memory
 /// either. Nothing is sent before a callback returns. So it's more than what one piece of input can
-/// become (16 KiB of short lines under a long name: 192 KiB), or a burst would cost us those who do read.
+/// become, or a burst would cost us those who do read: 16 KiB of short lines under a long name are
+/// 192 KiB, and 16 KiB of empty lines, each a bad name, are 240 KiB of answers.
 const MOST_QUEUED: usize = 256 * 1024;
 /// How many may be connected, with a name or without: each costs a descriptor.
 const MOST_VISITORS: usize = 400;
 
 const ASK: &str = "name?\n";
-const BAD_NAME: &str = "a name has 1 to 20 letters and digits\n";
+const BAD_NAME: &str = "bad name\n";
 const TAKEN: &str = "that name is taken\n";
 const TOO_LONG: &str = "that line is too long\n";
 const FULL: &str = "the room is full\n";
@@ -93,8 +94,8 @@ fn as_name(line: &[u8]) -> Option<String> {
     good.then(|| String::from_utf8_lossy(line).into_owned())
 }
 
-/// Somebody has connected. If MOST_VISITORS are connected already, it's told FULL and hung up on. Else
-/// it counts as one of them until its connection is closed, and is asked for its name.
+/// Somebody has connected. If MOST_VISITORS are connected already, it's told FULL and hung up on, and
+/// doesn't count. Else it counts as one of them until its connection is closed, and is asked for its name.
 fn welcome(event_loop: &mut EventLoop, visitor: Token, number: u64, room: &Shared) {
     // your turn: ask for the name, and set the callbacks for what comes and for the end
     // hint: Each callback owns what it captures, and lives longer than this function: give each an `Rc::clone`
@@ -122,12 +123,18 @@ fn welcome(event_loop: &mut EventLoop, visitor: Token, number: u64, room: &Share
 /// The read callback of who has no name yet. A line that is no name is answered with BAD_NAME, one that
 /// a member has with TAKEN, and each time the name is asked for again. With a good one it is a
 /// member: it's told `hello NAME`, the others `* NAME is here`, and its next lines are for them, even
-/// those that have come together with the name.
+/// those that have come together with the name. Whoever has more than MOST_QUEUED bytes of such answers
+/// queued doesn't read them: its connection is closed, and the rest of its lines isn't looked at.
 fn name_available(event_loop: &mut EventLoop, me: Token, input: &mut Input, room: &Shared) {
     // your turn: take lines until one is a name; then let `lines_available` hear the rest
     // hint: Set the second callback from inside of the first one: the loop sees it, and calls it with what
     //   was left in `input`, even if nothing more comes. So take out the one line, and no more.
+    // hint: Each bad name is answered, and nobody needs a good one to fill our memory. Look at `queued` before each
+    //   line: if it's over MOST_QUEUED, `close`, and return.
     loop {
+        if event_loop.queued(me) > MOST_QUEUED {
+            return event_loop.close(me);
+        }
         let line = match next_line(input) {
             Said::Line(line) => line,
             Said::NotYet => return,
@@ -175,9 +182,12 @@ fn lines_available(event_loop: &mut EventLoop, me: Token, input: &mut Input, roo
 }
 
 /// Nothing more is heard from this one: it has finished, or has said too much. It is told `why`, and
-/// still gets all that is queued for it, however long that takes. But it has left now.
+/// still gets all that is queued for it, however long that takes; what it still sends is thrown away. It
+/// has left now, and it counts until its connection is closed.
 fn hang_up(event_loop: &mut EventLoop, me: Token, why: &str, room: &Shared) {
     // your turn: say why, hang up behind what is queued, and let it leave
+    // hint: `finish_sending` isn't enough: it goes on hearing what comes, calls you, and keeps what you don't take,
+    //   until it can't read on. Then it never hears that the other side has gone, and the connection stays.
     event_loop.send(me, why.as_bytes());
     event_loop.finish(me);
     leave(event_loop, me, room);
@@ -202,6 +212,7 @@ fn leave(event_loop: &mut EventLoop, me: Token, room: &Shared) {
 /// its connection is closed, with what is queued; the others hear that it has left.
 fn tell_others(event_loop: &mut EventLoop, me: Token, text: &[u8], room: &Shared) {
     // your turn: send it to all others, and close the connections of those who are too slow
+    // hint: After `send`, not before it: what has just been queued may be the last, and nobody looks again.
     // hint: Nearly the answer:
     //       for member in room.borrow().members.keys().copied().filter(|member| …) {
     //           event_loop.send(…);

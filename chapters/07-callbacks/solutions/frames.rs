@@ -85,7 +85,7 @@ fn next_frame(bytes: &mut Vec<u8>) -> Result<Option<Vec<u8>>, NoFrame> {
 /// order in which they came. At the first thing that is no frame it sends [`REFUSAL`] as a frame,
 /// behind the answers, and hangs up. At the end of what is sent it hangs up too: a frame that isn't
 /// whole then never will be, and gets no answer. To hang up is to `finish`: what is queued is still
-/// sent.
+/// sent, and what still comes is thrown away, however much that is.
 fn data_available(event_loop: &mut EventLoop, me: Token, input: &mut Input, number: u64) {
     // your turn: answer each frame that is whole, and hang up when there will be no more
     // hint: You are called when bytes have come, not when a frame has. There may be half a frame in

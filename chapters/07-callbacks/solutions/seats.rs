@@ -18,7 +18,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 
 use ch07_callbacks::program::{self, log};
-use ch07_callbacks::{EventLoop, Input, Poll, Token};
+use ch07_callbacks::{Connection, EventLoop, Input, Poll, Token};
 
 const NAME: &str = "ex07-seats";
 const HELP: &str = "ex07-seats [ADDRESS]
@@ -85,7 +85,8 @@ struct Seats {
 }
 
 impl Seats {
-    /// Who sits there now.
+    /// Who has that seat. Somebody who was closed a moment ago still has it, until the close callback is
+    /// called: never while another callback runs.
     fn tenant(&self, seat: usize) -> Option<Token> {
         self.taken.borrow().get(&seat).copied()
     }
@@ -142,20 +143,24 @@ fn post(event_loop: &mut EventLoop, note: Note, hall: &Hall) {
     // end
 }
 
-/// What is to be done at the next ring. If the addressee still has its seat, it's told `from SEAT: TEXT`,
-/// and nobody else is; the note is kept for the ring after that if it's to be delivered `again`. If the
-/// addressee has left, the poster is told `seat SEAT has left`, unless it has left too, and that is all.
+/// What is to be done at the next ring. If the addressee is still there, it's told `from SEAT: TEXT`, and
+/// nobody else is; the note is kept for the ring after that if it's to be delivered `again`, whether the
+/// poster is still there or not. If the addressee has left, the poster is told `seat SEAT has left`, unless
+/// it has left too, and that is all. It may have left in this very ring: see [`tell`].
 fn delivery(note: Note, addressee: Token, hall: Hall) -> Callback {
     // your turn: a callback that delivers the note, if the addressee is still there
+    // hint: Is it still there? The list of seats knows it nearly always. But a `tell` in this ring may have closed
+    //   the addressee, and then its seat is taken until the close callback is called, after the ring.
+    //   Who is there is known to the loop: the token of somebody who is gone names nobody.
     // hint: Nearly the answer:
     //       Box::new(move |event_loop| {
-    //           if hall.seats.tenant(note.to) != Some(addressee) { … tell the poster … return }
+    //           if event_loop.get::<Connection>(addressee).is_none() { … tell the poster … return }
     //           … tell the addressee …
     //           if note.again { … register … delivery(note, addressee, hall) … }
     //       })
     //   Telling somebody who has left is nothing bad: nobody gets it.
     Box::new(move |event_loop| {
-        if hall.seats.tenant(note.to) != Some(addressee) {
+        if event_loop.get::<Connection>(addressee).is_none() {
             tell(event_loop, note.poster, format!("seat {} has left\n", note.to).as_bytes());
             return;
         }
@@ -169,7 +174,7 @@ fn delivery(note: Note, addressee: Token, hall: Hall) -> Callback {
     // end
 }
 
-/// Sends it something, if it's still there. Who doesn't read what is sent is hung up on.
+/// Sends it something, if it's still there. Who doesn't read what is sent is hung up on at once.
 fn tell(event_loop: &mut EventLoop, visitor: Token, text: &[u8]) {
     event_loop.send(visitor, text);
     if event_loop.queued(visitor) > MOST_QUEUED {

@@ -254,8 +254,8 @@ impl Server<'_> {
         if words.iter().any(|line| line.contains("not yet implemented")) {
             self.check.not_written_yet();
         }
-        match words.last() {
-            Some(line) => self.check.fail(format!("{saw}\nyour program's last words: {line}")),
+        match last_words(&words) {
+            Some(words) => self.check.fail(format!("{saw}\nyour program's last words: {words}")),
             None => self.check.fail(saw),
         }
     }
@@ -351,6 +351,17 @@ impl Guest<'_> {
     }
 }
 
+/// What of a program's stderr is worth showing: its last panic (where, and its message), or else its last line.
+fn last_words(stderr: &[String]) -> Option<String> {
+    // How to get a backtrace is what Rust says after the first panic, and no word of the program's.
+    let is_words = |line: &&str| !line.is_empty() && !line.starts_with("note: run with");
+    let said: Vec<&str> = stderr.iter().map(String::as_str).filter(is_words).collect();
+    match said.iter().rposition(|line| line.contains(" panicked at ")) {
+        Some(place) => Some(said[place..said.len().min(place + 2)].join("\n")),
+        None => said.last().map(|line| (*line).to_owned()),
+    }
+}
+
 /// What has come, in words.
 pub fn so_far(bytes: &[u8]) -> String {
     match bytes.len() {
@@ -359,5 +370,30 @@ pub fn so_far(bytes: &[u8]) -> String {
             let text = String::from_utf8_lossy(&bytes[..count.min(60)]).into_owned();
             format!("{count} bytes have come: {text:?}{}", if count > 60 { " …" } else { "" })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::last_words;
+
+    #[rstest]
+    #[case::of_nobody(&[], None)]
+    #[case::a_line(&["visitor 1: connected", "visitor 1: gone"], Some("visitor 1: gone"))]
+    #[case::a_panic(
+        &["visitor 1: connected", "", "thread 'main' (7) panicked at seats.rs:9:1:", "RefCell already borrowed",
+            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"],
+        Some("thread 'main' (7) panicked at seats.rs:9:1:\nRefCell already borrowed")
+    )]
+    #[case::the_last_panic_and_what_came_of_it(
+        &["thread 'main' (7) panicked at chat.rs:9:1:", "one", "note: run with `RUST_BACKTRACE=1`", "visitor 1: gone",
+            "", "thread 'main' (7) panicked at chat.rs:8:1:", "two", "visitor 2: gone"],
+        Some("thread 'main' (7) panicked at chat.rs:8:1:\ntwo")
+    )]
+    fn last_words_are_a_panic_or_a_line(#[case] stderr: &[&str], #[case] words: Option<&str>) {
+        let stderr: Vec<String> = stderr.iter().map(|line| (*line).to_owned()).collect();
+        assert_eq!(last_words(&stderr).as_deref(), words);
     }
 }

@@ -441,7 +441,14 @@ impl Tracer {
         // Counted even where it was seen asleep: or the next call would be taken for the sleeper.
         let counted =
             took > AT_ONCE && thread.look().is_some_and(|(_, sleeps)| thread.has_slept(sleeps));
-        let slept = entered.slept || counted && took > OVERLOOKED;
+        let mut slept = entered.slept || counted && took > OVERLOOKED;
+        if let Some(call) = entered.call.filter(|call| slept && call.kind.names_a_descriptor()) {
+            // A descriptor that refuses to wait can't have been waited for. What looks like it is a lock
+            // inside the kernel, or a page that wasn't there, on a machine that has a lot to do.
+            let number = descriptor(entered.arguments[0]);
+            let can_refuse = matches!(call.kind, Kind::Read | Kind::Write | Kind::Accept);
+            slept = !(can_refuse && memory::refuses_to_wait(process, number));
+        }
         let Some(call) = entered.call else {
             self.renamed(tid, process, &entered, result);
             return;

@@ -21,6 +21,7 @@ fn main() -> io::Result<()> {
 /// Ticks when `due`, and each second from then on.
 fn tick(event_loop: &mut EventLoop, timers: Timers, due: Duration) {
     timers.at(event_loop, due, move |event_loop| {
+        // waits: if nobody takes what we say
         println!("due at {due:?}, called at {:?}", timers.now(event_loop));
         tick(event_loop, timers, due + SECOND);
     });

@@ -36,7 +36,45 @@ fn fail_for(server: &Server<'_>, expected: &str, trouble: &Trouble) -> ! {
     if server.program.stderr().iter().any(|line| line.contains("not yet implemented")) {
         server.fail_seeing(expected);
     }
+    explain(server.check, trouble);
     server.check.fail_for(expected, trouble);
+}
+
+/// Fails: somebody was left alone. If that is because the program has ended, its last words tell why.
+#[track_caller]
+fn fail_left_alone(server: &Server<'_>, saw: &str) -> ! {
+    // A process that is dying closes its sockets a moment before it can be seen to have ended.
+    let deadline = Instant::now() + ms(1000);
+    while Instant::now() < deadline {
+        if let Some(trouble) = server.program.ended_with() {
+            explain(server.check, &trouble);
+            break;
+        }
+        thread::sleep(ms(5));
+    }
+    server.fail_seeing(saw)
+}
+
+/// Some causes are known by the trouble, whatever the check was about.
+fn explain(check: &Check, trouble: &Trouble) {
+    if check.exercise() != "09-later" {
+        return;
+    }
+    let Trouble::Ended { last_words, .. } = trouble else { return };
+    if ["already borrowed", "already mutably borrowed"].iter().any(|it| last_words.contains(it)) {
+        check.likely(
+            "`perform` borrows the queue, and it's still borrowed: in `while let Some(alarm) = \
+             self.queue.borrow_mut().take_due(now)` it stays so to the end of the body. Put what is taken out into a \
+             variable first",
+            "09-timers.html#the-queue",
+        );
+    }
+    if last_words.contains("overflow when subtracting durations") {
+        check.likely(
+            "an alarm may be overdue: `due - now` panics then. `timeout` is 0 for it",
+            "09-timers.html#waiting-with-a-deadline",
+        );
+    }
 }
 
 /// The next line that a visitor gets, without its end.
@@ -51,12 +89,15 @@ fn next_line(server: &Server<'_>, visitor: &mut Connection, when: &str) -> Strin
             String::from_utf8_lossy(&bytes[..end]).into_owned()
         }
         Ok(Err(Received { end: End::Closed, .. })) => {
-            server.fail_seeing(&format!("{when}, the {name} was hung up on"))
+            fail_left_alone(server, &format!("{when}, the {name} was hung up on"))
         }
-        Ok(Err(_)) => server.fail_seeing(&format!("{when}, the {name} got a reset")),
+        Ok(Err(_)) => fail_left_alone(server, &format!("{when}, the {name} got a reset")),
         Err((trouble, bytes)) => {
             let so_far = so_far(&bytes);
             let expected = format!("{when}, the {name} waits for a line ({so_far})");
+            if server.check.exercise() == "09-later" && matches!(trouble, Trouble::Spinning) {
+                server.check.likely(later::RINGS_FOR_EVER, "09-timers.html#the-queue");
+            }
             fail_for(server, &expected, &trouble);
         }
     }
@@ -166,7 +207,7 @@ fn ms(count: u64) -> Duration {
 mod ping {
     use super::*;
 
-    /// The time in which a check can be sure to stop the program, in milliseconds: a quarter of it is seen.
+    /// An interval in which a check can be sure to stop the program, in milliseconds.
     const LONG: u64 = 300;
 
     /// A visitor who is ticked for.
@@ -177,8 +218,12 @@ mod ping {
         /// It was asked for at some moment between these two.
         asked: Instant,
         heard: Instant,
+        /// A moment before it was let go on, where it was stopped.
+        went_on: Instant,
         /// The number of the last tick.
         last: u64,
+        /// Another interval was asked for before this one.
+        anew: bool,
     }
 
     impl<'a> Ticked<'a> {
@@ -193,9 +238,12 @@ mod ping {
                 interval: interval_is_set,
                 asked: now,
                 heard: now,
+                went_on: now,
                 last: 0,
+                anew: false,
             };
             new.every(interval);
+            new.anew = false;
             new
         }
 
@@ -207,6 +255,7 @@ mod ping {
             self.heard = Instant::now();
             self.interval = ms(interval);
             self.last = 0;
+            self.anew = true;
         }
 
         #[track_caller]
@@ -257,6 +306,17 @@ mod ping {
             }
             let (due, came) = (self.due(number), at - self.asked);
             if came < due {
+                if self.anew && came < self.interval {
+                    server.check.likely(
+                        "the timer that was set before goes on: it has to be canceled when another takes its place",
+                        "09-timers.html#the-queue",
+                    );
+                } else if self.anew {
+                    server.check.likely(
+                        "N goes on from the ticks before: with another `every` it counts from 1, from that moment on",
+                        "09-timers.html#exercise-09-ping",
+                    );
+                }
                 server.fail_seeing(&format!(
                     "{when}, the {name} got `{line}` {} ms after {asked}: it's due after {} ms, and not sooner",
                     came.as_millis(),
@@ -291,15 +351,17 @@ mod ping {
                 thread::sleep(ms(3));
             }
             let number = passed() as u64;
+            let went_on = Instant::now();
             self.server.program.go_on();
             let in_time = in_the_middle(passed()) && self.heard - self.asked < self.interval / 10;
+            self.went_on = went_on;
             in_time.then_some((last, number))
         }
     }
 
     #[rstest]
     #[case::twenty_milliseconds(20)]
-    #[case::a_tenth_of_a_second(100)]
+    #[case::a_third_of_a_second(300)]
     fn ticks_come_in_order(#[case] interval: u64) {
         let check = check!("09-ping");
         check.likely(
@@ -375,12 +437,27 @@ mod ping {
             ticked.tick("after `every 40`");
         }
         for interval in [300, 40, 20] {
-            ticked.every(interval);
             let when = format!("after `every {interval}` took the place of another one");
-            for _ in 0..3 {
+            let mut first = Vec::new();
+            while first.last() != Some(&1) {
+                if first.len() == 5 {
+                    check.fail(format!(
+                        "{when}, five times, the first ticks were {first:?}, and not tick 1"
+                    ));
+                }
+                ticked.every(interval);
+                first.push(ticked.tick(&when).0);
+            }
+            for _ in 0..2 {
                 ticked.tick(&when);
             }
         }
+        ticked.every(60_000);
+        ticked.every(20);
+        ticked.tick("after `every 60000` and `every 20`");
+        ticked.stop();
+        let when = "after `every 60000`, `every 20` and `stop`";
+        timers_set(&server, "visitor 1: stopped", 0, when);
     }
 
     #[test]
@@ -424,11 +501,14 @@ mod ping {
         let mut number = 1;
         for way in Way::ALL {
             for interval in [60_000, 20] {
-                let ticked = Ticked::new(&server, "visitor who leaves", interval);
+                let mut ticked = Ticked::new(&server, "visitor who leaves", 60_001);
+                ticked.every(interval);
                 number += 1;
                 let rest = way.leave(ticked.visitor);
-                let when =
-                    format!("after one of two visitors (`every {interval}`) has {}", way.name());
+                let when = format!(
+                    "after one of two visitors (`every 60001`, then `every {interval}`) has {}",
+                    way.name()
+                );
                 timers_set(&server, &format!("visitor {number}: gone"), 1, &when);
                 drop(rest);
             }
@@ -469,30 +549,44 @@ mod ping {
     #[test]
     fn late_once_is_not_late_for_ever() {
         let check = check!("09-ping");
+        const SEEN_LATE: usize = 3;
         check.likely(
-            "it drifts: `after` counts from the moment at which it's called, which is late. `at` takes the moment at \
-             which the next tick is due, and that is counted from the beginning",
+            "N says which moment it is: how many whole intervals have passed since it began. After a late tick N the timer \
+             is set for the moment of N + 1, and nothing begins anew",
             "09-timers.html#drift",
         );
         let server = check.server(&[]);
         let mut ticked = Ticked::new(&server, "visitor", LONG);
         let when = "after your program had been stopped for a few intervals";
-        if !(0..TRIES).any(|_| ticked.held_up(when).is_some()) {
-            check.fail(format!("{TRIES} times, this machine was too slow for what was to be seen"));
-        }
-        let mut late = Vec::new();
-        // The first is late by right.
-        for _ in 0..9 {
-            let (number, at) = ticked.tick(when);
-            let late_by = (at - ticked.asked) - ticked.due(number);
-            if late_by < ms(LONG / 4) {
-                return;
+        let (mut late, mut seen_late) = (Vec::new(), 0);
+        for _ in 0..TRIES {
+            let Some((_, due)) = ticked.held_up(when) else { continue };
+            // Before this moment it was stopped.
+            let go_on = ticked.went_on;
+            // The first is late by right. Who counts from when it was called comes an interval after that at the
+            // soonest, and again an interval after that.
+            let (first, _) = ticked.tick(when);
+            late.clear();
+            for count in 1..=3 {
+                let (number, at) = ticked.tick(when);
+                if first == due && at - go_on < ticked.due(count) {
+                    return;
+                }
+                late.push(((at - ticked.asked) - ticked.due(number)).as_millis());
             }
-            late.push(late_by.as_millis());
+            seen_late += 1;
+            if seen_late == SEEN_LATE {
+                check.likely(
+                    "it drifts: `after` counts from the moment at which it's called, which is late. `at` takes the moment at \
+                     which the next tick is due, and that is counted from the beginning",
+                    "09-timers.html#drift",
+                );
+                check.fail(format!(
+                    "{when}, each of the next ticks came late, and it didn't get better. How late, in milliseconds: {late:?}"
+                ));
+            }
         }
-        check.fail(format!(
-            "{when}, each of the next ticks came late, and it didn't get better. How late, in milliseconds: {late:?}"
-        ));
+        check.fail(format!("{TRIES} times, this machine was too slow for what was to be seen"));
     }
 
     #[test]
@@ -737,13 +831,15 @@ mod idle {
         }
     }
 
-    #[test]
-    fn each_line_has_its_own_time() {
+    #[rstest]
+    #[case::in_the_middle_of_a_line("hel", "lo\nwor")]
+    #[case::before_any_line("", "hello\nwor")]
+    fn each_line_has_its_own_time(#[case] first: &str, #[case] then: &str) {
         const LINE: u64 = 500;
         let check = check!("09-idle");
         check.likely(
-            "the end of one line and the beginning of the next come as one piece: then it's in the stage InLine again, with the \
-             whole time",
+            "the end of one line and the beginning of the next come as one piece: then, whichever stage it was in, a stage \
+             InLine begins, with the whole time",
             "09-timers.html#deadlines",
         );
         let server = start(&check, NEVER, LINE);
@@ -751,11 +847,11 @@ mod idle {
         for _ in 0..TRIES {
             let began = Instant::now();
             let mut visitor = visitor(&server, "visitor");
-            let _ = visitor.send(b"hel");
+            let _ = visitor.send(first.as_bytes());
             visitor.wait_until_read(PATIENCE);
             thread::sleep(ms(LINE * 5 / 8));
             let next_began = Instant::now();
-            let _ = visitor.send(b"lo\nwor");
+            let _ = visitor.send(then.as_bytes());
             match next_line(&server, &mut visitor, when).as_str() {
                 "hello" => {
                     let at = expect_goodbye(&server, &mut visitor, "too slow", when);
@@ -841,18 +937,27 @@ mod idle {
         let came = Instant::now();
         let mut silent = visitor(&server, "silent visitor");
         let when = "after it was told goodbye, with a visitor who doesn't hang up";
-        expect_goodbye(&server, &mut silent, "idle", "with a visitor who says nothing");
+        let told = expect_goodbye(&server, &mut silent, "idle", "with a visitor who says nothing");
         if let Err(trouble) = server.program.says(|line| line.starts_with("visitor 1: gone")) {
-            fail_for(&server, &format!("{when}, its connection was to be closed"), &trouble);
+            let waited = told.elapsed().as_millis();
+            let expected = format!(
+                "{when}, its connection was to be closed: it has {IDLE} ms to hang up, and {waited} ms later it was still \
+                 waited for"
+            );
+            fail_for(&server, &expected, &trouble);
         }
-        let at = Instant::now();
-        not_before(
-            &server,
-            at,
-            came,
-            2 * ms(IDLE),
-            "it came; with its goodbye it had twice the time, and",
-        );
+        let passed = came.elapsed();
+        if passed < 2 * ms(IDLE) {
+            check.likely(
+                "who has been told goodbye has time to hang up itself, as much as to begin a line",
+                "09-timers.html#deadlines",
+            );
+            let passed = passed.as_millis();
+            check.fail(format!(
+                "{when}, its connection was closed {passed} ms after it came: it has {IDLE} ms to begin a line, and {IDLE} \
+                 ms more to hang up"
+            ));
+        }
         timers_set(&server, "visitor 1: gone", 0, when);
         settle(&server, when);
     }
@@ -916,6 +1021,14 @@ mod idle {
 
 mod later {
     use super::*;
+
+    /// What is likely where an alarm is due already and the program sleeps.
+    const OVERDUE: &str = "it sleeps with an alarm that is overdue: `timeout` is 0 then. `None` (as of `due.checked_sub(now)?`) is \
+                           to wait for ever";
+
+    /// What is likely where nobody else gets a turn.
+    pub(super) const RINGS_FOR_EVER: &str = "an alarm that sets itself again is due at once, and that never ends: look at the clock once, when \
+                                  `ring` begins, and what is due after that has time until the next turn";
 
     /// Sets an alarm. Gives a moment before that.
     #[track_caller]
@@ -1020,6 +1133,58 @@ mod later {
     }
 
     #[test]
+    fn within_a_millisecond_in_the_order_in_which_they_are_due() {
+        let check = check!("09-later");
+        check.likely(
+            "moments are kept as they are, to the last microsecond: rounded to whole milliseconds, different ones become the \
+             same. Only the wait is rounded",
+            "09-timers.html#rounded-up",
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        let lines = ["in 20900 later", "in 20500 mid", "in 20100 sooner"];
+        let when = "after three alarms were set that are due within a millisecond";
+        for round in 0..3 {
+            say_at_once(&server, &mut visitor, &lines);
+            for number in 1..=3 {
+                expect(&server, &mut visitor, &format!("set {}", 3 * round + number), when);
+            }
+            for text in ["sooner", "mid", "later"] {
+                expect(&server, &mut visitor, text, when);
+            }
+        }
+    }
+
+    #[test]
+    fn all_that_are_due_ring_in_one_turn() {
+        const COUNT: usize = 100;
+        let check = check!("09-later");
+        check.likely(
+            "after each wait, `ring` rings one alarm only, although more of them are due: it goes on until none is",
+            "09-timers.html#the-queue",
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        settle(&server, "before anything is said");
+        let Some(lens) = server.lens() else { return };
+        let turns = || lens.calls().iter().filter(|call| call.call.starts_with("epoll")).count();
+        let before = turns();
+        let when = "after a hundred alarms were set for the same moment";
+        send(&server, &mut visitor, &"in 50000 wake up\n".repeat(COUNT));
+        let mut rung = 0;
+        while rung < COUNT {
+            let line = next_line(&server, &mut visitor, when);
+            rung += usize::from(line == "wake up");
+        }
+        let turns = turns() - before;
+        if turns > COUNT / 2 {
+            check.fail(format!(
+                "{when}, your program waited {turns} times until all of them had rung"
+            ));
+        }
+    }
+
+    #[test]
     fn set_later_and_due_sooner() {
         const LATE: u64 = 800;
         let check = check!("09-later");
@@ -1042,45 +1207,6 @@ mod later {
             expect(&server, &mut visitor, "late", when);
         }
         check.fail(format!("{when}, it came when the other was due, and not before"));
-    }
-
-    #[rstest]
-    #[case::when_it_sleeps_in_between(false)]
-    #[case::when_it_never_sleeps(true)]
-    fn it_never_rings_early(#[case] never_sleeps: bool) {
-        const EACH: u32 = 500;
-        const COUNT: u32 = 110;
-        let check = check!("09-later");
-        check.likely(
-            "a moment is cut to whole milliseconds: the wait is rounded up, and what is due stays as it is",
-            "09-timers.html#rounded-up",
-        );
-        let server = check.server(&[]);
-        let restless = never_sleeps.then(|| restless(&server));
-        let mut visitor = visitor(&server, "visitor");
-        // What is early adds up.
-        let chain = format!("in {EACH} !").repeat(COUNT as usize - 1);
-        let due = Duration::from_micros((EACH * COUNT).into());
-        let when =
-            format!("with {COUNT} alarms, each of which sets the next (`in {EACH} !in {EACH} …`)");
-        for _ in 0..3 {
-            let before = Instant::now();
-            send(&server, &mut visitor, &format!("{chain}in {EACH} the end\n"));
-            for _ in 0..COUNT {
-                let said = next_line(&server, &mut visitor, &when);
-                if !said.starts_with("set ") {
-                    server.fail_seeing(&format!("{when}, the visitor got `{said}`"));
-                }
-            }
-            expect(&server, &mut visitor, "the end", &when);
-            let (passed, due) = (before.elapsed().as_micros(), due.as_micros());
-            if passed < due {
-                check.fail(format!(
-                    "{when}, the last one rang {passed} microseconds after the first one was set: it's due after {due}"
-                ));
-            }
-        }
-        drop(restless);
     }
 
     #[test]
@@ -1141,6 +1267,7 @@ mod later {
             expect(&server, &mut visitor, line, when);
         }
         let when = "after an alarm was to set another one";
+        check.likely(OVERDUE, "09-timers.html#waiting-with-a-deadline");
         set(&server, &mut visitor, "in 0 !in 0 !in 1000 at last", 4);
         for line in ["set 5", "set 6", "at last"] {
             expect(&server, &mut visitor, line, when);
@@ -1150,11 +1277,7 @@ mod later {
     #[test]
     fn one_that_rings_again_and_again_keeps_nobody_waiting() {
         let check = check!("09-later");
-        check.likely(
-            "an alarm that sets itself again is due at once, and that never ends: what is due by `now` is what was due \
-             when `ring` began. If it ended: an alarm that is overdue makes `due - now` panic",
-            "09-timers.html#the-queue",
-        );
+        check.likely(OVERDUE, "09-timers.html#waiting-with-a-deadline");
         let server = check.server(&[]);
         let restless = restless(&server);
         let mut visitor = visitor(&server, "visitor");
@@ -1169,6 +1292,46 @@ mod later {
         }
         drop(restless);
         settle(&server, "after the visitor left whose alarm rang again and again");
+    }
+
+    #[rstest]
+    #[case::when_it_sleeps_in_between(false)]
+    #[case::when_it_never_sleeps(true)]
+    fn it_never_rings_early(#[case] never_sleeps: bool) {
+        const EACH: u32 = 500;
+        const COUNT: u32 = 110;
+        let check = check!("09-later");
+        check.likely(OVERDUE, "09-timers.html#waiting-with-a-deadline");
+        let server = check.server(&[]);
+        let restless = never_sleeps.then(|| restless(&server));
+        let mut visitor = visitor(&server, "visitor");
+        // What is early adds up.
+        let chain = format!("in {EACH} !").repeat(COUNT as usize - 1);
+        let due = Duration::from_micros((EACH * COUNT).into());
+        let when =
+            format!("with {COUNT} alarms, each of which sets the next (`in {EACH} !in {EACH} …`)");
+        for _ in 0..3 {
+            let before = Instant::now();
+            send(&server, &mut visitor, &format!("{chain}in {EACH} the end\n"));
+            for _ in 0..COUNT {
+                let said = next_line(&server, &mut visitor, &when);
+                if !said.starts_with("set ") {
+                    server.fail_seeing(&format!("{when}, the visitor got `{said}`"));
+                }
+            }
+            expect(&server, &mut visitor, "the end", &when);
+            let (passed, due) = (before.elapsed().as_micros(), due.as_micros());
+            if passed < due {
+                check.likely(
+                    "a moment is cut to whole milliseconds: the wait is rounded up, and what is due stays as it is",
+                    "09-timers.html#rounded-up",
+                );
+                check.fail(format!(
+                    "{when}, the last one rang {passed} microseconds after the first one was set: it's due after {due}"
+                ));
+            }
+        }
+        drop(restless);
     }
 
     #[test]
@@ -1230,6 +1393,7 @@ mod later {
     #[test]
     fn many_alarms_cost_little() {
         const FEW: usize = 1000;
+        /// As many as the program has room for.
         const MANY: usize = 30_000;
         let check = check!("09-later");
         check.likely(
@@ -1267,6 +1431,16 @@ mod later {
                  with {MANY}"
             ));
         }
+        check.likely(
+            "what is canceled still takes room: take it out of all that the queue keeps, not only out of one part of it",
+            "09-timers.html#the-queue",
+        );
+        // As many as were canceled: with them, all that there is room for are set.
+        let numbers = MANY + 1..=MANY + 2 * FEW;
+        say_and_hear(&server, &mut visitor, numbers, |_| "in 900000000 x".to_owned(), "set");
+        let when = "with as many alarms set as there may be";
+        send(&server, &mut visitor, "in 900000000 x\n");
+        expect(&server, &mut visitor, "too many alarms", when);
     }
 
     /// Says a line for each number, in small portions, and hears the answers.

@@ -4,7 +4,8 @@
 //! and some memory, and many would keep it for ever without a word. So there are deadlines. Who begins no
 //! line for IDLE milliseconds is told `idle` and hung up on. Who has begun one has LINE milliseconds to
 //! end it, or is told `too slow`: a byte now and then buys no time, or anybody could stay for ever at
-//! the price of a byte an hour. A whole line does. What others say doesn't. And who is hung up
+//! the price of a byte an hour. A whole line does. If the beginning of another one comes in the same piece,
+//! that one has its LINE milliseconds from then on. What others say buys nobody time. And who is hung up
 //! on but doesn't hang up itself is given IDLE milliseconds more, no longer.
 //!
 //! Run it:      cargo run -p ex09-timers --bin ex09-idle      and, in two more terminals,
@@ -71,7 +72,8 @@ enum Stage {
 
 impl Visitor {
     /// Something has come from it. `ended`: at least one whole line. `begun`: behind that, there is a
-    /// line that has begun and hasn't ended. This is called in the stages Silent and InLine.
+    /// line that has begun and hasn't ended. This is called in the stages Silent and InLine, and in either
+    /// stage all of this may come as one piece.
     fn heard(self: &Rc<Self>, event_loop: &mut EventLoop, ended: bool, begun: bool) {
         // your turn: enter the stage that begins now, if one does
         todo!("enter the stage that begins now, if one does")

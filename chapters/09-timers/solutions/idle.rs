@@ -4,7 +4,8 @@
 //! and some memory, and many would keep it for ever without a word. So there are deadlines. Who begins no
 //! line for IDLE milliseconds is told `idle` and hung up on. Who has begun one has LINE milliseconds to
 //! end it, or is told `too slow`: a byte now and then buys no time, or anybody could stay for ever at
-//! the price of a byte an hour. A whole line does. What others say doesn't. And who is hung up
+//! the price of a byte an hour. A whole line does. If the beginning of another one comes in the same piece,
+//! that one has its LINE milliseconds from then on. What others say buys nobody time. And who is hung up
 //! on but doesn't hang up itself is given IDLE milliseconds more, no longer.
 //!
 //! Run it:      cargo run -p ex09-timers --bin ex09-idle      and, in two more terminals,
@@ -67,14 +68,15 @@ enum Stage {
 
 impl Visitor {
     /// Something has come from it. `ended`: at least one whole line. `begun`: behind that, there is a
-    /// line that has begun and hasn't ended. This is called in the stages Silent and InLine.
+    /// line that has begun and hasn't ended. This is called in the stages Silent and InLine, and in either
+    /// stage all of this may come as one piece.
     fn heard(self: &Rc<Self>, event_loop: &mut EventLoop, ended: bool, begun: bool) {
         // your turn: enter the stage that begins now, if one does
         // hint: In which cases does a stage begin? The next thing to wait for is a line's end if one has begun,
         //   and a line's beginning if none has. But not all that comes begins a stage: a byte in the middle of
         //   a line doesn't.
-        // hint: Mind what comes as one piece: the end of a line and the beginning of the next. It was in the
-        //   stage InLine, and is in it again, with the whole time.
+        // hint: Mind what comes as one piece: the end of a line and the beginning of the next. Whichever stage it
+        //   was in, a stage InLine begins, with the whole time.
         match (ended, begun) {
             (true, false) => self.enter(event_loop, Stage::Silent),
             (true, true) => self.enter(event_loop, Stage::InLine),
@@ -92,7 +94,7 @@ impl Visitor {
         // your turn: set the timer for this stage's deadline, in place of the one that is set
         // hint: `self.room.timers.after(event_loop, …, callback)` gives back a `Timer`: keep it in `self.deadline`.
         //   A timer that has another one in its place goes on all the same, until it's canceled.
-        // hint: Nearly the answer:
+        // hint: A stage that begins looks like this:
         //       self.clean_up(event_loop);
         //       self.stage.set(stage);
         //       let within = match stage { … };

@@ -1,9 +1,10 @@
 //! Exercise 09-later: the queue that the wait is derived from.
 //!
 //! An alarm clock for everybody. `in 1500000 tea` is answered with `set 1`, and one and a half seconds
-//! later `tea` comes: times are in microseconds. `cancel 1` is answered with `canceled` or, when it has
-//! rung or was canceled already, with `too late`. A text that begins with `!` is a command, carried out
-//! when it's due: `in 1000000 !cancel 5`, or `!snooze 1000000`, which sets the same alarm again.
+//! later, or somewhat after that and never sooner, `tea` comes: times are in microseconds. `cancel 1` is
+//! answered with `canceled` or, when it has rung or was canceled already, with `too late`. A text that
+//! begins with `!` is a command, carried out when it's due: `in 1000000 !cancel 5`, or
+//! `!snooze 1000000`, which sets the same alarm again.
 //!
 //! You write the queue. It gives the one number that the wait needs: how many milliseconds it may last.
 //! That is where a program that looks right turns in a loop for the last half of a millisecond before
@@ -32,7 +33,7 @@ ADDRESS is 127.0.0.1:7009 where not given; port 0 means any free one.";
 /// Longest accepted line, in bytes, with its end: a visitor must not fill our memory.
 const LONGEST_LINE: usize = 1000;
 /// How many alarms may be set: visitors must not fill it together, either.
-const MOST_ALARMS: usize = 100_000;
+const MOST_ALARMS: usize = 30_000;
 /// How much may be queued for a visitor, in bytes.
 const MOST_QUEUED: usize = 256 * 1024;
 
@@ -70,8 +71,9 @@ impl Queue {
         // end
     }
 
-    /// The alarm won't ring. Says whether that was so: false if it has rung or was canceled already. It
-    /// mustn't look at all alarms for that: there may be a hundred thousand.
+    /// The alarm won't ring, and takes no room any more: there's a limit to how many may be set. Says
+    /// whether that was so: false if it has rung or was canceled already. It mustn't look at all alarms for
+    /// that: there may be tens of thousands.
     fn cancel(&mut self, number: u64) -> bool {
         // your turn: take the alarm out
         let Some(due) = self.due.remove(&number) else { return false };
@@ -79,8 +81,8 @@ impl Queue {
         // end
     }
 
-    /// Takes out the alarm that was due first, if one is due by `now`. Of those due at the same moment, the
-    /// one that was set first.
+    /// Takes out the alarm that was due first, if one is due by `now`, be it first by a microsecond only. Of
+    /// those due at the same moment, the one that was set first.
     fn take_due(&mut self, now: Duration) -> Option<Alarm> {
         // your turn: take the first one out, if its time has come
         // hint: `first_entry()` of a BTreeMap is its least key, in place: look at `.key()`, and `.remove()` it if it's
@@ -97,7 +99,7 @@ impl Queue {
         // your turn: say how many milliseconds are left until the first alarm is due, rounded up
         // hint: The first alarm may be overdue. `due - now` panics then; `saturating_sub` gives zero.
         // hint: With 10.4 ms left, `as_millis()` says 10, and 0.4 ms before the time it says 0: wait not at all, look
-        //   again, wait not at all … Nearly the answer: `left.as_nanos().div_ceil(1_000_000)`, as `u64`.
+        //   again, wait not at all … `left.as_nanos().div_ceil(1_000_000)` is rounded up; give it as `u64`.
         let (&(due, _), _) = self.waiting.first_key_value()?;
         let left = due.saturating_sub(now);
         Some(left.as_nanos().div_ceil(1_000_000) as u64)
@@ -114,7 +116,8 @@ struct Clock {
 impl Clock {
     /// Rings all that are due by now, in their order. One that rings may cancel the next, which doesn't
     /// ring then; and what it sets anew, even for this very moment, rings after the next wait: else it
-    /// could keep everybody waiting for ever.
+    /// could keep everybody waiting for ever. [`Clock::perform`] borrows the queue: while it's called,
+    /// nobody else may hold a borrow of it.
     fn ring(&self, event_loop: &mut EventLoop) {
         // your turn: ring all that are due by now, one at a time
         // hint: Look at the clock once, at the beginning: whoever is due after that has time until the next turn.

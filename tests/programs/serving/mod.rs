@@ -131,11 +131,20 @@ impl Server {
     /// It's asleep, and stays so: it uses no CPU time.
     #[track_caller]
     pub fn does_nothing(&self) {
-        self.settled();
-        let Some(before) = self.program.usage() else { return };
-        thread::sleep(DOING_NOTHING);
-        let used = self.program.usage().expect("it runs").cpu.saturating_sub(before.cpu);
-        assert!(used <= A_TICK, "{used:?} of CPU time in {DOING_NOTHING:?}");
+        let mut used = Vec::new();
+        // On a busy machine what was done to it before may reach it only now. What it does by itself
+        // it does each time.
+        for _ in 0..3 {
+            self.settled();
+            let Some(before) = self.program.usage() else { return };
+            thread::sleep(DOING_NOTHING);
+            let now = self.program.usage().expect("it runs");
+            used.push(now.cpu.saturating_sub(before.cpu));
+            if used.last() <= Some(&A_TICK) {
+                return;
+            }
+        }
+        panic!("{used:?} of CPU time, in {DOING_NOTHING:?} each");
     }
 
     /// A lens on it, or `None` where this system has none.

@@ -13,8 +13,9 @@ use grader::check;
 use grader::check::{Check, Server};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rstest::rstest;
+use visitors::calls;
 use visitors::connection::{Connection, End, Received};
-use visitors::doing;
+use visitors::doing::{self, Snapshot};
 use visitors::program::{LOOK_EVERY, PATIENCE, Trouble, Watch};
 
 /// The most that the exercises keep for a visitor, in bytes.
@@ -25,6 +26,9 @@ const LOOKS: usize = 10;
 
 /// When nothing has come for so long, the kernels have nothing more.
 const NOTHING_COMES: Duration = Duration::from_millis(300);
+
+/// A program that uses so much CPU time before it comes to rest, with next to nothing to be done, turns in a loop.
+const FOR_NOTHING: Duration = Duration::from_secs(1);
 
 /// The length of a line, in bytes, with its end.
 const LINE: usize = 64;
@@ -160,8 +164,71 @@ fn expect_end(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], wh
 /// Waits until the server has done all that it can do with the visitors that it has.
 #[track_caller]
 fn settle(server: &Server<'_>, when: &str) {
+    comes_to_rest(server, when);
     if let Err(trouble) = server.program.settled() {
         server.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
+    }
+}
+
+/// Whoever turns in a loop is never asleep, and that's said sooner than for one who only takes long.
+#[track_caller]
+fn comes_to_rest(server: &Server<'_>, when: &str) {
+    let program = &server.program;
+    let used = || program.usage().unwrap_or_default().cpu;
+    let before = used();
+    let deadline = Instant::now() + PATIENCE;
+    let busy = || Snapshot::of(program.pid()).is_some_and(|now| !now.asleep());
+    while busy() && Instant::now() < deadline && program.exit_status().is_none() {
+        if used().saturating_sub(before) > FOR_NOTHING {
+            let time = FOR_NOTHING.as_secs();
+            server.check.fail(format!(
+                "{when}, your program was to wait, but your program turns in a loop that never waits: {time} s of CPU time, for nothing"
+            ));
+        }
+        thread::sleep(LOOK_EVERY / 4);
+    }
+    if Instant::now() >= deadline {
+        let doing = program.doing();
+        let expected = format!("{when}, your program was to wait");
+        server.check.fail_for(&expected, &Trouble::TooLong { doing });
+    }
+}
+
+/// Waits until all that a visitor has sent was read, or the program has come to rest without that.
+#[track_caller]
+fn is_read(server: &Server<'_>, visitor: &Connection) -> bool {
+    if visitor.wait_until_read(LOOK_EVERY * 5) {
+        return true;
+    }
+    (0..3).any(|_| {
+        settle(server, &format!("after the {} had sent something", visitor.name()));
+        visitor.wait_until_read(LOOK_EVERY)
+    })
+}
+
+/// The program sleeps, and the call that it sleeps in has no end of its own: the kernel was given no time. Where the
+/// system doesn't tell with what a call was called, nothing is said.
+#[track_caller]
+fn waits_without_a_time(server: &Server<'_>, when: &str) {
+    // The call's number, and what it was called with, in hexadecimal (proc_pid_syscall(5)).
+    let inside = format!("/proc/{}/syscall", server.program.pid());
+    let inside = fs::read_to_string(inside).unwrap_or_default();
+    let mut fields = inside.split_whitespace();
+    let call = fields.next().and_then(|number| number.parse().ok()).and_then(calls::find);
+    let time =
+        fields.nth(3).and_then(|time| u64::from_str_radix(time.trim_start_matches("0x"), 16).ok());
+    let (Some(call), Some(time)) = (call, time) else { return };
+    // An int, of which the upper half says nothing; -1 is for as long as it takes.
+    let milliseconds = time & 0xffff_ffff;
+    if ["epoll_wait", "epoll_pwait"].contains(&call.name) && milliseconds < 1 << 31 {
+        server.check.likely(
+            "it was told to wait for a while only: without a time (EpollTimeout::NONE), the call waits until there is news",
+            "08-epoll.html#the-list",
+        );
+        server.check.fail(format!(
+            "{when}, your program waits in {} for {milliseconds} ms at the most, and then it looks again, although nobody has any news",
+            call.name
+        ));
     }
 }
 
@@ -192,6 +259,8 @@ fn between(server: &Server<'_>, visitor: &Connection) -> Option<usize> {
 struct Row {
     under_way: usize,
     unread: usize,
+    /// The other end's last word has come: it has finished sending.
+    heard_the_end: bool,
 }
 
 /// The server's end and the visitor's. To read the table takes the kernel many milliseconds.
@@ -218,7 +287,9 @@ fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
         return None;
     }
     let (under_way, unread) = fields.get(4)?.split_once(':')?;
-    Some(Row { under_way: hex(under_way)?, unread: hex(unread)? })
+    // CLOSE_WAIT.
+    let heard_the_end = fields.get(3)? == &"08";
+    Some(Row { under_way: hex(under_way)?, unread: hex(unread)?, heard_the_end })
 }
 
 /// The kernels keep less for a visitor, on both sides: who can send more is read, and read, and read.
@@ -306,6 +377,36 @@ fn stuck(server: &Server<'_>, connection: Connection) -> Greedy {
     }
 }
 
+/// A visitor for whom some bytes are queued, and who has sent none that the program hasn't read.
+#[track_caller]
+fn some_is_queued(server: &Server<'_>) -> Option<Greedy> {
+    let mut greedy = Greedy::new(narrow_visitor(server, "greedy visitor"));
+    // So much the program takes, whatever the kernel does. To look costs time: the fewer looks, the better.
+    send(server, &mut greedy.connection, &words(0, MOST - 8 * 1024));
+    greedy.sent = MOST - 8 * 1024;
+    // Where it has been asked to, the kernel takes less than 200 KiB.
+    for _ in 0..40 {
+        let all_read = is_read(server, &greedy.connection);
+        let queued = greedy.queued(server)?;
+        if queued == 0 && !all_read {
+            let sent = greedy.sent;
+            server.check.fail(format!(
+                "a visitor sent {sent} bytes, and your program has nothing to send, and hasn't read all of them"
+            ));
+        }
+        // Less may be gone in a moment: the kernel's room grows, when it likes.
+        if queued >= MOST / 2 {
+            settle(server, "with a greedy visitor who hasn't read so far");
+            if greedy.queued(server)? > 0 {
+                return Some(greedy);
+            }
+        }
+        send(server, &mut greedy.connection, &words(greedy.sent, 8 * 1024));
+        greedy.sent += 8 * 1024;
+    }
+    None
+}
+
 /// So many visitors, who are all in.
 #[track_caller]
 fn crowd(server: &Server<'_>, count: usize) -> Vec<Connection> {
@@ -345,9 +446,10 @@ fn says(server: &Server<'_>, visitor: &mut Connection, when: &str) {
     expect(server, visitor, &line, when);
 }
 
-/// What is sent comes back: three times ten lines, each in so many pieces.
+/// What is sent comes back: three times ten lines, each in so many pieces. `restless` is what is likely wrong with
+/// one that finds no rest after that.
 #[track_caller]
-fn comes_back(server: &Server<'_>, pieces: usize) {
+fn comes_back(server: &Server<'_>, pieces: usize, restless: (&'static str, &'static str)) {
     let mut visitor = visitor(server, "visitor");
     for round in 0..3 {
         let bytes = words(10 * LINE * round, 10 * LINE);
@@ -356,6 +458,7 @@ fn comes_back(server: &Server<'_>, pieces: usize) {
         }
         expect(server, &mut visitor, &bytes, "after it sent ten lines");
     }
+    server.check.likely(restless.0, restless.1);
     settle(server, "after thirty lines had come back");
     nothing_more(server, &visitor, "after thirty lines had come back");
 }
@@ -385,6 +488,7 @@ fn idles(server: &Server<'_>) {
     settle(server, "with an idle visitor");
     says(server, &mut idle, "after a silence");
     settle(server, "with a visitor who got everything back");
+    waits_without_a_time(server, "with an idle visitor");
     let lens = server.lens();
     server.takes_no_naps(lens.as_ref(), "with an idle visitor");
 }
@@ -396,6 +500,8 @@ mod list {
     const CHANGES: &str = "08-epoll.html#what-changes";
     const CLOSE: &str = "08-epoll.html#before-close";
     const KEPT: &str = "08-epoll.html#the-list";
+    const RESTLESS: &str = "it asks for room (EPOLLOUT) where interest.write is false, and there is nearly always room; or it looks again and \
+         again instead of waiting: EpollTimeout::NONE";
 
     /// How often epoll_ctl has been called, by what it was called for.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -459,7 +565,7 @@ mod list {
     #[track_caller]
     fn waits(server: &Server<'_>, visitor: &mut Connection) {
         send(server, visitor, b"wait\n");
-        visitor.wait_until_read(PATIENCE);
+        is_read(server, visitor);
         settle(server, &format!("with the {} in the waiting room", visitor.name()));
     }
 
@@ -474,17 +580,32 @@ mod list {
              news must be the one that was given: token.to_bits(), Token::from_bits(event.data())",
             KEPT,
         );
-        comes_back(&check.server(&[]), pieces);
+        comes_back(&check.server(&[]), pieces, (RESTLESS, CHANGES));
+    }
+
+    #[test]
+    fn a_signal_changes_nothing() {
+        let check = check!("08-list");
+        check.likely(
+            "the call that waits gives EINTR when a signal has come: nobody is known to be ready then, and that is no error",
+            HOME,
+        );
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        says(&server, &mut visitor, "before a signal");
+        settle(&server, "with a silent visitor");
+        while server.program.handles_a_signal() {
+            let when = "after a signal came while it waited";
+            settle(&server, when);
+            still_serves(&server, when);
+            says(&server, &mut visitor, when);
+        }
     }
 
     #[test]
     fn idle_visitors_cost_nothing() {
         let check = check!("08-list");
-        check.likely(
-            "it asks for room where interest.write is false, and there is nearly always room; or it looks again and again \
-             instead of waiting",
-            CHANGES,
-        );
+        check.likely(RESTLESS, CHANGES);
         idles(&check.server(&[]));
     }
 
@@ -499,17 +620,17 @@ mod list {
         comes_back_at_once(&check.server(&[]), 500 * LINE);
     }
 
+    const LEFT: &str = "who leaves must be taken off the list by `delete`, before its descriptor is closed, whatever it was waited for until then: \
+         where there is a duplicate of it, the kernel goes on reporting it, and asked about nothing, it still tells of a hang-up. Of \
+         one who is off the list it's said again that nothing is waited for: from nothing to nothing there is no call, `add` neither";
+
     #[rstest]
     #[case::without_a_word(false, false)]
     #[case::after_a_line(true, false)]
     #[case::by_a_reset(true, true)]
     fn who_leaves_is_forgotten(#[case] speaks: bool, #[case] by_reset: bool) {
         let check = check!("08-list");
-        check.likely(
-            "who leaves must be taken off the list by `delete`, before its descriptor is closed: where there is a duplicate of \
-             it, the kernel goes on reporting it, and asked about nothing, it still tells of a hang-up",
-            CLOSE,
-        );
+        check.likely(LEFT, CLOSE);
         let server = check.server(&[]);
         let mut bystander = visitor(&server, "bystander");
         let mut leaver = visitor(&server, "visitor");
@@ -525,6 +646,26 @@ mod list {
             leaver.finish_sending();
             expect_end(&server, &mut leaver, b"", "after it had finished sending");
         }
+        settle(&server, when);
+        says(&server, &mut bystander, when);
+        settle(&server, when);
+    }
+
+    #[rstest]
+    #[case::while_it_is_heard(false)]
+    #[case::while_nothing_is_read_from_it(true)]
+    fn who_is_reset_with_bytes_unsent_is_forgotten(#[case] full: bool) {
+        let check = check!("08-list");
+        check.likely(LEFT, CLOSE);
+        let server = check.server(&[]);
+        let mut bystander = visitor(&server, "bystander");
+        let greedy = match full {
+            true => Some(stuck(&server, narrow_visitor(&server, "greedy visitor"))),
+            false => some_is_queued(&server),
+        };
+        let Some(greedy) = greedy else { return };
+        let when = "after a visitor who didn't read was reset";
+        greedy.connection.reset();
         settle(&server, when);
         says(&server, &mut bystander, when);
         settle(&server, when);
@@ -559,11 +700,19 @@ mod list {
                     expect_end(&server, &mut visitor, b"", &when);
                 }
             }
+            // One that turns in a loop would take very long for the rest.
+            if round == 0 {
+                settle(&server, "after fifty visitors had come and gone");
+            }
         }
         let when = "after a thousand visitors had come and gone";
         settle(&server, when);
         says(&server, &mut bystander, when);
     }
+
+    const AGAIN: &str = "who was taken off the list must be put on it again. A `delete` is something that the kernel was told, too: remember it \
+         (whoever is off the list isn't in `told`), or what it was told before that seems to hold still, and no call is made, \
+         or the wrong one";
 
     #[test]
     fn who_waits_is_not_heard() {
@@ -588,6 +737,7 @@ mod list {
         patient.finish_sending();
         settle(&server, "after a visitor in the waiting room had finished sending");
         still_serves(&server, "with two visitors in the waiting room who are gone");
+        check.likely(AGAIN, CHANGES);
         let mut clerk = visitor(&server, "clerk");
         for answer in ["called", "called", "nobody waits"] {
             let when = "after somebody had called the next one";
@@ -602,10 +752,7 @@ mod list {
     #[test]
     fn who_is_called_is_heard_again() {
         let check = check!("08-list");
-        check.likely(
-            "who was taken off the list must be put on it again: what the kernel was told before that doesn't count any more",
-            CHANGES,
-        );
+        check.likely(AGAIN, CHANGES);
         let server = check.server(&[]);
         let mut clerk = visitor(&server, "clerk");
         let mut patient = visitor(&server, "patient visitor");
@@ -622,10 +769,21 @@ mod list {
         }
     }
 
+    /// When a visitor who doesn't read says that it has finished sending.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Finishes {
+        Never,
+        /// The word comes after all that it had to say has been read.
+        Stuck,
+        /// The word is there, and it isn't read from.
+        Unread,
+    }
+
     #[rstest]
-    #[case::and_stays(false)]
-    #[case::and_has_finished(true)]
-    fn a_slow_reader_gets_everything(#[case] finished: bool) {
+    #[case::and_stays(Finishes::Never)]
+    #[case::and_has_finished(Finishes::Stuck)]
+    #[case::and_is_known_to_have_finished(Finishes::Unread)]
+    fn a_slow_reader_gets_everything(#[case] finishes: Finishes) {
         let check = check!("08-list");
         check.likely(
             "what a visitor is waited for has changed, and the kernel wasn't told, or has refused: who is on its list \
@@ -634,32 +792,82 @@ mod list {
         );
         let server = check.server(&[]);
         let connection = narrow_visitor(&server, "greedy visitor");
-        let mut greedy = stuck(&server, connection);
+        let mut greedy = match finishes {
+            Finishes::Unread => {
+                let Some(greedy) = a_little_unread(&server, connection) else { return };
+                greedy
+            }
+            _ => stuck(&server, connection),
+        };
         settle(&server, "with a visitor who sends and doesn't read");
         still_serves(&server, "with a visitor who sends and doesn't read");
         let when = "after it had sent until it was stuck, and began to read";
         // Half a line doesn't come back, until it's a whole one.
         let whole = greedy.sent - greedy.sent % LINE;
-        if finished {
+        if finishes != Finishes::Never {
             greedy.connection.finish_sending();
+        }
+        if finishes == Finishes::Unread && the_end_is_there(&server, &greedy.connection) {
+            check.likely(
+                "nothing is read from it now, and nothing is to be asked but what interest says: EPOLLIN where interest.read is \
+                 true, EPOLLOUT where interest.write is, and no EPOLLRDHUP, which tells of its end in each turn until the end is read",
+                CHANGES,
+            );
+            settle(&server, "with a visitor who doesn't read, and has finished sending");
+            still_serves(&server, "with a visitor who doesn't read, and has finished sending");
+        }
+        if finishes != Finishes::Never {
             expect_end(&server, &mut greedy.connection, &words(0, whole), when);
         } else {
             expect(&server, &mut greedy.connection, &words(0, whole), when);
+            check.likely(
+                "room is asked for as long as there is something to send, and no longer: when interest.write is false again, \
+                 that's a change, and the kernel must be told (`modify`, without EPOLLOUT)",
+                CHANGES,
+            );
             settle(&server, "after the greedy visitor had got everything back");
-            send(
-                &server,
-                &mut greedy.connection,
-                &words(greedy.sent, 2 * LINE - greedy.sent % LINE),
-            );
-            let more = words(whole, 2 * LINE);
-            expect(
-                &server,
-                &mut greedy.connection,
-                &more,
-                "after it had been stuck, and sent more",
-            );
+            let more = 2 * LINE - greedy.sent % LINE;
+            send(&server, &mut greedy.connection, &words(greedy.sent, more));
+            let when = "after it had been stuck, and sent more";
+            expect(&server, &mut greedy.connection, &words(whole, 2 * LINE), when);
         }
         settle(&server, "after the greedy visitor had got everything back");
+    }
+
+    /// A visitor from whom the program reads no more, and who has nothing left that isn't there.
+    #[track_caller]
+    fn a_little_unread(server: &Server<'_>, connection: Connection) -> Option<Greedy> {
+        let mut greedy = Greedy::new(connection);
+        let port = greedy.connection.stream().local_addr().ok()?.port();
+        // So much the program takes, whatever the kernel does. Where it has been asked to, that takes less than 200 KiB.
+        send(server, &mut greedy.connection, &words(0, MOST));
+        greedy.sent = MOST;
+        for _ in 0..60 {
+            send(server, &mut greedy.connection, &words(greedy.sent, 8 * 1024));
+            greedy.sent += 8 * 1024;
+            if is_read(server, &greedy.connection) {
+                continue;
+            }
+            let (there, here) = both_ends(server.address.port(), port)?;
+            if there.unread > 0 {
+                return (here.under_way == 0).then_some(greedy);
+            }
+        }
+        None
+    }
+
+    /// Whether the word that it has finished has come to the program, soon.
+    fn the_end_is_there(server: &Server<'_>, visitor: &Connection) -> bool {
+        let Ok(ours) = visitor.stream().local_addr() else { return false };
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < deadline {
+            match both_ends(server.address.port(), ours.port()) {
+                Some((there, _)) if there.heard_the_end => return true,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+        false
     }
 
     #[test]
@@ -763,31 +971,15 @@ mod list {
     }
 
     #[test]
-    fn a_signal_changes_nothing() {
-        let check = check!("08-list");
-        check.likely(
-            "the call that waits gives EINTR when a signal has come: nobody is known to be ready then, and that is no error",
-            HOME,
-        );
-        let server = check.server(&[]);
-        let mut visitor = visitor(&server, "visitor");
-        says(&server, &mut visitor, "before a signal");
-        settle(&server, "with a silent visitor");
-        while server.program.handles_a_signal() {
-            let when = "after a signal came while it waited";
-            settle(&server, when);
-            still_serves(&server, when);
-            says(&server, &mut visitor, when);
-        }
-    }
-
-    #[test]
     fn one_line_waits() {
         let check = check!("08-list");
         check.likely("it naps: `kernel.wait` does the waiting, for everybody at once", KEPT);
         let server = check.server(&[]);
-        let lens = server.lens();
         let silent = visitor(&server, "silent visitor");
+        all_are_in(&server, 1);
+        // Under a lens, one that turns in a loop takes much longer to be found out.
+        settle(&server, "with a silent visitor");
+        let lens = server.lens();
         let connection = narrow_visitor(&server, "greedy visitor");
         let mut greedy = stuck(&server, connection);
         let when = "with a silent visitor and one who doesn't read";
@@ -807,6 +999,7 @@ mod list {
 
 mod edge {
     use super::*;
+    use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -815,11 +1008,17 @@ mod edge {
     const HOME: &str = "08-epoll.html#exercise-08-edge";
     const EDGE: &str = "08-epoll.html#level-and-edge";
     const STARVATION: &str = "08-epoll.html#starvation";
+    const RESTLESS: &str = "who can't go on has no business on the list (that there is room says nothing where nothing is to be sent), and with \
+         nobody on it `news` waits for as long as it takes";
 
     /// How often somebody may be read before everybody has had a turn. One would be right; a second is forgiven.
     const STEPS: usize = 2;
+    /// The most that is read or written in one step, in bytes.
+    const PIECE: usize = 4 * 1024;
     /// How often to look for a moment at which three visitors have sent something.
     const ROUNDS: usize = 10;
+    /// In so many turns somebody was on the list, and somebody else had news: enough has been seen.
+    const MIXED: usize = 20;
     /// Until what was sent lies before the program.
     const ALL_THERE: Duration = Duration::from_secs(2);
     /// More than comes back to others, in bytes, while somebody waits for its turn.
@@ -835,7 +1034,7 @@ mod edge {
             "\"not now\" (`None`) is neither the end nor an error: with edge, each visitor's last read in a row ends that way",
             HOME,
         );
-        comes_back(&check.server(&[]), pieces);
+        comes_back(&check.server(&[]), pieces, (RESTLESS, HOME));
     }
 
     #[test]
@@ -862,10 +1061,7 @@ mod edge {
     #[test]
     fn idle_visitors_cost_nothing() {
         let check = check!("08-edge");
-        check.likely(
-            "it looks for news, again and again, although nobody is on the list; or somebody is on it who can't go on",
-            HOME,
-        );
+        check.likely(RESTLESS, HOME);
         idles(&check.server(&[]));
     }
 
@@ -997,26 +1193,6 @@ mod edge {
         nothing_more(&server, &greedy.connection, "after everything had come back");
     }
 
-    /// A visitor for whom some bytes are queued, and who has sent none that the program hasn't read.
-    #[track_caller]
-    fn some_is_queued(server: &Server<'_>) -> Option<Greedy> {
-        let mut greedy = Greedy::new(narrow_visitor(server, "greedy visitor"));
-        // Where it has been asked to, the kernel takes less than 200 KiB.
-        for _ in 0..40 {
-            send(server, &mut greedy.connection, &words(greedy.sent, 8 * 1024));
-            greedy.sent += 8 * 1024;
-            greedy.connection.wait_until_read(PATIENCE);
-            if greedy.queued(server)? == 0 {
-                continue;
-            }
-            settle(server, "with a greedy visitor who hasn't read so far");
-            if greedy.queued(server)? > 0 {
-                return Some(greedy);
-            }
-        }
-        None
-    }
-
     #[rstest]
     #[case::and_has_not_finished(false)]
     #[case::and_has_finished(true)]
@@ -1097,6 +1273,266 @@ mod edge {
         }
     }
 
+    /// A call that was seen by the lens.
+    struct Seen {
+        call: String,
+        who: String,
+        came: Came,
+        waited: bool,
+        ready: Vec<String>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Came {
+        /// So many: bytes, or visitors who had news.
+        Count(usize),
+        NotNow,
+        /// An error.
+        Nothing,
+    }
+
+    /// Looks at what the program does from now on. `None` where that can't be seen.
+    fn look(server: &Server<'_>) -> Option<impl Fn() -> Vec<Seen>> {
+        let lens = server.lens()?;
+        Some(move || {
+            let seen = lens.calls().into_iter().filter_map(|call| {
+                let came = format!("{:?}", call.outcome);
+                // Before one that isn't over, others may be missing.
+                if came.starts_with("Unfinished") {
+                    return None;
+                }
+                let count = came.strip_prefix("Result(").and_then(|rest| rest.strip_suffix(')'));
+                let came = match count.and_then(|count| count.parse().ok()) {
+                    Some(count) => Came::Count(count),
+                    None if came.contains("EAGAIN") => Came::NotNow,
+                    None => Came::Nothing,
+                };
+                let who = call.what.unwrap_or_default();
+                let (waited, ready) = (call.waited, call.ready);
+                Some(Seen { call: family(&call.call).to_owned(), who, came, waited, ready })
+            });
+            seen.collect()
+        })
+    }
+
+    /// What is known of a visitor, from what the program has done with it.
+    #[derive(Default)]
+    struct Known {
+        reads: usize,
+        writes: usize,
+        queued: usize,
+        finished: bool,
+        /// The last read has brought something.
+        may_read: bool,
+        /// The last write has taken all.
+        may_write: bool,
+        /// The last read said "not now", and there was no news since.
+        no_read: bool,
+        /// So did the last write.
+        no_write: bool,
+        /// It could go on when the turn began.
+        on_list: bool,
+    }
+
+    impl Known {
+        fn can_go_on(&self) -> bool {
+            // The first calls may have been seen under another name, and then more is queued than is known.
+            let reads = self.may_read && !self.finished && self.queued < MOST / 2;
+            reads || self.may_write && self.queued > 0
+        }
+    }
+
+    /// Looks at turn after turn: from one `epoll_wait` to the next. Says in how many of them somebody had news, and
+    /// somebody else, who had none, was on the list.
+    #[track_caller]
+    fn turn_by_turn(check: &Check, seen: &[Seen], visitors: &[&str]) -> usize {
+        let mut all: BTreeMap<&str, Known> =
+            visitors.iter().map(|name| (*name, Known::default())).collect();
+        let (mut looks, mut waits, mut mixed) = (0, 0, 0);
+        for Seen { call, who, came, waited, ready } in seen {
+            if call == "epoll_wait" {
+                for (name, known) in &mut all {
+                    turn_is_over(check, name, known);
+                }
+                if all.values().any(|known| known.on_list) {
+                    looks += 1;
+                    waits += usize::from(*waited);
+                }
+                let has_news = |name| ready.iter().any(|ready| names(ready, name));
+                let waits_for_its_turn =
+                    all.iter().any(|(name, known)| known.on_list && !has_news(name));
+                mixed += usize::from(waits_for_its_turn && all.keys().any(|name| has_news(name)));
+                // Where they can't be told apart, it may have been of anybody.
+                let of_all = !matches!(came, Came::Count(count) if *count == ready.len());
+                for (name, known) in &mut all {
+                    if of_all || has_news(name) {
+                        (known.no_read, known.no_write) = (false, false);
+                    }
+                }
+                continue;
+            }
+            let Some((name, known)) = all.iter_mut().find(|(name, _)| names(who, name)) else {
+                continue;
+            };
+            if matches!(came, Came::Count(count) if *count > PIECE) {
+                let Came::Count(count) = came else { continue };
+                check.likely(
+                    "a step is one read and one write of at most PIECE bytes each, however much is queued, and however much room there is",
+                    STARVATION,
+                );
+                check.fail(format!("with the {name}, one {call} moved {count} bytes: in one step, {PIECE} are allowed"));
+            }
+            let in_vain = match call.as_str() {
+                "read" => known.no_read,
+                "write" => known.no_write,
+                _ => continue,
+            };
+            if in_vain {
+                check.likely(
+                    "`may_read` and `may_write` say what is worth trying: after \"not now\", nothing is until there is news",
+                    EDGE,
+                );
+                check.fail(format!(
+                    "a {call} with the {name} had said \"not now\", and without any news of it your program tried again"
+                ));
+            }
+            if call == "read" {
+                known.reads += 1;
+                known.may_read = matches!(came, Came::Count(1..));
+                known.no_read = *came == Came::NotNow;
+                known.finished |= *came == Came::Count(0);
+                known.queued += if let Came::Count(count) = came { *count } else { 0 };
+            } else {
+                let queued = known.queued;
+                known.writes += 1;
+                known.no_write = *came == Came::NotNow;
+                known.queued -= if let Came::Count(count) = came { queued.min(*count) } else { 0 };
+                // One that took only a part may say that there's no room; nothing is held against either.
+                known.may_write =
+                    matches!(came, Came::Count(_)) && *came == Came::Count(queued.min(PIECE));
+            }
+            if *came == Came::Nothing {
+                *known = Known::default();
+            }
+        }
+        // Those who look on may be mistaken once.
+        if waits > 2 {
+            check.likely(
+                "with somebody on the list there is something to do: `news` only looks then, with EpollTimeout::ZERO, and doesn't \
+                 wait, not for a millisecond either",
+                STARVATION,
+            );
+            check.fail(format!(
+                "with somebody on the list, your program looked for news {looks} times, and waited for some {waits} times"
+            ));
+        }
+        mixed
+    }
+
+    /// Whether these are the lens's words for the visitor of this name.
+    fn names(words: &str, name: &str) -> bool {
+        words.strip_prefix("the ") == Some(name)
+    }
+
+    /// The next turn begins.
+    #[track_caller]
+    fn turn_is_over(check: &Check, name: &str, known: &mut Known) {
+        let (reads, writes) = (known.reads, known.writes);
+        if reads > 1 || writes > 1 {
+            check.likely(
+                "a turn is one step with each on the list, and a step is one read and one write: whoever was told of just now, and \
+                 was on the list already, is on it once",
+                STARVATION,
+            );
+            check.fail(format!(
+                "in one turn, from one look for news to the next, the {name} was read {reads} times, and written to {writes} times"
+            ));
+        }
+        if known.on_list && reads + writes == 0 {
+            check.likely(
+                "those who have news join those who are on the list: a turn takes a step with each of them, whether others had \
+                 news or not",
+                STARVATION,
+            );
+            check.fail(format!(
+                "the {name} could go on, and there was a turn without a step with it, while others were served"
+            ));
+        }
+        known.on_list = known.can_go_on();
+        (known.reads, known.writes) = (0, 0);
+    }
+
+    #[test]
+    fn each_turn_is_one_step_for_each() {
+        let check = check!("08-edge");
+        check.likely(
+            "a turn takes one step with each on the list, and a step is one read and one write of at most PIECE bytes",
+            STARVATION,
+        );
+        let server = check.server(&[]);
+        let mut busy = visitor(&server, "busy visitor");
+        // Under a lens, one that turns in a loop takes much longer to be found out.
+        says(&server, &mut busy, "at the beginning");
+        settle(&server, "with a silent visitor");
+        let first = stuck(&server, narrow_visitor(&server, "impatient visitor"));
+        first.connection.reset();
+        settle(&server, "with a silent visitor");
+        let Some(seen) = look(&server) else { return };
+        let much = words(0, 60_000);
+        for _ in 0..3 {
+            server.program.stop();
+            send(&server, &mut busy, &much);
+            server.program.go_on();
+            expect(&server, &mut busy, &much, "after it had sent 60,000 bytes");
+        }
+        turn_by_turn(&check, &seen(), &["busy visitor"]);
+        let mut greedy = stuck(&server, narrow_visitor(&server, "greedy visitor"));
+        let all = words(0, greedy.sent);
+        turn_by_turn(&check, &seen(), &["busy visitor", "greedy visitor"]);
+        expect(
+            &server,
+            &mut greedy.connection,
+            &all,
+            "after it had sent until it was stuck, and began to read",
+        );
+        turn_by_turn(&check, &seen(), &["busy visitor", "greedy visitor"]);
+        let floods =
+            ["first", "second"].map(|name| Flood::begin(&server, &format!("{name} flood")));
+        let everybody = ["busy visitor", "greedy visitor", "first flood", "second flood"];
+        // The busy visitor has no more news, and the others have: it's served all the same.
+        for _ in 0..ROUNDS {
+            server.program.stop();
+            send(&server, &mut busy, &much);
+            server.program.go_on();
+            wait_for_more(&server, &floods, 128 * 1024);
+            let mixed = turn_by_turn(&check, &seen(), &everybody);
+            let when = "with two visitors who send as fast as they can";
+            expect(&server, &mut busy, &much, when);
+            if mixed >= MIXED {
+                break;
+            }
+        }
+    }
+
+    /// Waits until so much more has come back to those who send as fast as they can.
+    #[track_caller]
+    fn wait_for_more(server: &Server<'_>, floods: &[Flood], count: usize) {
+        let back = || floods.iter().map(Flood::back).sum::<usize>();
+        let enough = back() + count;
+        let mut watch = Watch::new(&server.program);
+        let deadline = Instant::now() + PATIENCE;
+        while back() <= enough && Instant::now() < deadline {
+            match watch.trouble() {
+                None | Some(Trouble::Spinning) => thread::sleep(LOOK_EVERY / 10),
+                Some(trouble) => {
+                    let expected =
+                        "two visitors send as fast as they can, and something was to come back";
+                    server.check.fail_for(expected, &trouble);
+                }
+            }
+        }
+    }
+
     /// Whether all that a visitor has sent, so many bytes, lies there before the program, soon.
     fn lie_unread(server: &Server<'_>, visitor: &Connection, count: usize) -> bool {
         let Ok(ours) = visitor.stream().local_addr() else { return false };
@@ -1170,22 +1606,8 @@ mod edge {
         let floods =
             ["first", "second"].map(|name| Flood::begin(&server, &format!("{name} flood")));
         let back = || floods.iter().map(Flood::back).sum::<usize>();
-        let wait_for_more = |than: usize| {
-            let mut watch = Watch::new(&server.program);
-            let deadline = Instant::now() + PATIENCE;
-            while back() <= than && Instant::now() < deadline {
-                match watch.trouble() {
-                    None | Some(Trouble::Spinning) => thread::sleep(LOOK_EVERY / 10),
-                    Some(trouble) => {
-                        let expected =
-                            "two visitors send as fast as they can, and something was to come back";
-                        server.check.fail_for(expected, &trouble);
-                    }
-                }
-            }
-        };
         for _ in 0..3 {
-            wait_for_more(back() + 256 * 1024);
+            wait_for_more(&server, &floods, 256 * 1024);
             let line = words(0, LINE);
             let before = back();
             send(&server, &mut quick, &line);
@@ -1243,8 +1665,11 @@ mod edge {
             HOME,
         );
         let server = check.server(&[]);
-        let lens = server.lens();
         let silent = visitor(&server, "silent visitor");
+        all_are_in(&server, 1);
+        // Under a lens, one that turns in a loop takes much longer to be found out.
+        settle(&server, "with a silent visitor");
+        let lens = server.lens();
         let mut greedy = stuck(&server, narrow_visitor(&server, "greedy visitor"));
         let when = "with a silent visitor and one who doesn't read";
         still_serves(&server, when);

@@ -54,6 +54,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
         /// There may be something to read: we were told so, and since then no read has said that there is nothing.
         may_read: bool,
         /// There may be room to send: we were told so, and since then no write has said that there is none.
+        /// (One that took only a part has found no more room either, and we'll be told when there is: whether
+        /// it counts as "not now", or the next one does, is up to you.)
         may_write: bool,
     }
 

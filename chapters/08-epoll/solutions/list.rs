@@ -3,7 +3,8 @@
 //! This program is an office. It sends each line back, and knows three: `wait` takes a visitor into the
 //! waiting room, where nothing that it says is read, until somebody else says `next`; `calls` tells how
 //! often `epoll_ctl` was called. Before each wait the loop says of everybody who had a turn what is to
-//! be waited for, changed or not. You make of it the calls that are needed, and wait.
+//! be waited for, changed or not. You make of it the calls that are needed, and wait. One call reports at
+//! most AT_ONCE of those who are ready; if more are, they come in the next turns.
 //!
 //! Run it:      cargo run -p ex08-epoll --bin ex08-list      and, in two more terminals,
 //!              nc 127.0.0.1 7008

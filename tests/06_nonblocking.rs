@@ -1,26 +1,23 @@
 //! The graded checks of chapter 6. The judged program is the server; the check plays its visitors, above
 //! all those who don't read.
 
-use std::fs;
-use std::net::TcpStream;
-use std::thread;
 use std::time::{Duration, Instant};
 
+use grader::bytes::{
+    Between, all_are_in, between, compare, expect, expect_end, narrow_visitor, nothing_more, send,
+    settle, visitor,
+};
 use grader::check;
-use grader::check::{Check, Server};
+use grader::check::Server;
 use rstest::rstest;
 use visitors::connection::{Connection, End, Received};
-use visitors::doing;
-use visitors::program::{LOOK_EVERY, PATIENCE, Watch};
+use visitors::program::PATIENCE;
 
 /// The most that the exercises keep for a visitor, in bytes.
 const MOST: usize = 64 * 1024;
 
 /// Until all is still in the kernel. Delayed acknowledgments take 0.2 s, at the most.
 const UNTIL_STILL: Duration = Duration::from_secs(5);
-
-/// How often to look for a connection in the kernel's table.
-const LOOKS: usize = 10;
 
 /// The bytes number `from` and following of something long in which nothing comes twice.
 fn words(from: usize, count: usize) -> Vec<u8> {
@@ -35,179 +32,6 @@ fn words(from: usize, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// A visitor who has connected.
-#[track_caller]
-fn visitor(server: &Server<'_>, name: &str) -> Connection {
-    server.visitor(name).connection
-}
-
-/// A visitor with little room in the kernel, on both sides: a few dozen KiB in place of several MiB.
-/// Where that can't be had, it is one like all others.
-#[track_caller]
-fn narrow_visitor(server: &Server<'_>, name: &str) -> Connection {
-    match connect_narrowly(server).map(|stream| Connection::new(stream, name)) {
-        Some(Ok(connection)) => connection,
-        _ => visitor(server, name),
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn connect_narrowly(server: &Server<'_>) -> Option<TcpStream> {
-    use std::net::SocketAddr;
-    use std::os::fd::AsRawFd;
-
-    use nix::sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
-    };
-
-    let SocketAddr::V4(address) = server.address else { return None };
-    let stream = SockType::Stream;
-    let socket = socket(AddressFamily::Inet, stream, SockFlag::SOCK_CLOEXEC, None).ok()?;
-    setsockopt(&socket, sockopt::RcvBuf, &4096).ok()?;
-    setsockopt(&socket, sockopt::SndBuf, &8192).ok()?;
-    // The kernel of a sender reckons in segments: where they are small, so is the room for them.
-    setsockopt(&socket, sockopt::TcpMaxSeg, &1400).ok()?;
-    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).ok()?;
-    Some(socket.into())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn connect_narrowly(_: &Server<'_>) -> Option<TcpStream> {
-    None
-}
-
-#[track_caller]
-fn send(server: &Server<'_>, visitor: &mut Connection, bytes: &[u8]) {
-    if let Err(error) = visitor.send(bytes) {
-        server.fail_seeing(&format!("the {} couldn't send: {error}", visitor.name()));
-    }
-}
-
-/// The visitor has to get just these bytes next.
-#[track_caller]
-fn expect(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
-    let (name, count) = (visitor.name().to_owned(), expected.len());
-    let enough = |bytes: &[u8]| bytes.len() >= count;
-    match visitor.receive_while_missing(&server.program, enough) {
-        Ok(Ok(bytes)) => {
-            compare(server.check, &name, &bytes[..count], expected, when);
-            visitor.give_back(&bytes[count..]);
-        }
-        Ok(Err(Received { bytes, end })) => {
-            compare(server.check, &name, &bytes, expected, when);
-            let ended = match end {
-                End::Closed => "was hung up on",
-                End::Reset => "got a reset",
-            };
-            let so_far = bytes.len();
-            server.fail_seeing(&format!(
-                "{when}, the {name} {ended} after {so_far} of {count} bytes"
-            ));
-        }
-        Err((trouble, bytes)) => {
-            compare(server.check, &name, &bytes, expected, when);
-            let so_far = bytes.len();
-            let expected = format!("{when}, the {name} waits for {count} bytes, and got {so_far}");
-            server.check.fail_for(&expected, &trouble);
-        }
-    }
-}
-
-/// Says where what came differs from what was to come.
-#[track_caller]
-fn compare(check: &Check, name: &str, came: &[u8], expected: &[u8], when: &str) {
-    let Some(at) = came.iter().zip(expected).position(|(came, expected)| came != expected) else {
-        return;
-    };
-    let next = &came[at..came.len().min(at + 16)];
-    let belongs = expected.windows(next.len()).position(|window| window == next);
-    let what = match belongs {
-        Some(later) if later > at => {
-            format!("what belongs {} bytes further back comes there", later - at)
-        }
-        Some(earlier) => format!("what was sent {} bytes before comes again", at - earlier),
-        None => "something else comes there".to_owned(),
-    };
-    check.fail(format!("{when}, what the {name} got is wrong from byte {at} on: {what}"));
-}
-
-/// Nothing may have come that wasn't expected.
-#[track_caller]
-fn nothing_more(server: &Server<'_>, visitor: &Connection, when: &str) {
-    if visitor.readable_within(Duration::ZERO) {
-        server.fail_seeing(&format!("{when}, the {} got more, or a hang-up", visitor.name()));
-    }
-}
-
-/// The visitor has to get just these bytes, and then to be hung up on.
-#[track_caller]
-fn expect_end(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
-    expect(server, visitor, expected, when);
-    let name = visitor.name().to_owned();
-    match visitor.receive_all(&server.program) {
-        Ok(Received { bytes, end: End::Closed }) if bytes.is_empty() => {}
-        Ok(Received { bytes, end: End::Closed }) => {
-            let count = bytes.len();
-            server.check.fail(format!("{when}, the {name} got {count} bytes that nobody sent"));
-        }
-        Ok(_) => server.fail_seeing(&format!("{when}, the {name} got a reset")),
-        Err((trouble, _)) => {
-            let expected = format!("{when}, the {name} waits for the server to hang up");
-            server.check.fail_for(&expected, &trouble);
-        }
-    }
-}
-
-/// Waits until the server has done all that it can do with the visitors that it has.
-#[track_caller]
-fn settle(server: &Server<'_>, when: &str) {
-    if let Err(trouble) = server.program.settled() {
-        server.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
-    }
-}
-
-/// Waits until so many have been let in.
-#[track_caller]
-fn all_are_in(server: &Server<'_>, count: usize) {
-    let mut watch = Watch::new(&server.program);
-    while doing::accepted(server.address.port()).is_some_and(|accepted| accepted < count) {
-        if let Some(trouble) = watch.trouble() {
-            server.check.fail_for(&format!("{count} visitors were to be let in"), &trouble);
-        }
-        thread::sleep(LOOK_EVERY / 10);
-    }
-    if !cfg!(target_os = "linux") {
-        settle(server, "after visitors had come");
-    }
-}
-
-/// What lies in the kernel between the server and a visitor, in bytes.
-#[derive(Clone, Copy)]
-struct Between {
-    /// Sent by the visitor, and not read by the program.
-    to_server: usize,
-    /// Taken from the program, and not read by the visitor.
-    to_visitor: usize,
-    /// Whether the program has its end of the connection still.
-    open: bool,
-    /// Whether nothing moved. Where something does, there is less in the kernel than it seems.
-    still: bool,
-}
-
-/// Where the kernel doesn't tell, `None`.
-fn between(server: &Server<'_>, visitor: &Connection) -> Option<Between> {
-    let (theirs, ours) = (server.address.port(), visitor.stream().local_addr().ok()?.port());
-    // In this order: what arrives between the two looks is counted twice, and not overlooked.
-    let (sent_there, sent_here) = both_ends(theirs, ours)?;
-    let (there, here) = both_ends(theirs, ours)?;
-    Some(Between {
-        to_server: sent_here.under_way + there.unread,
-        to_visitor: sent_there.under_way + here.unread,
-        open: there.inode != 0,
-        still: there.still && here.still && sent_there == there && sent_here == here,
-    })
-}
-
 /// As soon as nothing moves. `None` as well if that doesn't come about.
 fn between_when_still(server: &Server<'_>, visitor: &Connection) -> Option<Between> {
     let deadline = Instant::now() + UNTIL_STILL;
@@ -218,49 +42,6 @@ fn between_when_still(server: &Server<'_>, visitor: &Connection) -> Option<Betwe
         }
     }
     None
-}
-
-/// One end of a connection, in the kernel's table. All zero: it is closed.
-#[derive(Default, PartialEq, Eq)]
-struct Row {
-    under_way: usize,
-    unread: usize,
-    inode: u64,
-    /// Nothing is under way that has arrived, or is about to: it waits for room at the other end.
-    still: bool,
-}
-
-/// The server's end and the visitor's. To read the table takes the kernel many milliseconds.
-fn both_ends(theirs: u16, ours: u16) -> Option<(Row, Row)> {
-    let mut found = (None, None);
-    // While others come and go, a look at the table may miss a row. What's never there is closed.
-    for _ in 0..LOOKS {
-        let table = fs::read_to_string("/proc/net/tcp").ok()?;
-        // It can have thousands of rows: few are worth a closer look.
-        let port = format!(":{ours:04X} ");
-        let rows = || table.lines().skip(1).filter(|line| line.contains(&port));
-        let find = |from, to| rows().find_map(|line| parse_row(line, from, to));
-        found = (find(theirs, ours), find(ours, theirs));
-        if found.0.is_some() && found.1.is_some() {
-            break;
-        }
-    }
-    Some((found.0.unwrap_or_default(), found.1.unwrap_or_default()))
-}
-
-/// Local address, remote address, state, queues, timer, …, the inode tenth (proc_net_tcp(5)).
-fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let hex = |text: &str| usize::from_str_radix(text, 16).ok();
-    let port = |text: &str| hex(text.split_once(':')?.1);
-    if port(fields.get(1)?)? != usize::from(from) || port(fields.get(2)?)? != usize::from(to) {
-        return None;
-    }
-    let (under_way, unread) = fields.get(4)?.split_once(':')?;
-    let under_way = hex(under_way)?;
-    // Timer 4 runs while there's no room at the other end, and nothing is on its way to it.
-    let still = under_way == 0 || fields.get(5)?.starts_with("04:");
-    Some(Row { under_way, unread: hex(unread)?, inode: fields.get(9)?.parse().ok()?, still })
 }
 
 /// The program's memory in use, in bytes. Where nobody can tell, 0.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::fs;
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+use grader::bytes::{narrow_visitor, settle};
 use grader::check;
 use grader::check::{Check, Server};
 use rstest::rstest;
@@ -45,10 +45,7 @@ impl<'a> Visitor<'a> {
     /// Where that can't be had, it is one like all others.
     #[track_caller]
     fn narrow(server: &'a Server<'a>, name: &str) -> Self {
-        match connect_narrowly(server).map(|stream| Connection::new(stream, name)) {
-            Some(Ok(connection)) => Self { server, connection, the: "the " },
-            _ => Self::new(server, name),
-        }
+        Self { server, connection: narrow_visitor(server, name), the: "the " }
     }
 
     /// The same, with a name of its own.
@@ -241,40 +238,6 @@ impl fmt::Display for Leaving {
 }
 
 const ALL_WAYS: [Leaving; 3] = [Leaving::Finishing, Leaving::HangingUp, Leaving::Reset];
-
-/// As in chapter 6's checks.
-#[cfg(target_os = "linux")]
-fn connect_narrowly(server: &Server<'_>) -> Option<TcpStream> {
-    use std::net::SocketAddr;
-    use std::os::fd::AsRawFd;
-
-    use nix::sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
-    };
-
-    let SocketAddr::V4(address) = server.address else { return None };
-    let stream = SockType::Stream;
-    let socket = socket(AddressFamily::Inet, stream, SockFlag::SOCK_CLOEXEC, None).ok()?;
-    setsockopt(&socket, sockopt::RcvBuf, &4096).ok()?;
-    setsockopt(&socket, sockopt::SndBuf, &8192).ok()?;
-    // The kernel of a sender reckons in segments: where they are small, so is the room for them.
-    setsockopt(&socket, sockopt::TcpMaxSeg, &1400).ok()?;
-    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).ok()?;
-    Some(socket.into())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn connect_narrowly(_: &Server<'_>) -> Option<TcpStream> {
-    None
-}
-
-/// Waits until the server has done all that it can do with the visitors that it has.
-#[track_caller]
-fn settle(server: &Server<'_>, when: &str) {
-    if let Err(trouble) = server.program.settled() {
-        server.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
-    }
-}
 
 /// Waits until the server has no more connections than that. False if it keeps them.
 #[track_caller]

@@ -4,24 +4,28 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use grader::bytes::{
+    self, all_are_in, between, both_ends, expect, expect_end, narrow_visitor, nothing_more, send,
+    visitor,
+};
 use grader::check;
 use grader::check::{Check, Server};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rstest::rstest;
 use visitors::calls;
-use visitors::connection::{Connection, End, Received};
-use visitors::doing::{self, Snapshot};
+use visitors::connection::Connection;
+use visitors::doing::Snapshot;
 use visitors::program::{LOOK_EVERY, PATIENCE, Trouble, Watch};
 
 /// The most that the exercises keep for a visitor, in bytes.
 const MOST: usize = 64 * 1024;
 
-/// How often to look for a connection in the kernel's table.
+/// How often to look again at what a look at the kernel's table may have got wrong.
 const LOOKS: usize = 10;
 
 /// When nothing has come for so long, the kernels have nothing more.
@@ -47,127 +51,11 @@ fn words(from: usize, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// A visitor who has connected.
-#[track_caller]
-fn visitor(server: &Server<'_>, name: &str) -> Connection {
-    server.visitor(name).connection
-}
-
-/// A visitor with little room in the kernel, on both sides: a few dozen KiB in place of several MiB.
-/// Where that can't be had, it is one like all others.
-#[track_caller]
-fn narrow_visitor(server: &Server<'_>, name: &str) -> Connection {
-    match connect_narrowly(server).map(|stream| Connection::new(stream, name)) {
-        Some(Ok(connection)) => connection,
-        _ => visitor(server, name),
-    }
-}
-
-fn connect_narrowly(server: &Server<'_>) -> Option<TcpStream> {
-    use nix::sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
-    };
-
-    let SocketAddr::V4(address) = server.address else { return None };
-    let stream = SockType::Stream;
-    let socket = socket(AddressFamily::Inet, stream, SockFlag::SOCK_CLOEXEC, None).ok()?;
-    setsockopt(&socket, sockopt::RcvBuf, &4096).ok()?;
-    setsockopt(&socket, sockopt::SndBuf, &8192).ok()?;
-    // The kernel of a sender reckons in segments: where they are small, so is the room for them.
-    setsockopt(&socket, sockopt::TcpMaxSeg, &1400).ok()?;
-    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).ok()?;
-    Some(socket.into())
-}
-
-#[track_caller]
-fn send(server: &Server<'_>, visitor: &mut Connection, bytes: &[u8]) {
-    if let Err(error) = visitor.send(bytes) {
-        server.fail_seeing(&format!("the {} couldn't send: {error}", visitor.name()));
-    }
-}
-
-/// The visitor has to get just these bytes next.
-#[track_caller]
-fn expect(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
-    let (name, count) = (visitor.name().to_owned(), expected.len());
-    let enough = |bytes: &[u8]| bytes.len() >= count;
-    match visitor.receive_while_missing(&server.program, enough) {
-        Ok(Ok(bytes)) => {
-            compare(server.check, &name, &bytes[..count], expected, when);
-            visitor.give_back(&bytes[count..]);
-        }
-        Ok(Err(Received { bytes, end })) => {
-            compare(server.check, &name, &bytes, expected, when);
-            let ended = match end {
-                End::Closed => "was hung up on",
-                End::Reset => "got a reset",
-            };
-            let so_far = bytes.len();
-            server.fail_seeing(&format!(
-                "{when}, the {name} {ended} after {so_far} of {count} bytes"
-            ));
-        }
-        Err((trouble, bytes)) => {
-            compare(server.check, &name, &bytes, expected, when);
-            let so_far = bytes.len();
-            let expected = format!("{when}, the {name} waits for {count} bytes, and got {so_far}");
-            server.check.fail_for(&expected, &trouble);
-        }
-    }
-}
-
-/// Says where what came differs from what was to come.
-#[track_caller]
-fn compare(check: &Check, name: &str, came: &[u8], expected: &[u8], when: &str) {
-    let Some(at) = came.iter().zip(expected).position(|(came, expected)| came != expected) else {
-        return;
-    };
-    let next = &came[at..came.len().min(at + 16)];
-    let belongs = expected.windows(next.len()).position(|window| window == next);
-    let what = match belongs {
-        Some(later) if later > at => {
-            format!("what belongs {} bytes further back comes there", later - at)
-        }
-        Some(earlier) => format!("what was sent {} bytes before comes again", at - earlier),
-        None => "something else comes there".to_owned(),
-    };
-    check.fail(format!("{when}, what the {name} got is wrong from byte {at} on: {what}"));
-}
-
-/// Nothing may have come that wasn't expected.
-#[track_caller]
-fn nothing_more(server: &Server<'_>, visitor: &Connection, when: &str) {
-    if visitor.readable_within(Duration::ZERO) {
-        server.fail_seeing(&format!("{when}, the {} got more, or a hang-up", visitor.name()));
-    }
-}
-
-/// The visitor has to get just these bytes, and then to be hung up on.
-#[track_caller]
-fn expect_end(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
-    expect(server, visitor, expected, when);
-    let name = visitor.name().to_owned();
-    match visitor.receive_all(&server.program) {
-        Ok(Received { bytes, end: End::Closed }) if bytes.is_empty() => {}
-        Ok(Received { bytes, end: End::Closed }) => {
-            let count = bytes.len();
-            server.check.fail(format!("{when}, the {name} got {count} bytes that nobody sent"));
-        }
-        Ok(_) => server.fail_seeing(&format!("{when}, the {name} got a reset")),
-        Err((trouble, _)) => {
-            let expected = format!("{when}, the {name} waits for the server to hang up");
-            server.check.fail_for(&expected, &trouble);
-        }
-    }
-}
-
 /// Waits until the server has done all that it can do with the visitors that it has.
 #[track_caller]
 fn settle(server: &Server<'_>, when: &str) {
     comes_to_rest(server, when);
-    if let Err(trouble) = server.program.settled() {
-        server.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
-    }
+    bytes::settle(server, when);
 }
 
 /// Whoever turns in a loop is never asleep, and that's said sooner than for one who only takes long.
@@ -232,64 +120,11 @@ fn waits_without_a_time(server: &Server<'_>, when: &str) {
     }
 }
 
-/// Waits until so many have been let in.
-#[track_caller]
-fn all_are_in(server: &Server<'_>, count: usize) {
-    let mut watch = Watch::new(&server.program);
-    while doing::accepted(server.address.port()).is_some_and(|accepted| accepted < count) {
-        if let Some(trouble) = watch.trouble() {
-            server.check.fail_for(&format!("{count} visitors were to be let in"), &trouble);
-        }
-        thread::sleep(LOOK_EVERY / 10);
-    }
-}
-
 /// How many of the bytes that a visitor has sent to the server, or the server to it, lie in the kernel, not yet
 /// read. Where that doesn't tell, `None`.
-fn between(server: &Server<'_>, visitor: &Connection) -> Option<usize> {
-    let (theirs, ours) = (server.address.port(), visitor.stream().local_addr().ok()?.port());
-    // In this order: what arrives between the two looks is counted twice, and not overlooked.
-    let (sent_there, sent_here) = both_ends(theirs, ours)?;
-    let (there, here) = both_ends(theirs, ours)?;
-    Some(sent_here.under_way + there.unread + sent_there.under_way + here.unread)
-}
-
-/// One end of a connection, in the kernel's table. All zero: it is closed.
-#[derive(Default)]
-struct Row {
-    under_way: usize,
-    unread: usize,
-    /// The other end's last word has come: it has finished sending.
-    heard_the_end: bool,
-}
-
-/// The server's end and the visitor's. To read the table takes the kernel many milliseconds.
-fn both_ends(theirs: u16, ours: u16) -> Option<(Row, Row)> {
-    let mut found = (None, None);
-    // While others come and go, a look at the table may miss a row. What's never there is closed.
-    for _ in 0..LOOKS {
-        let table = fs::read_to_string("/proc/net/tcp").ok()?;
-        let find = |from, to| table.lines().skip(1).find_map(|line| parse_row(line, from, to));
-        found = (find(theirs, ours), find(ours, theirs));
-        if found.0.is_some() && found.1.is_some() {
-            break;
-        }
-    }
-    Some((found.0.unwrap_or_default(), found.1.unwrap_or_default()))
-}
-
-/// Local address, remote address, state, queues (proc_net_tcp(5)).
-fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let hex = |text: &str| usize::from_str_radix(text, 16).ok();
-    let port = |text: &str| hex(text.split_once(':')?.1);
-    if port(fields.get(1)?)? != usize::from(from) || port(fields.get(2)?)? != usize::from(to) {
-        return None;
-    }
-    let (under_way, unread) = fields.get(4)?.split_once(':')?;
-    // CLOSE_WAIT.
-    let heard_the_end = fields.get(3)? == &"08";
-    Some(Row { under_way: hex(under_way)?, unread: hex(unread)?, heard_the_end })
+fn unread(server: &Server<'_>, visitor: &Connection) -> Option<usize> {
+    let between = between(server, visitor)?;
+    Some(between.to_server + between.to_visitor)
 }
 
 /// The kernels keep less for a visitor, on both sides: who can send more is read, and read, and read.
@@ -308,7 +143,7 @@ impl Greedy {
 
     /// How much of what was sent the program has, while nothing has been read.
     fn queued(&self, server: &Server<'_>) -> Option<usize> {
-        Some(self.sent.saturating_sub(between(server, &self.connection)?))
+        Some(self.sent.saturating_sub(unread(server, &self.connection)?))
     }
 
     /// Takes what lies in the kernel for it, until nothing more comes.
@@ -838,7 +673,6 @@ mod list {
     #[track_caller]
     fn a_little_unread(server: &Server<'_>, connection: Connection) -> Option<Greedy> {
         let mut greedy = Greedy::new(connection);
-        let port = greedy.connection.stream().local_addr().ok()?.port();
         // So much the program takes, whatever the kernel does. Where it has been asked to, that takes less than 200 KiB.
         send(server, &mut greedy.connection, &words(0, MOST));
         greedy.sent = MOST;
@@ -848,7 +682,7 @@ mod list {
             if is_read(server, &greedy.connection) {
                 continue;
             }
-            let (there, here) = both_ends(server.address.port(), port)?;
+            let (there, here) = both_ends(server, &greedy.connection)?;
             if there.unread > 0 {
                 return (here.under_way == 0).then_some(greedy);
             }
@@ -858,10 +692,9 @@ mod list {
 
     /// Whether the word that it has finished has come to the program, soon.
     fn the_end_is_there(server: &Server<'_>, visitor: &Connection) -> bool {
-        let Ok(ours) = visitor.stream().local_addr() else { return false };
         let deadline = Instant::now() + Duration::from_secs(2);
         while Instant::now() < deadline {
-            match both_ends(server.address.port(), ours.port()) {
+            match both_ends(server, visitor) {
                 Some((there, _)) if there.heard_the_end => return true,
                 Some(_) => {}
                 None => return false,
@@ -1535,10 +1368,9 @@ mod edge {
 
     /// Whether all that a visitor has sent, so many bytes, lies there before the program, soon.
     fn lie_unread(server: &Server<'_>, visitor: &Connection, count: usize) -> bool {
-        let Ok(ours) = visitor.stream().local_addr() else { return false };
         let deadline = Instant::now() + ALL_THERE;
         while Instant::now() < deadline {
-            match both_ends(server.address.port(), ours.port()) {
+            match both_ends(server, visitor) {
                 Some((there, _)) if there.unread == count => return true,
                 Some(_) => {}
                 None => return false,

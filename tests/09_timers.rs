@@ -200,7 +200,7 @@ impl Way {
 }
 
 /// An interval, in milliseconds.
-fn ms(count: u64) -> Duration {
+const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
@@ -934,32 +934,54 @@ mod idle {
             "09-timers.html#deadlines",
         );
         let server = start(&check, IDLE, NEVER);
-        let came = Instant::now();
-        let mut silent = visitor(&server, "silent visitor");
         let when = "after it was told goodbye, with a visitor who doesn't hang up";
-        let told = expect_goodbye(&server, &mut silent, "idle", "with a visitor who says nothing");
-        if let Err(trouble) = server.program.says(|line| line.starts_with("visitor 1: gone")) {
+        // Late once, it may have been held up by others. Who gives more time does so to each.
+        let late: Option<Vec<Duration>> =
+            (1..=3).map(|number| is_left(&server, number, IDLE, when)).collect();
+        if let Some(late) = late {
+            check.likely(
+                "who has been told goodbye has as much time as to begin a line, and no more",
+                "09-timers.html#deadlines",
+            );
+            let times: Vec<u128> = late.iter().map(Duration::as_millis).collect();
+            check.fail(format!(
+                "{when}, its connection was closed {times:?} ms after the goodbye, with three of them: it has {IDLE} ms"
+            ));
+        }
+        settle(&server, when);
+    }
+
+    /// Visitor `number` says nothing, is told goodbye, and doesn't hang up. How long after the goodbye it was left, if
+    /// that is half as long again as it may take, or more.
+    #[track_caller]
+    fn is_left(server: &Server<'_>, number: u32, idle: u64, when: &str) -> Option<Duration> {
+        let check = server.check;
+        let came = Instant::now();
+        let mut silent = visitor(server, "silent visitor");
+        let told = expect_goodbye(server, &mut silent, "idle", "with a visitor who says nothing");
+        let gone = format!("visitor {number}: gone");
+        if let Err(trouble) = server.program.says(|line| line.starts_with(&gone)) {
             let waited = told.elapsed().as_millis();
             let expected = format!(
-                "{when}, its connection was to be closed: it has {IDLE} ms to hang up, and {waited} ms later it was still \
+                "{when}, its connection was to be closed: it has {idle} ms to hang up, and {waited} ms later it was still \
                  waited for"
             );
-            fail_for(&server, &expected, &trouble);
+            fail_for(server, &expected, &trouble);
         }
-        let passed = came.elapsed();
-        if passed < 2 * ms(IDLE) {
+        let (passed, after) = (came.elapsed(), told.elapsed());
+        if passed < 2 * ms(idle) {
             check.likely(
                 "who has been told goodbye has time to hang up itself, as much as to begin a line",
                 "09-timers.html#deadlines",
             );
             let passed = passed.as_millis();
             check.fail(format!(
-                "{when}, its connection was closed {passed} ms after it came: it has {IDLE} ms to begin a line, and {IDLE} \
+                "{when}, its connection was closed {passed} ms after it came: it has {idle} ms to begin a line, and {idle} \
                  ms more to hang up"
             ));
         }
-        timers_set(&server, "visitor 1: gone", 0, when);
-        settle(&server, when);
+        timers_set(server, &gone, 0, when);
+        (after >= ms(idle) * 3 / 2).then_some(after)
     }
 
     #[test]
@@ -1063,6 +1085,9 @@ mod later {
         restless
     }
 
+    /// An alarm may be late by a millisecond, and by what else the machine does.
+    const TOO_LATE: Duration = ms(15);
+
     #[rstest]
     #[case::at_once(0)]
     #[case::after_a_moment(1500)]
@@ -1075,16 +1100,30 @@ mod later {
         );
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "visitor");
-        for number in 1..=3 {
-            let when = format!("after `in {delay} wake up`");
+        let when = format!("after `in {delay} wake up`");
+        let mut least_late = Duration::MAX;
+        for number in 1..=TRIES {
             let before = set(&server, &mut visitor, &format!("in {delay} wake up"), number);
             expect(&server, &mut visitor, "wake up", &when);
             let passed = before.elapsed();
-            if passed < Duration::from_micros(delay) {
+            let Some(late) = passed.checked_sub(Duration::from_micros(delay)) else {
                 let passed = passed.as_micros();
                 check.fail(format!("{when}, it came {passed} microseconds later: that's too soon"));
+            };
+            least_late = least_late.min(late);
+            // On a busy machine some are late. Not all of them.
+            if number >= 3 && least_late < TOO_LATE {
+                return;
             }
         }
+        check.likely(
+            "`timeout` is the time until the first alarm, rounded up to the next millisecond, and no more than that",
+            "09-timers.html#rounded-up",
+        );
+        let (late, allowed) = (least_late.as_millis(), TOO_LATE.as_millis());
+        check.fail(format!(
+            "{when}, {TRIES} times, each came at least {late} ms too late: a few are no matter, {allowed} are too many"
+        ));
     }
 
     #[rstest]

@@ -21,8 +21,8 @@ use crate::source::{Ending, Source};
 /// How much is read at a time, in bytes, and so in one turn: the others want their
 /// turns too.
 const PIECE: usize = 16 * 1024;
-/// How much a callback may leave untaken, in bytes. With more than that, the other side
-/// has to wait: somebody who sends mustn't fill our memory.
+/// With so much untaken by its callback, in bytes, a connection isn't read any more, and
+/// the other side has to wait: somebody who sends mustn't fill our memory.
 pub const MOST_UNREAD: usize = 64 * 1024;
 /// A queue with more room than that, in bytes, is given back when it's empty.
 const KEPT: usize = 4 * 1024;

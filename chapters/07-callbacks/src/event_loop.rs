@@ -134,7 +134,7 @@ impl EventLoop {
     /// When waiting itself fails, and when a callback calls it: it's running already.
     pub fn turn(&mut self, at_most: Option<Duration>) -> io::Result<bool> {
         if mem::replace(&mut self.running, true) {
-            return Err(io::Error::other("the loop is running: a callback can't run it"));
+            return Err(io::Error::other("the loop runs already: return from the callback"));
         }
         self.ask();
         // Stopped by somebody who has just been told of its end, it only looks.

@@ -10,17 +10,9 @@ use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 
 const NAME: &str = "ch09-timers";
 const DEFAULT: &str = "127.0.0.1:7009";
-const HELP: &str = "ch09-timers [ADDRESS [SECONDS]]
-
-Answers thousands of visitors at once: a small page (GET /large: 8 MiB), and gives
-nobody more time than they need. SIGTERM or Ctrl-C stops it when all are served,
-a second one at once.
-ADDRESS is 127.0.0.1:7009 where not given; port 0 means any free one.
-SECONDS takes the place of each deadline: 3 to say something or to leave, 4 for the
-rest of a request, 5 to take some more of an answer.";
 
 fn main() {
-    let arguments = program::arguments(HELP);
+    let arguments = program::arguments(&help());
     let (address, deadlines) = match arguments.as_slice() {
         [] => (DEFAULT, Deadlines::USUAL),
         [address] => (address.as_str(), Deadlines::USUAL),
@@ -32,6 +24,23 @@ fn main() {
     if let Err(error) = serve(listener, deadlines) {
         program::complain(NAME, 1, &format!("the loop failed: {error}"));
     }
+}
+
+fn help() -> String {
+    let Deadlines { idle, request, answer } = Deadlines::USUAL;
+    format!(
+        "ch09-timers [ADDRESS [SECONDS]]
+
+Answers thousands of visitors at once: a small page (GET /large: 8 MiB), and gives
+nobody more time than they need. SIGTERM or Ctrl-C stops it when all are served,
+a second one at once.
+ADDRESS is {DEFAULT} where not given; port 0 means any free one.
+SECONDS takes the place of each deadline: {} to say something or to leave, {} for the
+rest of a request, {} to take some more of an answer.",
+        idle.as_secs(),
+        request.as_secs(),
+        answer.as_secs()
+    )
 }
 
 // ANCHOR: main

@@ -1,12 +1,14 @@
 //! The grader: checks that judge a program from outside, and `cargo grade`, which runs them and keeps score.
 //!
 //! - [`mod@check`]: what the graded checks in `tests/NN_name.rs` are made of. Read it to write one.
+//! - [`bytes`]: more of that, for programs that pass on what they are sent.
 //! - [`course`]: chapters and exercises as they lie on the disk.
 //! - [`markers`]: how a starter and its hints come out of a worked answer.
 //! - [`wrong`]: wrong answers, which prove the checks.
 //! - [`cargo`], [`run`]: building what is judged, and running checks on it.
 //! - [`progress`]: what is remembered from one time to the next.
 
+pub mod bytes;
 pub mod cargo;
 pub mod check;
 pub mod course;

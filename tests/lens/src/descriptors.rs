@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 
+use nix::libc;
 use nix::unistd::Pid;
 
 use visitors::doing::{self, TcpSocket};
@@ -100,4 +101,33 @@ fn look_up(process: Pid, descriptor: i64) -> Thing {
         },
     };
     Thing::Other(words.to_owned())
+}
+
+/// Whether a descriptor is in non-blocking mode, as the kernel says it (proc_pid_fdinfo(5)): `flags: 0104002`.
+/// One that is closed isn't.
+pub fn refuses_to_wait(process: Pid, descriptor: i64) -> bool {
+    let text = fs::read_to_string(format!("/proc/{process}/fdinfo/{descriptor}"));
+    let flags = text.ok().and_then(|text| {
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        i32::from_str_radix(flags.trim(), 8).ok()
+    });
+    flags.is_some_and(|flags| flags & libc::O_NONBLOCK != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn who_refuses_to_wait_is_known() {
+        let (one, other) = UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let refuses = |number: i32| refuses_to_wait(Pid::this(), number.into());
+        assert!(refuses(one.as_raw_fd()));
+        assert!(!refuses(other.as_raw_fd()));
+        assert!(!refuses(-1), "there is no such descriptor");
+    }
 }

@@ -160,13 +160,3 @@ fn change_result(thread: Pid, result: u64) -> nix::Result<()> {
 fn change_result(_: Pid, _: u64) -> nix::Result<()> {
     Err(nix::errno::Errno::ENOSYS)
 }
-
-/// Whether a descriptor is in non-blocking mode, as the kernel says it (proc_pid_fdinfo(5)): `flags: 0104002`.
-pub fn refuses_to_wait(process: Pid, descriptor: i64) -> bool {
-    let text = std::fs::read_to_string(format!("/proc/{process}/fdinfo/{descriptor}"));
-    let flags = text.ok().and_then(|text| {
-        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
-        i32::from_str_radix(flags.trim(), 8).ok()
-    });
-    flags.is_some_and(|flags| flags & libc::O_NONBLOCK != 0)
-}

@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use visitors::calls::{self, Kind};
 
 use crate::Blind;
-use crate::descriptors::{Descriptors, Thing};
+use crate::descriptors::{self, Descriptors, Thing};
 use crate::interest::Interests;
 use crate::kernel::{self, At, News, Onward};
 use crate::launch::READY;
@@ -137,6 +137,14 @@ struct Entered {
     began: Instant,
     /// It was seen asleep.
     slept: bool,
+}
+
+impl Entered {
+    /// The descriptor that it's for, if that can be told to refuse to wait.
+    fn may_refuse(&self) -> Option<i64> {
+        let waits = matches!(self.call?.kind, Kind::Read | Kind::Write | Kind::Accept);
+        waits.then(|| descriptor(self.arguments[0]))
+    }
 }
 
 impl Tracer {
@@ -441,14 +449,10 @@ impl Tracer {
         // Counted even where it was seen asleep: or the next call would be taken for the sleeper.
         let counted =
             took > AT_ONCE && thread.look().is_some_and(|(_, sleeps)| thread.has_slept(sleeps));
-        let mut slept = entered.slept || counted && took > OVERLOOKED;
-        if let Some(call) = entered.call.filter(|call| slept && call.kind.names_a_descriptor()) {
-            // A descriptor that refuses to wait can't have been waited for. What looks like it is a lock
-            // inside the kernel, or a page that wasn't there, on a machine that has a lot to do.
-            let number = descriptor(entered.arguments[0]);
-            let can_refuse = matches!(call.kind, Kind::Read | Kind::Write | Kind::Accept);
-            slept = !(can_refuse && memory::refuses_to_wait(process, number));
-        }
+        // A descriptor that refuses to wait can't have been waited for. What looks like it is a lock inside
+        // the kernel, or a page that wasn't there, on a machine that has a lot to do.
+        let slept = (entered.slept || counted && took > OVERLOOKED)
+            && !entered.may_refuse().is_some_and(|it| descriptors::refuses_to_wait(process, it));
         let Some(call) = entered.call else {
             self.renamed(tid, process, &entered, result);
             return;

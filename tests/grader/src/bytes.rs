@@ -1,0 +1,241 @@
+//! Checks byte for byte: what visitors of programs are made of that pass on what they are sent.
+//!
+//! Each of these fails the check where something else comes than was to come, and says where.
+
+use std::fs;
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use visitors::connection::{Connection, End, Received};
+use visitors::doing;
+use visitors::program::{LOOK_EVERY, Watch};
+
+use crate::check::{Check, Server};
+
+/// How often to look for a connection in the kernel's table.
+const LOOKS: usize = 10;
+
+/// A visitor who has connected.
+#[track_caller]
+pub fn visitor(server: &Server<'_>, name: &str) -> Connection {
+    server.visitor(name).connection
+}
+
+/// A visitor with little room in the kernel, on both sides: a few dozen KiB in place of several MiB.
+/// Where that can't be had, it is one like all others.
+#[track_caller]
+pub fn narrow_visitor(server: &Server<'_>, name: &str) -> Connection {
+    match connect_narrowly(server).map(|stream| Connection::new(stream, name)) {
+        Some(Ok(connection)) => connection,
+        _ => visitor(server, name),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn connect_narrowly(server: &Server<'_>) -> Option<TcpStream> {
+    use std::net::SocketAddr;
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt,
+    };
+
+    let SocketAddr::V4(address) = server.address else { return None };
+    let stream = SockType::Stream;
+    let socket = socket(AddressFamily::Inet, stream, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    setsockopt(&socket, sockopt::RcvBuf, &4096).ok()?;
+    setsockopt(&socket, sockopt::SndBuf, &8192).ok()?;
+    // The kernel of a sender reckons in segments: where they are small, so is the room for them.
+    setsockopt(&socket, sockopt::TcpMaxSeg, &1400).ok()?;
+    connect(socket.as_raw_fd(), &SockaddrIn::from(address)).ok()?;
+    Some(socket.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn connect_narrowly(_: &Server<'_>) -> Option<TcpStream> {
+    None
+}
+
+#[track_caller]
+pub fn send(server: &Server<'_>, visitor: &mut Connection, bytes: &[u8]) {
+    if let Err(error) = visitor.send(bytes) {
+        server.fail_seeing(&format!("the {} couldn't send: {error}", visitor.name()));
+    }
+}
+
+/// The visitor has to get just these bytes next.
+#[track_caller]
+pub fn expect(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
+    let (name, count) = (visitor.name().to_owned(), expected.len());
+    let enough = |bytes: &[u8]| bytes.len() >= count;
+    match visitor.receive_while_missing(&server.program, enough) {
+        Ok(Ok(bytes)) => {
+            compare(server.check, &name, &bytes[..count], expected, when);
+            visitor.give_back(&bytes[count..]);
+        }
+        Ok(Err(Received { bytes, end })) => {
+            compare(server.check, &name, &bytes, expected, when);
+            let ended = match end {
+                End::Closed => "was hung up on",
+                End::Reset => "got a reset",
+            };
+            let so_far = bytes.len();
+            server.fail_seeing(&format!(
+                "{when}, the {name} {ended} after {so_far} of {count} bytes"
+            ));
+        }
+        Err((trouble, bytes)) => {
+            compare(server.check, &name, &bytes, expected, when);
+            let so_far = bytes.len();
+            let expected = format!("{when}, the {name} waits for {count} bytes, and got {so_far}");
+            server.check.fail_for(&expected, &trouble);
+        }
+    }
+}
+
+/// Says where what came differs from what was to come.
+#[track_caller]
+pub fn compare(check: &Check, name: &str, came: &[u8], expected: &[u8], when: &str) {
+    let Some(at) = came.iter().zip(expected).position(|(came, expected)| came != expected) else {
+        return;
+    };
+    let next = &came[at..came.len().min(at + 16)];
+    let belongs = expected.windows(next.len()).position(|window| window == next);
+    let what = match belongs {
+        Some(later) if later > at => {
+            format!("what belongs {} bytes further back comes there", later - at)
+        }
+        Some(earlier) => format!("what was sent {} bytes before comes again", at - earlier),
+        None => "something else comes there".to_owned(),
+    };
+    check.fail(format!("{when}, what the {name} got is wrong from byte {at} on: {what}"));
+}
+
+/// Nothing may have come that wasn't expected.
+#[track_caller]
+pub fn nothing_more(server: &Server<'_>, visitor: &Connection, when: &str) {
+    if visitor.readable_within(Duration::ZERO) {
+        server.fail_seeing(&format!("{when}, the {} got more, or a hang-up", visitor.name()));
+    }
+}
+
+/// The visitor has to get just these bytes, and then to be hung up on.
+#[track_caller]
+pub fn expect_end(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], when: &str) {
+    expect(server, visitor, expected, when);
+    let name = visitor.name().to_owned();
+    match visitor.receive_all(&server.program) {
+        Ok(Received { bytes, end: End::Closed }) if bytes.is_empty() => {}
+        Ok(Received { bytes, end: End::Closed }) => {
+            let count = bytes.len();
+            server.check.fail(format!("{when}, the {name} got {count} bytes that nobody sent"));
+        }
+        Ok(_) => server.fail_seeing(&format!("{when}, the {name} got a reset")),
+        Err((trouble, _)) => {
+            let expected = format!("{when}, the {name} waits for the server to hang up");
+            server.check.fail_for(&expected, &trouble);
+        }
+    }
+}
+
+/// Waits until the server has done all that it can do with the visitors that it has.
+#[track_caller]
+pub fn settle(server: &Server<'_>, when: &str) {
+    if let Err(trouble) = server.program.settled() {
+        server.check.fail_for(&format!("{when}, your program was to wait"), &trouble);
+    }
+}
+
+/// Waits until so many have been let in.
+#[track_caller]
+pub fn all_are_in(server: &Server<'_>, count: usize) {
+    let mut watch = Watch::new(&server.program);
+    while doing::accepted(server.address.port()).is_some_and(|accepted| accepted < count) {
+        if let Some(trouble) = watch.trouble() {
+            server.check.fail_for(&format!("{count} visitors were to be let in"), &trouble);
+        }
+        thread::sleep(LOOK_EVERY / 10);
+    }
+    if !cfg!(target_os = "linux") {
+        settle(server, "after visitors had come");
+    }
+}
+
+/// What lies in the kernel between the server and a visitor, in bytes.
+#[derive(Clone, Copy)]
+pub struct Between {
+    /// Sent by the visitor, and not read by the program.
+    pub to_server: usize,
+    /// Taken from the program, and not read by the visitor.
+    pub to_visitor: usize,
+    /// Whether the program has its end of the connection still.
+    pub open: bool,
+    /// Whether nothing moved. Where something does, there is less in the kernel than it seems.
+    pub still: bool,
+}
+
+/// Where the kernel doesn't tell, `None`.
+pub fn between(server: &Server<'_>, visitor: &Connection) -> Option<Between> {
+    // In this order: what arrives between the two looks is counted twice, and not overlooked.
+    let (sent_there, sent_here) = both_ends(server, visitor)?;
+    let (there, here) = both_ends(server, visitor)?;
+    Some(Between {
+        to_server: sent_here.under_way + there.unread,
+        to_visitor: sent_there.under_way + here.unread,
+        open: there.inode != 0,
+        still: there.still && here.still && sent_there == there && sent_here == here,
+    })
+}
+
+/// One end of a connection, in the kernel's table. All zero: it is closed.
+#[derive(Default, PartialEq, Eq)]
+pub struct Row {
+    /// Sent from this end, and not yet acknowledged by the other, in bytes.
+    pub under_way: usize,
+    /// Received, and not read by this end's program, in bytes.
+    pub unread: usize,
+    /// The other end's last word has come: it has finished sending.
+    pub heard_the_end: bool,
+    inode: u64,
+    /// Nothing is under way that has arrived, or is about to: it waits for room at the other end.
+    still: bool,
+}
+
+/// The server's end and the visitor's; `None` where the kernel doesn't tell. To read the table takes it many
+/// milliseconds.
+pub fn both_ends(server: &Server<'_>, visitor: &Connection) -> Option<(Row, Row)> {
+    let (theirs, ours) = (server.address.port(), visitor.stream().local_addr().ok()?.port());
+    let mut found = (None, None);
+    // While others come and go, a look at the table may miss a row. What's never there is closed.
+    for _ in 0..LOOKS {
+        let table = fs::read_to_string("/proc/net/tcp").ok()?;
+        // It can have thousands of rows: few are worth a closer look.
+        let port = format!(":{ours:04X} ");
+        let rows = || table.lines().skip(1).filter(|line| line.contains(&port));
+        let find = |from, to| rows().find_map(|line| parse_row(line, from, to));
+        found = (find(theirs, ours), find(ours, theirs));
+        if found.0.is_some() && found.1.is_some() {
+            break;
+        }
+    }
+    Some((found.0.unwrap_or_default(), found.1.unwrap_or_default()))
+}
+
+/// Local address, remote address, state, queues, timer, …, the inode tenth (proc_net_tcp(5)).
+fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let hex = |text: &str| usize::from_str_radix(text, 16).ok();
+    let port = |text: &str| hex(text.split_once(':')?.1);
+    if port(fields.get(1)?)? != usize::from(from) || port(fields.get(2)?)? != usize::from(to) {
+        return None;
+    }
+    let (under_way, unread) = fields.get(4)?.split_once(':')?;
+    let under_way = hex(under_way)?;
+    // Timer 4 runs while there's no room at the other end, and nothing is on its way to it.
+    let still = under_way == 0 || fields.get(5)?.starts_with("04:");
+    // CLOSE_WAIT.
+    let heard_the_end = fields.get(3)? == &"08";
+    let inode = fields.get(9)?.parse().ok()?;
+    Some(Row { under_way, unread: hex(unread)?, inode, heard_the_end, still })
+}

@@ -216,17 +216,16 @@ impl Visitor {
     /// A stage has lasted too long. `queued`: how many bytes were queued when it began.
     fn is_late(self: &Rc<Self>, event_loop: &mut EventLoop, queued: usize) {
         let left = event_loop.queued(self.socket);
-        let says = match self.stage.get() {
-            // It has taken some of its answer, and there is more.
-            stage @ (Stage::Answering | Stage::Leaving)
-                if left < queued && (left > 0 || stage == Stage::Answering) =>
-            {
-                return self.enter(event_loop, stage);
-            }
+        let took_some = left < queued;
+        let stage = self.stage.get();
+        let says = match stage {
+            Stage::Answering if took_some => return self.enter(event_loop, stage),
+            // When all is with the kernel, nobody tells what becomes of it.
+            Stage::Leaving if took_some && left > 0 => return self.enter(event_loop, stage),
             Stage::Asking => {
                 event_loop.send(self.socket, &page::head(TOO_SLOW, 0));
-                return self
-                    .farewell(event_loop, "shown the door: its request didn't become whole");
+                let says = "shown the door: its request didn't become whole";
+                return self.farewell(event_loop, says);
             }
             Stage::Silent => "shown the door: it said nothing",
             Stage::Answering => "shown the door: it doesn't read",

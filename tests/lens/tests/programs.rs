@@ -168,17 +168,19 @@ fn ctrl_c_at_the_terminal_ends_the_program_and_then_comes_the_summary() {
     if !can_look() {
         return;
     }
-    if !Command::new("script").arg("--version").output().is_ok_and(|output| output.status.success())
-    {
-        eprintln!("skipped: there is no `script` here to make a terminal");
+    // script(1) gives it a terminal; what we write is typed there. Whoever has started us in the background may
+    // have us ignore what Ctrl-C sends, and what we start would, too: env(1) sees to that.
+    let in_terminal = ["--default-signal=INT", "script"];
+    let mut version = Command::new("env");
+    if !version.args(in_terminal).arg("--version").output().is_ok_and(|it| it.status.success()) {
+        eprintln!(
+            "skipped: there is no `script` here to make a terminal, or no `env` to start it with"
+        );
         return;
     }
-    // script(1) gives it a terminal; what we write is typed there.
-    let mut child = staying(Command::new("script").args([
-        "-qec",
-        &format!("{LENS} -- {WAITER} stays"),
-        "/dev/null",
-    ]));
+    let command = format!("{LENS} -- {WAITER} stays");
+    let mut child =
+        staying(Command::new("env").args(in_terminal).args(["-qec", &command, "/dev/null"]));
     child.stdin.as_mut().expect("it's piped").write_all(b"\x03").expect("it's typed");
     let output = output_in_time(child);
     let screen = String::from_utf8_lossy(&output.stdout).into_owned();

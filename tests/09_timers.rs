@@ -1086,7 +1086,9 @@ mod later {
     }
 
     /// An alarm may be late by a millisecond, and by what else the machine does.
-    const TOO_LATE: Duration = ms(15);
+    const TOO_LATE: Duration = ms(30);
+    /// On a busy machine some are late, and many in a row.
+    const MANY_TRIES: usize = 50;
 
     #[rstest]
     #[case::at_once(0)]
@@ -1102,7 +1104,7 @@ mod later {
         let mut visitor = visitor(&server, "visitor");
         let when = format!("after `in {delay} wake up`");
         let mut least_late = Duration::MAX;
-        for number in 1..=TRIES {
+        for number in 1..=MANY_TRIES {
             let before = set(&server, &mut visitor, &format!("in {delay} wake up"), number);
             expect(&server, &mut visitor, "wake up", &when);
             let passed = before.elapsed();
@@ -1111,7 +1113,7 @@ mod later {
                 check.fail(format!("{when}, it came {passed} microseconds later: that's too soon"));
             };
             least_late = least_late.min(late);
-            // On a busy machine some are late. Not all of them.
+            // Not all of them.
             if number >= 3 && least_late < TOO_LATE {
                 return;
             }
@@ -1122,7 +1124,7 @@ mod later {
         );
         let (late, allowed) = (least_late.as_millis(), TOO_LATE.as_millis());
         check.fail(format!(
-            "{when}, {TRIES} times, each came at least {late} ms too late: a few are no matter, {allowed} are too many"
+            "{when}, {MANY_TRIES} times, each came at least {late} ms too late: a few are no matter, {allowed} are too many"
         ));
     }
 

@@ -2,6 +2,8 @@
 
 #[path = "serving/never_waits.rs"]
 mod never_waits;
+#[path = "serving/promises.rs"]
+mod promises;
 mod serving;
 
 use serving::Server;

@@ -27,6 +27,9 @@ pub struct EventLoop {
     impatient: Vec<Token>,
     /// Those that have been closed, and haven't been told yet.
     gone: VecDeque<(Token, Box<dyn Source>, Ending)>,
+    /// Who has news, in this turn. Kept, so that a turn needs no new memory.
+    ready: Vec<(Token, Readiness)>,
+    turns: u64,
     running: bool,
     stopped: bool,
 }
@@ -58,6 +61,8 @@ impl EventLoop {
             touched: Vec::new(),
             impatient: Vec::new(),
             gone: VecDeque::new(),
+            ready: Vec::new(),
+            turns: 0,
             running: false,
             stopped: false,
         }
@@ -97,6 +102,17 @@ impl EventLoop {
         source.downcast_mut()
     }
     // ANCHOR_END: get
+
+    /// All sources of one type.
+    pub fn tokens<S: Source>(&self) -> Vec<Token> {
+        let is_one = |tenant: &Tenant| (&*tenant.source as &dyn Any).is::<S>();
+        self.tenants.iter().filter(|(_, tenant)| is_one(tenant)).map(|(token, _)| token).collect()
+    }
+
+    /// How many turns there have been.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
 
     /// Closes a source now; what it had queued is lost. Its own [`Source::closed`] is
     /// called as soon as no callback runs. A token whose source is gone closes nobody.
@@ -145,29 +161,34 @@ impl EventLoop {
             self.running = false;
             return Ok(false);
         }
-        let ready = self.wait(at_most);
-        for (token, readiness) in ready.iter().flatten() {
-            self.call(*token, *readiness);
+        let mut ready = mem::take(&mut self.ready);
+        let waited = self.wait(at_most, &mut ready);
+        self.turns += 1;
+        for (token, readiness) in ready.drain(..) {
+            self.call(token, readiness);
         }
+        self.ready = ready;
         for token in self.out_of_patience() {
             self.call(token, Readiness::NONE);
         }
         self.running = false;
-        ready.map(|_| true)
+        waited.map(|()| true)
     }
 
-    /// Waiting borrows the descriptors of all. What it returns borrows nothing: whoever
-    /// is called then may add, close and change whom they like.
-    fn wait(&mut self, at_most: Option<Duration>) -> io::Result<Vec<(Token, Readiness)>> {
-        let mut ready = Vec::new();
+    /// Waiting borrows the descriptors of all. What it gives back borrows nothing:
+    /// whoever is called then may add, close and change whom they like.
+    fn wait(
+        &mut self,
+        at_most: Option<Duration>,
+        ready: &mut Vec<(Token, Readiness)>,
+    ) -> io::Result<()> {
         let mut all = self.tenants.iter().filter_map(|(token, tenant)| {
             let descriptor = tenant.source.descriptor()?;
             let interest = tenant.asked;
             (interest != Interest::NONE).then_some(Asked { token, descriptor, interest })
         });
         // waits: until any of them is ready, in the backend's call
-        self.waiter.backend.wait(&mut all, at_most, &mut ready)?;
-        Ok(ready)
+        self.waiter.backend.wait(&mut all, at_most, ready)
     }
     // ANCHOR_END: turn
 

@@ -42,8 +42,21 @@ impl Source for Listener {
 // ANCHOR_END: listener
 
 impl Listener {
+    /// Of a socket that doesn't wait.
+    ///
+    /// # Errors
+    /// When it can't be told so.
+    pub fn new(socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, shut_until: None })
+    }
+
     /// The next one who is there; `None` when there is nobody, or it's shut.
-    fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    ///
+    /// # Errors
+    /// When somebody can't be let in. Unless it was they who left, it's shut for a
+    /// moment.
+    pub fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         if let Some(left) = self.patience() {
             // Open again, the next wait tells whether anybody is there.
             self.shut_until = self.shut_until.filter(|_| !left.is_zero());
@@ -71,9 +84,7 @@ impl EventLoop {
         listener: TcpListener,
         mut came: impl FnMut(&mut Self, io::Result<(Token, SocketAddr)>) + 'static,
     ) -> io::Result<Token> {
-        listener.set_nonblocking(true)?;
-        let listener = Listener { socket: listener, shut_until: None };
-        Ok(self.add(listener, move |event_loop, me, _| {
+        Ok(self.add(Listener::new(listener)?, move |event_loop, me, _| {
             for _ in 0..AT_ONCE {
                 // It may have been closed by whoever it has let in.
                 let Some(listener) = event_loop.get_mut::<Listener>(me) else { break };

@@ -15,9 +15,10 @@ pub const LONGEST_REQUEST: usize = 8 * 1024;
 pub const TOO_LONG: &str = "431 Request Header Fields Too Large";
 /// How much of an answer is made at a time, in bytes, and so in one turn.
 const QUEUE: usize = 64 * 1024;
-const LINE: &str = "Good things come to those who wait.\n";
+/// What the pages are made of.
+pub const LINE: &str = "Good things come to those who wait.\n";
 /// How many lines the large page has: 8 MiB, and a few bytes.
-const LARGE: usize = (8_usize << 20).div_ceil(LINE.len());
+pub const LARGE: usize = (8_usize << 20).div_ceil(LINE.len());
 
 // ANCHOR: serve
 /// Serves `chapter`'s page to all who come to `listener`.

@@ -82,14 +82,18 @@ fn a_false_readiness_makes_nobody_wait() {
         }
     }
     server.settled();
+    // Nobody is at the door while somebody inside speaks.
+    let mut last = silent.pop().expect("three are here");
+    last.send(&serving::REQUEST[..20]).unwrap();
+    server.settled();
+    last.send(&serving::REQUEST[20..]).unwrap();
+    server.expect_page(&mut last);
+    server.settled();
     assert_eq!(lens.waits_only_in(&[WAITS_IN]), Ok(()));
     // Or the lens hasn't lied, and this test shows nothing.
     for name in ["read", "accept", "write"] {
         assert!(said_no(name), "no {name} was refused");
     }
-    let mut last = silent.pop().expect("three are here");
-    last.send(serving::REQUEST).unwrap();
-    server.expect_page(&mut last);
     serving::expect_large_page(&server, &mut greedy);
 }
 
@@ -125,7 +129,10 @@ fn a_full_house_with_nobody_at_the_door_is_quiet() {
     };
     let mut inside = Vec::new();
     while refusals() == 0 && inside.len() < 30 {
-        inside.push(server.visitor("silent visitor"));
+        // Whoever has said something is let in at once.
+        let mut visitor = server.visitor("visitor");
+        visitor.send(&serving::REQUEST[..1]).unwrap();
+        inside.push(visitor);
         server.settled();
     }
     let before = refusals();

@@ -3,7 +3,7 @@
 
 use rstest::rstest;
 
-use super::{LARGE, Server};
+use crate::serving::{self, LARGE, Server};
 use crate::{CHAPTER, PROGRAM, SILENT, WAITS_IN, start};
 
 #[rstest]
@@ -11,49 +11,49 @@ use crate::{CHAPTER, PROGRAM, SILENT, WAITS_IN, start};
 #[case::two(2)]
 #[case::byte_by_byte(usize::MAX)]
 fn a_request_in_pieces_gets_the_same_answer(#[case] pieces: usize) {
-    super::a_request_in_pieces_gets_the_same_answer(&start(), pieces);
+    serving::a_request_in_pieces_gets_the_same_answer(&start(), pieces);
 }
 
 #[rstest]
 #[case::ten(10)]
 #[case::a_thousand(1000)]
 fn visitors_are_served_in_reverse_order(#[case] count: usize) {
-    super::visitors_are_served_in_reverse_order(&start(), count);
+    serving::visitors_are_served_in_reverse_order(&start(), count);
 }
 
 #[test]
 fn requests_are_not_mixed_up() {
-    super::requests_are_not_mixed_up(&start());
+    serving::requests_are_not_mixed_up(&start());
 }
 
 #[test]
 fn who_has_finished_sending_is_answered() {
-    super::who_has_finished_sending_is_answered(&start());
+    serving::who_has_finished_sending_is_answered(&start());
 }
 
 #[test]
 fn who_leaves_at_any_stage_leaves_alone() {
-    super::who_leaves_at_any_stage_leaves_alone(&start());
+    serving::who_leaves_at_any_stage_leaves_alone(&start());
 }
 
 #[test]
 fn who_stays_after_its_answer_is_no_burden() {
-    super::who_stays_after_its_answer_is_no_burden(&start());
+    serving::who_stays_after_its_answer_is_no_burden(&start());
 }
 
 #[test]
 fn idle_visitors_cost_no_cpu_time() {
-    super::idle_visitors_cost_no_cpu_time(&start(), SILENT);
+    serving::idle_visitors_cost_no_cpu_time(&start(), SILENT);
 }
 
 #[test]
 fn many_at_the_same_moment() {
-    super::many_at_the_same_moment(&start(), 100);
+    serving::many_at_the_same_moment(&start(), 100);
 }
 
 #[test]
 fn a_request_is_at_most_8_kib() {
-    super::a_request_is_at_most_8_kib(&start());
+    serving::a_request_is_at_most_8_kib(&start());
 }
 
 #[test]
@@ -61,30 +61,32 @@ fn the_large_page_arrives_whole() {
     let server = start();
     let mut greedy = server.visitor("greedy visitor");
     greedy.send(LARGE).unwrap();
-    super::expect_large_page(&server, &mut greedy);
+    serving::expect_large_page(&server, &mut greedy);
 }
 
 #[test]
 fn without_descriptors_it_waits() {
-    super::without_descriptors_it_waits(&Server::start_with_few_descriptors(PROGRAM, CHAPTER, 20));
+    serving::without_descriptors_it_waits(&Server::start_with_few_descriptors(
+        PROGRAM, CHAPTER, 20,
+    ));
 }
 
 #[test]
 fn a_signal_changes_nothing() {
-    super::a_signal_changes_nothing(&start());
+    serving::a_signal_changes_nothing(&start());
 }
 
 #[test]
 fn bad_arguments_get_one_line_and_status_2() {
-    super::bad_arguments_get_one_line_and_status_2(PROGRAM);
+    serving::bad_arguments_get_one_line_and_status_2(PROGRAM);
 }
 
 #[test]
 fn a_port_that_is_taken_gets_one_line_and_status_1() {
-    super::a_port_that_is_taken_gets_one_line_and_status_1(PROGRAM);
+    serving::a_port_that_is_taken_gets_one_line_and_status_1(PROGRAM);
 }
 
 #[test]
 fn one_line_waits() {
-    super::one_line_waits(&start(), WAITS_IN);
+    serving::one_line_waits(&start(), WAITS_IN);
 }

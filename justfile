@@ -2,9 +2,13 @@
 default:
     @{{just_executable()}} --list --unsorted
 
-# Build the book, and open it.
+# Serve the book, and open it.
 read:
     cargo book --open
+
+# Build the book into book/build, to be read without a server.
+build:
+    cargo book build
 
 # Play the visitors against a chapter's server: just visit 2
 visit CHAPTER *WHO:

@@ -15,29 +15,46 @@ use crate::repo::Repo;
 /// # Errors
 /// If mdBook fails, and also if it warned: what it warns of, a reader stumbles over.
 pub fn build(repo: &Repo) -> Result<PathBuf> {
-    let (built, complaints) = listening(|| {
+    without_complaint(|| {
         let book = MDBook::load(repo.book())?;
         book.build()?;
-        anyhow::Ok(book.build_dir_for("html").join("index.html"))
-    });
-    let index = built.context("mdBook can't build the book")?;
+        Ok(book.build_dir_for("html").join("index.html"))
+    })
+}
+
+/// Builds the same book into `folder`.
+///
+/// # Errors
+/// As above. In the folder is then what mdBook had made by that time.
+pub fn build_into(repo: &Repo, folder: &Path) -> Result<()> {
+    without_complaint(|| MDBook::load_with_config(repo.book(), config(repo, folder)?)?.build())
+}
+
+fn without_complaint<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (built, complaints) = listening(work);
+    let built = built.context("mdBook can't build the book")?;
     if !complaints.is_empty() {
         bail!(
             "mdBook complains of the book; `cargo book check` may say more:\n{}",
             complaints.join("\n")
         );
     }
-    Ok(index)
+    Ok(built)
+}
+
+/// As `book.toml` has it, but for the folder that it's built into.
+fn config(repo: &Repo, folder: &Path) -> Result<Config> {
+    let mut config = Config::from_disk(repo.book().join("book.toml"))?;
+    config.update_from_env()?;
+    config.build.build_dir = folder.to_path_buf();
+    Ok(config)
 }
 
 /// Builds the book into `folder`, leaving out the pages of SUMMARY.md that don't exist, so that
 /// the others can be checked in the same run. Returns what mdBook complained of.
 pub fn build_what_there_is(repo: &Repo, folder: &Path) -> (Result<()>, Vec<String>) {
     listening(|| {
-        let mut config = Config::from_disk(repo.book().join("book.toml"))?;
-        config.update_from_env()?;
-        config.build.build_dir = folder.to_path_buf();
-
+        let config = config(repo, folder)?;
         let text = std::fs::read_to_string(repo.src().join("SUMMARY.md"))
             .context("book/src/SUMMARY.md can't be read")?;
         let mut summary = parse_summary(&text)?;

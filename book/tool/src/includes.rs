@@ -35,6 +35,8 @@ pub struct Page {
     origins: Vec<Origin>,
     /// The files that were included.
     pub included: BTreeSet<PathBuf>,
+    /// The files that were to be included, those among them that aren't there.
+    pub wanted: BTreeSet<PathBuf>,
     /// How many directives there were.
     pub includes: usize,
     /// The directives that are faults: mdBook complains of some of them as well.
@@ -84,6 +86,7 @@ pub fn read_page(repo: &Repo, path: &Path, faults: &mut Vec<Fault>) -> anyhow::R
             text: String::new(),
             origins: Vec::new(),
             included: BTreeSet::new(),
+            wanted: BTreeSet::new(),
             includes: 0,
             bad_directives: Vec::new(),
         },
@@ -188,10 +191,11 @@ impl Reader<'_> {
 
     /// The lines that `target` (`FILE`, `FILE:ANCHOR`, `FILE:FIRST:LAST`) names, in a directive of
     /// the file at `path`.
-    fn select(&self, target: &str, path: &Path) -> Result<(PathBuf, Piece), String> {
+    fn select(&mut self, target: &str, path: &Path) -> Result<(PathBuf, Piece), String> {
         let (name, which) = target.split_once(':').unwrap_or((target, ""));
         let folder = path.parent().unwrap_or(Path::new("."));
         let file = tidy(&folder.join(name));
+        self.page.wanted.insert(file.clone());
         if !file.is_file() {
             return Err(format!(
                 "the included file `{name}` doesn't exist: correct the path, which starts at this file's folder"

@@ -1,8 +1,9 @@
 //! What `cargo book` is made of.
 //!
-//! Five jobs, each in its own file; read them in this order:
+//! Six jobs, each in its own file; read them in this order:
 //!
 //! - [`build`] makes the pages, just as stock mdBook does;
+//! - [`serve`] has chapter 11's server send them, and makes them anew at each change;
 //! - [`check`] looks for what mdBook says nothing about: missing anchors, dead links, orphans.
 //!   What it looks at comes from [`summary`], [`includes`], [`markdown`] and [`html`]; what it
 //!   finds out comes from [`links`], [`pictures`] and [`places`];
@@ -23,6 +24,7 @@ pub mod open;
 pub mod pictures;
 pub mod places;
 pub mod repo;
+pub mod serve;
 pub mod summary;
 pub mod timelines;
 pub mod transcripts;

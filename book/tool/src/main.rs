@@ -1,23 +1,34 @@
-//! `cargo book`: builds the book, checks it, and records its transcripts.
+//! `cargo book`: builds the book, serves it, checks it, and records its transcripts.
 //!
 //! The work is done in the library beside this file; its first page is a map.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use book::repo::Repo;
 use book::transcripts::{self, Mode};
-use book::{build, check, curves, open, timelines};
+use book::{build, check, curves, serve, timelines};
 use clap::{Parser, Subcommand};
 
-/// Build The Waiting Game's book and say where it lies.
+/// Build The Waiting Game's book, and serve it with the server that the book ends with.
+///
+/// At each change it's built again, and the page that you have open shows it. Ctrl-C ends it.
 #[derive(Parser)]
 #[command(bin_name = "cargo book", args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// Open the book in your browser
     #[arg(long)]
     open: bool,
+
+    /// Where to serve it; if the port is taken, at the next free one
+    #[arg(long, value_name = "ADDRESS", default_value_t = USUAL)]
+    address: SocketAddr,
+
+    /// The same, on this machine alone; port 0 means any that is free
+    #[arg(long, value_name = "PORT", conflicts_with = "address")]
+    port: Option<u16>,
 
     /// Work on another copy of this repository [default: this one]
     #[arg(long, global = true, value_name = "DIR")]
@@ -27,8 +38,17 @@ struct Arguments {
     job: Option<Job>,
 }
 
+/// One below the chapters' servers, which have 7000 and their number.
+const USUAL: SocketAddr = on_this_machine(7000);
+
+const fn on_this_machine(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
 #[derive(Subcommand)]
 enum Job {
+    /// Build the book and say where it lies: that, and nothing else
+    Build,
     /// Look for every fault that a reader would stumble over: one line each, with page and line
     Check,
     /// Draw tables of figures that were measured as curves
@@ -57,7 +77,11 @@ fn main() -> ExitCode {
     let repo = Repo::at(arguments.root.as_deref().unwrap_or(Path::new(Repo::THIS)));
 
     let all_is_well = match arguments.job {
-        None => build_the_book(&repo, arguments.open),
+        None => {
+            let address = arguments.port.map_or(arguments.address, on_this_machine);
+            serve::serve(&repo, address, arguments.open).map(|()| true)
+        }
+        Some(Job::Build) => build_the_book(&repo),
         Some(Job::Check) => check_the_book(&repo),
         Some(Job::Curves { names }) => draw_the_curves(&repo, &names),
         Some(Job::Pictures { names }) => draw_the_timelines(&repo, &names),
@@ -73,12 +97,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn build_the_book(repo: &Repo, open: bool) -> Result<bool> {
+fn build_the_book(repo: &Repo) -> Result<bool> {
     let index = build::build(repo)?;
     println!("the book lies at {}", index.display());
-    if open {
-        open::open(&index)?;
-    }
     Ok(true)
 }
 

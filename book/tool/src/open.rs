@@ -1,6 +1,6 @@
 //! Opens a page in the reader's browser.
 
-use std::path::Path;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
@@ -10,14 +10,17 @@ use anyhow::{Result, bail};
 const OPENERS: &[&str] =
     if cfg!(target_os = "macos") { &["open"] } else { &["wslview", "xdg-open"] };
 
-/// Opens `page` in the browser.
+/// Opens the page at an address in the browser. It may be long before that returns: some
+/// openers wait for the browser.
 ///
 /// # Errors
 /// If none of the platform's openers is installed, or none succeeds.
-pub fn open(page: &Path) -> Result<()> {
+pub fn open(address: &str) -> Result<()> {
     for opener in OPENERS {
         let status = Command::new(opener)
-            .arg(page)
+            .arg(address)
+            // Ctrl-C is for us: it mustn't end a browser that was started for this page.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -27,8 +30,7 @@ pub fn open(page: &Path) -> Result<()> {
         }
     }
     bail!(
-        "nothing here opens a browser (tried {}): open {} in yours",
-        OPENERS.join(" and "),
-        page.display()
+        "nothing here opens a browser (tried {}): open {address} in yours",
+        OPENERS.join(" and ")
     );
 }

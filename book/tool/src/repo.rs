@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A copy of the repository.
+#[derive(Clone)]
 pub struct Repo {
     root: PathBuf,
 }
@@ -31,6 +32,11 @@ impl Repo {
     /// The folder of the pages.
     pub fn src(&self) -> PathBuf {
         self.root.join("book/src")
+    }
+
+    /// The folder of the scripts and styles that the pages have besides mdBook's own.
+    pub fn theme(&self) -> PathBuf {
+        self.root.join("book/theme")
     }
 
     pub fn transcripts(&self) -> PathBuf {
@@ -83,5 +89,18 @@ pub fn files_in(folder: &Path) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     files.sort();
+    files
+}
+
+/// The files in `folder` and in all folders below it.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let (below, here): (Vec<_>, Vec<_>) =
+            files_in(&folder).into_iter().partition(|path| path.is_dir());
+        folders.extend(below);
+        files.extend(here);
+    }
     files
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::fault::{Fault, line_at};
 use crate::markdown::{self, Options};
-use crate::repo::{Repo, files_in, tidy};
+use crate::repo::{Repo, files_below, tidy};
 
 /// The pages that SUMMARY.md names and that exist, in the reader's order, as paths from `src`.
 ///
@@ -42,18 +42,11 @@ pub fn pages(repo: &Repo, faults: &mut Vec<Fault>) -> Result<Vec<PathBuf>> {
 /// A page that no entry leads to is built into nothing: mdBook copies its source.
 fn find_orphans(repo: &Repo, pages: &[PathBuf], faults: &mut Vec<Fault>) {
     let named: BTreeSet<PathBuf> = pages.iter().map(|page| repo.src().join(page)).collect();
-    let mut folders = vec![repo.src()];
-    while let Some(folder) = folders.pop() {
-        for path in files_in(&folder) {
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let is_page = path.extension().is_some_and(|extension| extension == "md");
-            if is_page && !path.ends_with("SUMMARY.md") && !named.contains(&path) {
-                let message = "an orphan: name it in SUMMARY.md, or move it out of book/src";
-                faults.push(Fault::new(repo.shown(&path), 1, message));
-            }
+    for path in files_below(&repo.src()) {
+        let is_page = path.extension().is_some_and(|extension| extension == "md");
+        if is_page && !path.ends_with("SUMMARY.md") && !named.contains(&path) {
+            let message = "an orphan: name it in SUMMARY.md, or move it out of book/src";
+            faults.push(Fault::new(repo.shown(&path), 1, message));
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! `book/transcripts/scripts.toml` tells what to run; what it said lies beside it, and the pages
 //! include it. Read [`scripts`] for what can be told, [`command`] and [`cargo`] for how a command
-//! becomes a program, [`running`] for how it is run, [`addresses`] for how a program that the
-//! book shows on port 7002 runs on any, and [`compare`] for what may differ from run to run.
+//! becomes a program, [`typed`] for what stands before it, [`running`] for how it is run,
+//! [`addresses`] for how a program that the book shows on port 7002 runs on any, and [`compare`]
+//! for what may differ from run to run.
 
 pub mod addresses;
 pub mod cargo;
@@ -11,6 +12,7 @@ pub mod command;
 pub mod compare;
 pub mod running;
 pub mod scripts;
+pub mod typed;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,6 +29,7 @@ use cargo::Executables;
 use command::{Aliases, Program};
 use running::Running;
 use scripts::{Beside, Script};
+use typed::{Typed, talk};
 
 /// Where a program's executable lies. A test gives a stand-in's path.
 pub type Resolve<'r> = &'r (dyn Fn(&Program) -> Result<PathBuf> + Sync);
@@ -61,11 +64,13 @@ enum Kind {
     Same,
     Differs(String),
     Failed(String),
+    /// A program isn't here, and isn't ours.
+    Skipped(String),
 }
 
 impl Outcome {
     pub fn is_well(&self) -> bool {
-        matches!(self.kind, Kind::Recorded | Kind::Same)
+        matches!(self.kind, Kind::Recorded | Kind::Same | Kind::Skipped(_))
     }
 }
 
@@ -80,6 +85,9 @@ impl fmt::Display for Outcome {
                  run `cargo book transcripts` to record it anew, if the change is wanted",
                 self.what
             ),
+            Kind::Skipped(program) => {
+                write!(f, "{}: skipped, there is no {program} on this machine", self.what)
+            }
             Kind::Failed(why) => write!(f, "`{}` failed: {why}", self.what),
         }
     }
@@ -102,9 +110,19 @@ pub fn all(repo: &Repo, mode: Mode, names: &[String]) -> Result<Vec<Outcome>> {
     let aliases = Aliases::read(repo.root())?;
     let mut packages = BTreeSet::new();
     for script in &scripts {
-        for command in script.commands() {
-            packages.insert(Program::parse(command, &aliases)?.package);
-        }
+        let programs = script.programs(&aliases)?.into_iter();
+        packages.extend(programs.filter(|one| !one.is_stranger()).map(|one| one.package));
+    }
+    let mut outcomes = Vec::new();
+    if mode == Mode::Compare {
+        scripts.retain(|script| match missing(script, &aliases) {
+            Some(program) => {
+                let what = script.run.clone();
+                outcomes.push(Outcome { what, kind: Kind::Skipped(program) });
+                false
+            }
+            None => true,
+        });
     }
     let executables = Executables::build(repo.root(), &packages)?;
     let resolve: Resolve<'_> = &|program: &Program| executables.find(program);
@@ -113,7 +131,6 @@ pub fn all(repo: &Repo, mode: Mode, names: &[String]) -> Result<Vec<Outcome>> {
     // What is recorded is shown, so nothing else runs beside it. To compare, they may wait together.
     let at_once = if mode == Mode::Record { 1 } else { 4 };
 
-    let mut outcomes = Vec::new();
     for group in scripts.chunks(at_once) {
         thread::scope(|threads| {
             let look = |script| threads.spawn(move || look(repo, mode, script, aliases, resolve));
@@ -125,6 +142,13 @@ pub fn all(repo: &Repo, mode: Mode, names: &[String]) -> Result<Vec<Outcome>> {
         });
     }
     Ok(outcomes)
+}
+
+/// The stranger that a script wants, if it isn't here.
+fn missing(script: &Script, aliases: &Aliases) -> Option<String> {
+    let mut programs = script.programs(aliases).unwrap_or_default().into_iter();
+    let is_missing = |one: &Program| one.is_stranger() && cargo::stranger(one).is_none();
+    programs.find(is_missing).map(|one| one.package)
 }
 
 /// Plays one script, and, if it doesn't say what is recorded, plays it again before that counts.
@@ -184,16 +208,7 @@ impl Stage<'_> {
             beside.push((program, running));
         }
 
-        let program = Program::parse(&self.script.run, self.aliases)?;
-        let arguments = addresses.to_real(&program.arguments);
-        let running = self.start(&program, &arguments)?;
-        let (status, said) = running.finish(self.script.timeout())?;
-        if status.code() != Some(self.script.status) {
-            bail!(
-                "it ended with {status}; if that is meant, say so with `status = …` in \
-                 scripts.toml. It said:\n{said}"
-            );
-        }
+        let said = self.say(&addresses)?;
         let mut transcripts =
             vec![self.transcript(&self.script.file(), &self.script.run, &said, &addresses)];
 
@@ -209,9 +224,29 @@ impl Stage<'_> {
         Ok(transcripts)
     }
 
-    fn start(&self, program: &Program, arguments: &[String]) -> Result<Running> {
+    /// Runs the command itself, and returns what it said.
+    fn say(&self, addresses: &Addresses) -> Result<String> {
+        let typed = Typed::parse(&self.script.run)?;
+        if let Some(shown) = typed.nc() {
+            let address = addresses.to_real(&[shown]).concat();
+            return talk(&address, &typed.input, self.script.timeout());
+        }
+        let program = Program::parse(typed.command, self.aliases)?;
+        let arguments = addresses.to_real(&program.arguments);
+        let running = self.start(&program, &arguments, &typed.input)?;
+        let (status, said) = running.finish(self.script.timeout())?;
+        if status.code() != Some(self.script.status) {
+            bail!(
+                "it ended with {status}; if that is meant, say so with `status = …` in \
+                 scripts.toml. It said:\n{said}"
+            );
+        }
+        Ok(said)
+    }
+
+    fn start(&self, program: &Program, arguments: &[String], input: &[u8]) -> Result<Running> {
         let executable = (self.resolve)(program)?;
-        Running::start(&executable, arguments, self.repo.root())
+        Running::start(&executable, arguments, self.repo.root(), input)
     }
 
     /// Starts a program beside on any free port, waits until it listens, and notes which address
@@ -225,7 +260,7 @@ impl Stage<'_> {
             Some(argument) => *argument = free,
             None => arguments.push(free),
         }
-        let mut running = self.start(&program, &arguments)?;
+        let mut running = self.start(&program, &arguments, b"")?;
         let real = running.listening(self.script.timeout())?;
         addresses.add(&shown, &real);
         Ok(running)

@@ -1,5 +1,5 @@
-//! `cargo book` itself: it builds the pages that stock mdBook builds, says where, and says what
-//! went wrong.
+//! `cargo book build` and `check`: they build the pages that stock mdBook builds, say where, and say
+//! what went wrong.
 
 mod small_book;
 
@@ -28,7 +28,7 @@ fn said(assert: &Assert) -> (String, String) {
 #[test]
 fn says_in_one_line_where_the_book_lies() {
     let book = SmallBook::new();
-    let (stdout, stderr) = said(&cargo_book(&book, &[]).success());
+    let (stdout, stderr) = said(&cargo_book(&book, &["build"]).success());
     let index = fs::canonicalize(book.root()).expect("it is there").join("book/book/index.html");
     assert_eq!(stdout, format!("the book lies at {}\n", index.display()));
     assert_eq!(stderr, "");
@@ -38,7 +38,7 @@ fn says_in_one_line_where_the_book_lies() {
 #[test]
 fn search_is_on() {
     let book = SmallBook::new();
-    cargo_book(&book, &[]).success();
+    cargo_book(&book, &["build"]).success();
     let page = book.read("book/book/index.html");
     assert!(page.contains("id=\"mdbook-searchbar\""), "there is no search bar");
 }
@@ -49,7 +49,7 @@ fn search_is_on() {
 fn a_build_that_mdbook_complains_of_fails(#[case] addition: &str, #[case] message: &str) {
     let book = SmallBook::new();
     book.add("book/src/one.md", addition);
-    let (stdout, stderr) = said(&cargo_book(&book, &[]).code(1));
+    let (stdout, stderr) = said(&cargo_book(&book, &["build"]).code(1));
     assert_eq!(stdout, "");
     assert!(stderr.contains("mdBook complains of the book"), "{stderr}");
     assert!(stderr.contains(message), "{stderr}");
@@ -59,7 +59,7 @@ fn a_build_that_mdbook_complains_of_fails(#[case] addition: &str, #[case] messag
 fn a_book_that_is_not_there() {
     let book = SmallBook::new();
     book.remove("book/src/SUMMARY.md");
-    let (_, stderr) = said(&cargo_book(&book, &[]).code(1));
+    let (_, stderr) = said(&cargo_book(&book, &["build"]).code(1));
     assert!(stderr.contains("SUMMARY.md"), "{stderr}");
     let (_, stderr) = said(&cargo_book(&book, &["check"]).code(1));
     assert!(stderr.contains("book/src/SUMMARY.md can't be read"), "{stderr}");
@@ -92,6 +92,12 @@ fn check_counts_what_it_looked_at_and_leaves_the_built_book_alone() {
 #[case(&["chek"])]
 #[case(&["check", "--all"])]
 #[case(&["--open", "check"])]
+#[case(&["--open", "build"])]
+#[case(&["build", "--port", "7300"])]
+#[case(&["--port", "70000"])]
+#[case(&["--address", "here"])]
+#[case(&["--address", "127.0.0.1:0", "--port", "0"])]
+#[case(&["7300"])]
 fn bad_usage(#[case] arguments: &[&str]) {
     Command::new(env!("CARGO_BIN_EXE_book")).args(arguments).assert().code(2);
 }

@@ -88,8 +88,12 @@ impl Executables {
     /// one.
     ///
     /// # Errors
-    /// If the package has no such program.
+    /// If the package has no such program, or a stranger isn't here.
     pub fn find(&self, program: &Program) -> Result<PathBuf> {
+        if program.is_stranger() {
+            return stranger(program)
+                .with_context(|| format!("there is no {} on this machine", program.package));
+        }
         let of_package: Vec<&Executable> =
             self.0.iter().filter(|executable| executable.package == program.package).collect();
         let name = program.bin.as_ref().unwrap_or(&program.package);
@@ -103,6 +107,14 @@ impl Executables {
             ),
         }
     }
+}
+
+/// Where a program lies that isn't built here, if it's there.
+pub fn stranger(program: &Program) -> Option<PathBuf> {
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&places)
+        .map(|place| place.join(&program.package))
+        .find(|path| path.is_file())
 }
 
 /// The name in a package id: `path+file:///…/02-blocking-server#ch02-blocking-server@0.1.0`, or,

@@ -28,9 +28,13 @@ impl Aliases {
     }
 }
 
-/// A program of this workspace, and its arguments.
+/// Programs that aren't built here, and that pages show all the same.
+const STRANGERS: [&str; 1] = ["curl"];
+
+/// A program of this workspace, or one of [`STRANGERS`], and its arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Program {
+    /// Or the stranger's name.
     pub package: String,
     /// Not told where the package has a program of its own name, or only one.
     pub bin: Option<String>,
@@ -38,11 +42,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// Understands `cargo run -p PACKAGE [--bin BIN] [-- ARGUMENTS]` and the aliases.
+    /// Understands `cargo run -p PACKAGE [--bin BIN] [-- ARGUMENTS]`, the aliases, and the strangers,
+    /// with single quotes around an argument.
     ///
     /// # Errors
     /// If it is anything else: what isn't built here can't be had on every machine.
     pub fn parse(command: &str, aliases: &Aliases) -> Result<Program> {
+        let name = command.split_whitespace().next().unwrap_or_default();
+        if STRANGERS.contains(&name) {
+            return parse_stranger(command);
+        }
         if let Some(sign) = command.chars().find(|c| "|&;<>$`'\"\\*".contains(*c)) {
             bail!("`{command}`: there is no shell that would understand `{sign}`");
         }
@@ -58,6 +67,38 @@ impl Program {
         };
         parse_run(&words).with_context(|| refusal(command, aliases))
     }
+
+    /// Whether it isn't built here, and may be missing.
+    pub fn is_stranger(&self) -> bool {
+        STRANGERS.contains(&self.package.as_str())
+    }
+}
+
+/// As a shell would understand it that knows nothing but single quotes.
+fn parse_stranger(command: &str) -> Result<Program> {
+    let mut words = Vec::new();
+    let mut word = None;
+    let mut is_quoted = false;
+    for sign in command.chars() {
+        match sign {
+            '\'' => {
+                is_quoted = !is_quoted;
+                word.get_or_insert_with(String::new);
+            }
+            ' ' if !is_quoted => words.extend(word.take()),
+            '|' | '&' | ';' | '<' | '>' | '$' | '`' | '"' | '\\' | '*' if !is_quoted => {
+                bail!("`{command}`: there is no shell that would understand `{sign}`")
+            }
+            _ => word.get_or_insert_with(String::new).push(sign),
+        }
+    }
+    if is_quoted {
+        bail!("`{command}`: a quote isn't closed");
+    }
+    words.extend(word);
+    let mut words = words.into_iter();
+    let package = words.next().unwrap_or_default();
+    Ok(Program { package, bin: None, arguments: words.collect() })
 }
 
 fn refusal(command: &str, aliases: &Aliases) -> String {
@@ -120,6 +161,19 @@ mod tests {
     }
 
     #[rstest]
+    #[case("curl -s -I http://a:1/", &["-s", "-I", "http://a:1/"])]
+    #[case("curl -H 'A: \"b c\"' d", &["-H", "A: \"b c\"", "d"])]
+    #[case("curl  '' a'b'c", &["", "abc"])]
+    fn a_stranger(#[case] command: &str, #[case] arguments: &[&str]) {
+        let program = Program::parse(command, &aliases()).expect(command);
+        assert!(program.is_stranger());
+        assert_eq!((program.package.as_str(), program.bin), ("curl", None));
+        assert_eq!(program.arguments, arguments);
+    }
+
+    #[rstest]
+    #[case("curl a > b", "no shell that would understand `>`")]
+    #[case("curl a 'b", "a quote isn't closed")]
     #[case("python3 -m http.server", "can't be in a transcript")]
     #[case("cargo test", "can't be in a transcript")]
     #[case("cargo lens -- true", "an alias of .cargo/config.toml (visit)")]

@@ -24,6 +24,8 @@ static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d+(\.\d+)? ?(kB|KB|KiB|MB|MiB|GB|GiB)\b", "MEMORY"),
         (r"\b\d+(\.\d+)? ?%", "PERCENT"),
         (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),
+        (r"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\]", "[DATE]"),
+        (r"\bcurl/\d+(\.\d+)*", "curl/VERSION"),
         (r"\bpid \d+", "pid PID"),
         // Which descriptor is free depends on who has left by then.
         (r"\b([a-z][a-z0-9_]+)\(\d+\)", "$1(DESCRIPTOR)"),
@@ -132,6 +134,7 @@ mod tests {
     #[case("1,204 answers/s at 99%", "980.5 answers/s at 4.2 %")]
     #[case("visitor 1   9 ms", "visitor 1  10 ms")]
     #[case("date: Tue, 01 Apr 2014 10:00:00 GMT", "date: Wed, 02 Jan 2030 23:59:59 GMT")]
+    #[case("[01/Apr/2014:10:00:00 +0000] curl/7.88.1", "[02/Jan/2030:23:59:59 +0000] curl/8.5")]
     #[case("thread 'main' (4711) panicked at x", "thread 'main' panicked at x")]
     fn the_same_but_for_figures(#[case] recorded: &str, #[case] now: &str) {
         assert_eq!(difference(recorded, now, Order::Same, &[]), None);

@@ -1,8 +1,8 @@
 //! A program that is being run for a transcript.
 
-use std::io::{BufRead, BufReader, PipeReader};
+use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +18,10 @@ const GRACE: Duration = Duration::from_secs(3);
 /// few times, and no event tells it without a thread more.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// How much a program may be given to read, in bytes: every pipe has room for that much
+/// (pipe(7)), so nobody waits until some of it is read.
+const MOST_INPUT: usize = 4096;
+
 /// A program, and what it has said so far.
 pub struct Running {
     child: Child,
@@ -27,11 +31,22 @@ pub struct Running {
 
 impl Running {
     /// Starts `executable`. Its stdout and stderr are one pipe, so that their lines come in the
-    /// order in which a terminal would show them.
+    /// order in which a terminal would show them. `input` is all there is on its stdin.
     ///
     /// # Errors
     /// If it can't be started.
-    pub fn start(executable: &Path, arguments: &[String], folder: &Path) -> Result<Running> {
+    pub fn start(
+        executable: &Path,
+        arguments: &[String],
+        folder: &Path,
+        input: &[u8],
+    ) -> Result<Running> {
+        if input.len() > MOST_INPUT {
+            bail!("{} bytes of input don't fit into a pipe for sure", input.len());
+        }
+        let (stdin, mut its_writer) = std::io::pipe().context("no pipe can be had")?;
+        its_writer.write_all(input).context("nothing can be put into a pipe")?;
+        drop(its_writer);
         let (reader, writer) = std::io::pipe().context("no pipe can be had")?;
         let child = Command::new(executable)
             .args(arguments)
@@ -42,7 +57,7 @@ impl Running {
             .env("COLUMNS", "80")
             .env_remove("CLICOLOR_FORCE")
             .env_remove("RUST_BACKTRACE")
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(writer.try_clone().context("no pipe can be had")?)
             .stderr(writer)
             .spawn()

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::addresses;
 use super::command::{Aliases, Program};
+use super::typed::Typed;
 use crate::fault::{Fault, line_at};
 use crate::repo::{Repo, files_in};
 
@@ -80,9 +81,18 @@ impl Script {
         Duration::from_secs(self.timeout_seconds)
     }
 
-    pub fn commands(&self) -> impl Iterator<Item = &str> {
-        let beside = self.beside.iter().map(|beside| beside.run.as_str());
-        beside.chain([self.run.as_str()])
+    /// All programs that it runs.
+    ///
+    /// # Errors
+    /// If a command is none that can be run.
+    pub fn programs(&self, aliases: &Aliases) -> Result<Vec<Program>> {
+        let beside = self.beside.iter().map(|beside| Program::parse(&beside.run, aliases));
+        let mut programs = beside.collect::<Result<Vec<_>>>()?;
+        let typed = Typed::parse(&self.run)?;
+        if typed.nc().is_none() {
+            programs.push(Program::parse(typed.command, aliases)?);
+        }
+        Ok(programs)
     }
 
     pub fn makes(&self, name: &str) -> bool {
@@ -204,7 +214,7 @@ pub fn faults(repo: &Repo, included: &BTreeSet<PathBuf>) -> Vec<Fault> {
 /// Is each command of `script` one that can be run?
 fn understand(repo: &Repo, script: &Script) -> Result<()> {
     let aliases = Aliases::read(repo.root())?;
-    Program::parse(&script.run, &aliases)?;
+    script.programs(&aliases)?;
     for beside in &script.beside {
         let program = Program::parse(&beside.run, &aliases)?;
         beside.shown_address(&program).with_context(|| format!("`{}`", beside.run))?;

@@ -46,6 +46,7 @@ const OPTIONS: [&str; 9] = [
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A browser with one page.
+#[allow(dead_code, reason = "each test program uses a part of it")]
 pub struct Browser {
     process: Child,
     commands: ChildStdin,
@@ -68,6 +69,7 @@ pub struct Place {
     pub height: f64,
 }
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
 impl Browser {
     /// Starts one, unless there is none on this machine.
     pub fn start() -> Option<Self> {
@@ -152,7 +154,12 @@ impl Browser {
     /// Opens a file, and waits until it has loaded.
     #[track_caller]
     pub fn open(&mut self, file: &Path) {
-        let url = format!("file://{}", file.display());
+        self.open_url(&format!("file://{}", file.display()));
+    }
+
+    /// Opens a page, and waits until it has loaded.
+    #[track_caller]
+    pub fn open_url(&mut self, url: &str) {
         let opened = self.command("Page.navigate", json!({"url": url}));
         assert!(opened["errorText"].is_null(), "{url}: {}", opened["errorText"]);
         self.wait_until(&format!(
@@ -227,6 +234,11 @@ impl Browser {
         }
     }
 
+    /// Types a text where the focus is.
+    pub fn write(&mut self, text: &str) {
+        self.command("Input.insertText", json!({"text": text}));
+    }
+
     /// Where an element is, after the page was scrolled to show it.
     #[track_caller]
     pub fn place(&mut self, element: &str) -> Place {
@@ -283,6 +295,7 @@ impl Browser {
     }
 }
 
+#[allow(dead_code, reason = "as above")]
 impl Place {
     /// Its middle.
     pub fn middle(self) -> (f64, f64) {

@@ -1,0 +1,786 @@
+//! A connection's life: from one request to the next, until one of both has enough.
+//!
+//! Read [`Stage`] first, then [`serve`].
+
+use std::io;
+use std::mem;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ch07_callbacks::program::say;
+use ch07_callbacks::{Ending, EventLoop, Interest, Readiness, Source, Token};
+use ch09_timers::Timer;
+use ch10_http::{Asked, CONTINUE, Delivery, Event, Framing, Head, Parser, Refusal, Size, Status};
+use ch10_http::{chunk, last_chunk};
+use nix::sys::socket::{MsgFlags, recv};
+
+use crate::answer::{Answer, Body, Flow, Response, Ticket};
+use crate::log::Line;
+use crate::output::{Length, Output, Sent};
+use crate::routes::Context;
+use crate::server::{Desk, House};
+
+// ANCHOR: ahead
+/// How much may lie here unread by us, in bytes, while an answer is under way. Whoever
+/// sends more has to wait: a visitor mustn't fill our memory.
+const MOST_AHEAD: usize = 32 * 1024;
+// ANCHOR_END: ahead
+// ANCHOR: a_turn
+/// How many requests are answered in one turn: the others want their turns too.
+const ANSWERS_A_TURN: usize = 64;
+/// With so much to be sent, in bytes, that is enough for one turn.
+const OUTPUT_A_TURN: usize = 64 * 1024;
+// ANCHOR_END: a_turn
+/// So much of a body must come within [`Settings::body`](crate::Settings::body), in
+/// bytes: one who sends a byte now and then mustn't stay for ever.
+const PROGRESS: usize = 1024;
+
+// ANCHOR: stage
+/// What a connection waits for. Each stage has its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// For the first byte of a request, the first one or the next.
+    Idle,
+    /// For the rest of a request's head.
+    Head,
+    /// For the rest of its body.
+    Body,
+    /// For a handler that has the answer later.
+    Handler,
+    /// For the visitor to take more of the answer.
+    Sending,
+    /// For a stream that has nothing to say at the moment.
+    Stream,
+    /// For the visitor to hang up: all is said, and what still comes is thrown away.
+    Leaving,
+}
+// ANCHOR_END: stage
+
+// ANCHOR: connection
+/// A connection. Its memory is what stands here, and what is under way: between two
+/// requests that is nothing.
+pub struct Connection {
+    socket: TcpStream,
+    house: Rc<House>,
+    from: SocketAddr,
+    stage: Stage,
+    /// When the stage has lasted too long, by the timers' clock.
+    due: Option<Duration>,
+    /// The timer that is set, and for when. It may ring early: a deadline that moves with
+    /// each request isn't set anew each time.
+    timer: Option<(Duration, Timer)>,
+    parser: Parser,
+    /// What has come, and isn't used yet.
+    input: Vec<u8>,
+    /// The visitor has finished sending.
+    ended: bool,
+    /// A request whose body isn't whole.
+    asking: Option<Box<Asking>>,
+    output: Output,
+    /// What is being answered.
+    asked: Asked,
+    /// Counts requests.
+    request: u64,
+    /// An answer that somebody has given: a handler, later, or a deadline.
+    given: Option<Box<Response>>,
+    /// A handler has the answer later.
+    later: bool,
+    /// This answer is the last one.
+    last: bool,
+    /// Something may come that nobody will read: a close would be a reset, which can eat
+    /// the answer.
+    lingers: bool,
+    /// There is more to be done, without waiting for anything.
+    again: bool,
+    /// The stream wants to be called when there is room.
+    wanted: bool,
+    /// There was no room for it: it isn't counted.
+    pub(crate) turned_away: bool,
+    /// For the access log.
+    line: Option<Box<Line>>,
+}
+
+/// A request whose body isn't whole.
+struct Asking {
+    /// The head's bytes.
+    head: Vec<u8>,
+    body: Vec<u8>,
+    /// How long the body was when its time was last renewed.
+    seen: usize,
+}
+// ANCHOR_END: connection
+
+impl Connection {
+    /// Whether it's one of this server: there may be several in one loop.
+    pub(crate) fn is_of(&self, house: &House) -> bool {
+        std::ptr::eq(Rc::as_ptr(&self.house), house)
+    }
+
+    pub(crate) fn new(
+        house: Rc<House>,
+        socket: TcpStream,
+        from: SocketAddr,
+        now: Duration,
+    ) -> Self {
+        let due = house.limit(Stage::Idle).map(|limit| now + limit);
+        Self {
+            parser: Parser::new(house.settings.limits),
+            house,
+            socket,
+            from,
+            stage: Stage::Idle,
+            due,
+            timer: None,
+            input: Vec::new(),
+            ended: false,
+            asking: None,
+            output: Output::default(),
+            asked: Asked::UNKNOWN,
+            request: 0,
+            given: None,
+            later: false,
+            last: false,
+            lingers: false,
+            again: false,
+            wanted: false,
+            turned_away: false,
+            line: None,
+        }
+    }
+
+    /// Whether the next request may be looked at.
+    fn is_free(&self) -> bool {
+        !self.later && matches!(self.stage, Stage::Idle | Stage::Head | Stage::Body)
+    }
+
+    /// A stage begins, or begins anew: so does its time.
+    fn enter(&mut self, stage: Stage, now: Duration) {
+        self.stage = stage;
+        self.due = self.house.limit(stage).map(|limit| now + limit);
+    }
+}
+
+// ANCHOR: source
+impl Source for Connection {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
+    }
+
+    fn interest(&self) -> Interest {
+        // No head is longer than that: one that isn't whole always finds room for the rest.
+        let most = MOST_AHEAD.max(self.house.settings.limits.head);
+        let room = self.input.len() <= most;
+        Interest { read: !self.ended && room, write: self.stage == Stage::Sending }
+    }
+
+    /// With more to do there is nothing to wait for.
+    fn patience(&self) -> Option<Duration> {
+        let has_answer = self.given.is_some() && self.stage != Stage::Sending;
+        (self.again || has_answer).then_some(Duration::ZERO)
+    }
+
+    fn closed(self: Box<Self>, event_loop: &mut EventLoop, _: Token, ending: Ending) {
+        if let Some((_, timer)) = self.timer {
+            self.house.timers.cancel(event_loop, timer);
+        }
+        if let Ending::Panicked = ending {
+            self.house.counters.panics.add(1);
+            say(&format!("a stream for {} panicked", self.from));
+        }
+        let Self { house, socket, output, turned_away, mut line, .. } = *self;
+        // An answer that didn't get through is logged as far as it got.
+        if let (Some(mut line), Some(log)) = (line.take(), &house.log) {
+            line.bytes = line.bytes.saturating_sub(output.left());
+            log.write(&line, &house.counters);
+        }
+        drop(socket);
+        house.is_gone(event_loop, turned_away);
+    }
+}
+// ANCHOR_END: source
+
+/// The handler of all connections.
+pub(crate) fn ready(event_loop: &mut EventLoop, me: Token, readiness: Readiness) -> io::Result<()> {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    connection.again = false;
+    if readiness.error && !readiness.read {
+        let error = connection.socket.take_error()?;
+        return Err(error.unwrap_or_else(|| io::Error::other("an error that nobody can name")));
+    }
+    let house = Rc::clone(&connection.house);
+    let now = house.now(event_loop);
+    let mut desk = house.take_desk();
+    let served = serve(event_loop, me, readiness, &house, &mut desk, now);
+    house.leave_desk(desk);
+    set_timer(event_loop, me, &house);
+    served
+}
+
+// ANCHOR: serve
+/// One turn of one connection: receives, goes on with what is under way, and answers
+/// whatever is whole.
+fn serve(
+    event_loop: &mut EventLoop,
+    me: Token,
+    readiness: Readiness,
+    house: &Rc<House>,
+    desk: &mut Desk,
+    now: Duration,
+) -> io::Result<()> {
+    let Desk { input, output } = desk;
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    let came = match readiness.read && connection.interest().read {
+        true => connection.receive(input)?,
+        false => &[],
+    };
+    if connection.stage == Stage::Leaving {
+        if connection.ended {
+            event_loop.close(me);
+        }
+        return Ok(());
+    }
+    if connection.stage == Stage::Sending {
+        let sent = connection.send(b"", now)?;
+        has_sent(event_loop, me, sent, now);
+    }
+    pull(event_loop, me, output, now)?;
+    answer_what_was_given(event_loop, me, output, now)?;
+    answer_what_came(event_loop, me, came, house, output, now)
+}
+// ANCHOR_END: serve
+
+impl Connection {
+    fn receive<'d>(&mut self, piece: &'d mut [u8]) -> io::Result<&'d [u8]> {
+        // No wait, without having told the socket so by a call of its own.
+        let received = recv(self.socket.as_raw_fd(), piece, MsgFlags::MSG_DONTWAIT);
+        let Some(count) = ch07_callbacks::now(received.map_err(io::Error::from))? else {
+            return Ok(&[]);
+        };
+        self.ended = count == 0;
+        self.house.counters.received.add(count as u64);
+        Ok(&piece[..count])
+    }
+
+    /// Sends `front` and what was put behind it, or what is left, as far as there is
+    /// room.
+    fn send(&mut self, front: &[u8], now: Duration) -> io::Result<Sent> {
+        let mut taken = 0;
+        let sent = self.output.send(&self.socket, front, &mut taken)?;
+        self.house.counters.sent.add(taken);
+        // Its time begins anew when it has taken something, and for nothing else.
+        if sent != Sent::All && (taken > 0 || self.stage != Stage::Sending) {
+            self.enter(Stage::Sending, now);
+        }
+        Ok(sent)
+    }
+}
+
+// ANCHOR: has_sent
+/// What a connection waits for, after an attempt to send.
+fn has_sent(event_loop: &mut EventLoop, me: Token, sent: Sent, now: Duration) {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+    match sent {
+        Sent::NoRoom => {}
+        Sent::Enough => connection.again = true,
+        // What was sent were the answers before that one.
+        Sent::All if connection.later => connection.enter(Stage::Handler, now),
+        Sent::All if connection.output.is_stream() => {
+            connection.enter(Stage::Stream, now);
+            connection.again = connection.wanted;
+        }
+        Sent::All => {
+            connection.write_line();
+            if connection.last {
+                return say_goodbye(event_loop, me, now);
+            }
+            connection.enter(Stage::Idle, now);
+        }
+    }
+}
+
+// ANCHOR: goodbye
+/// All is said.
+fn say_goodbye(event_loop: &mut EventLoop, me: Token, now: Duration) {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+    let lingers = connection.lingers || !connection.input.is_empty();
+    if connection.ended || !lingers || connection.socket.shutdown(Shutdown::Write).is_err() {
+        return event_loop.close(me);
+    }
+    connection.input = Vec::new();
+    connection.asking = None;
+    connection.enter(Stage::Leaving, now);
+}
+// ANCHOR_END: goodbye
+// ANCHOR_END: has_sent
+
+// ANCHOR: pull
+/// Has a stream say more, if it wants to, now that there is room.
+fn pull(
+    event_loop: &mut EventLoop,
+    me: Token,
+    front: &mut Vec<u8>,
+    now: Duration,
+) -> io::Result<()> {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    if connection.stage != Stage::Stream || !mem::take(&mut connection.wanted) {
+        return Ok(());
+    }
+    let Some((mut stream, length)) = connection.output.take_stream() else { return Ok(()) };
+    let mut piece = Vec::new();
+    let mut flow = stream(event_loop, &mut piece);
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    let length = match length {
+        Length::Left(left) => {
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            let left = left - piece.len() as u64;
+            match (left, flow) {
+                (0, _) => flow = Flow::End,
+                (_, Flow::End) => return Err(io::Error::other("a stream has ended too early")),
+                _ => {}
+            }
+            Length::Left(left)
+        }
+        other => other,
+    };
+    match length {
+        Length::InChunks => chunk(front, &piece),
+        Length::Left(_) | Length::UntilClose => front.extend_from_slice(&piece),
+    }
+    if let Some(line) = &mut connection.line {
+        line.bytes += piece.len() as u64;
+    }
+    match flow {
+        Flow::End if length == Length::InChunks => last_chunk(front),
+        Flow::End => {}
+        Flow::More | Flow::Pause => connection.output.put_back(stream, length),
+    }
+    connection.wanted |= flow == Flow::More;
+    let sent = connection.send(front, now)?;
+    front.clear();
+    has_sent(event_loop, me, sent, now);
+    Ok(())
+}
+// ANCHOR_END: pull
+
+/// Sends what a handler has given later, or a deadline at once.
+fn answer_what_was_given(
+    event_loop: &mut EventLoop,
+    me: Token,
+    front: &mut Vec<u8>,
+    now: Duration,
+) -> io::Result<()> {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    // The answers before it go first.
+    if connection.stage == Stage::Sending {
+        return Ok(());
+    }
+    let Some(response) = connection.given.take() else { return Ok(()) };
+    connection.later = false;
+    connection.respond(*response, front);
+    let sent = connection.send(front, now)?;
+    front.clear();
+    has_sent(event_loop, me, sent, now);
+    Ok(())
+}
+
+// ANCHOR: came
+/// Answers all requests that are whole, and keeps the rest.
+fn answer_what_came(
+    event_loop: &mut EventLoop,
+    me: Token,
+    came: &[u8],
+    house: &Rc<House>,
+    front: &mut Vec<u8>,
+    now: Duration,
+) -> io::Result<()> {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    if connection.stage == Stage::Leaving {
+        return Ok(()); // thrown away
+    }
+    if !connection.is_free() {
+        connection.input.extend_from_slice(came);
+        // Nobody will tell whether somebody who has finished sending still listens.
+        if connection.stage == Stage::Stream && connection.ended && !connection.wanted {
+            event_loop.close(me);
+        }
+        return Ok(());
+    }
+    let before = (connection.stage, connection.request);
+    let mut kept = mem::take(&mut connection.input);
+    let bytes = if kept.is_empty() {
+        came
+    } else {
+        kept.extend_from_slice(came);
+        &kept
+    };
+    let used = answer_all(event_loop, me, bytes, house, front);
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    if used < bytes.len() {
+        if kept.is_empty() {
+            kept = came[used..].to_vec();
+        } else {
+            kept.drain(..used);
+        }
+        connection.input = kept;
+    }
+    if !front.is_empty() {
+        let sent = connection.send(front, now)?;
+        has_sent(event_loop, me, sent, now);
+    }
+    waits_for_more(event_loop, me, before, now);
+    Ok(())
+}
+
+/// What a connection waits for that may ask again.
+fn waits_for_more(
+    event_loop: &mut EventLoop,
+    me: Token,
+    (before, request): (Stage, u64),
+    now: Duration,
+) {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+    if !connection.is_free() || connection.again {
+        return;
+    }
+    if connection.ended {
+        return event_loop.close(me);
+    }
+    let stage = match &connection.asking {
+        _ if connection.parser.is_between() && connection.input.is_empty() => Stage::Idle,
+        _ if connection.parser.is_between() => Stage::Head,
+        _ => Stage::Body,
+    };
+    let brought = match &mut connection.asking {
+        Some(asking) if asking.body.len() >= asking.seen + PROGRESS => {
+            asking.seen = asking.body.len();
+            true
+        }
+        _ => false,
+    };
+    // A head's time isn't renewed by a byte more of it.
+    if stage != before || connection.request != request || brought {
+        connection.enter(stage, now);
+    } else {
+        connection.stage = stage;
+    }
+}
+// ANCHOR_END: came
+
+// ANCHOR: all
+/// Answers one request after the other, until there is no whole one, or that is enough
+/// for one turn. The answers are put into `front`. How many bytes were used.
+fn answer_all(
+    event_loop: &mut EventLoop,
+    me: Token,
+    bytes: &[u8],
+    house: &Rc<House>,
+    front: &mut Vec<u8>,
+) -> usize {
+    let mut used = 0;
+    let mut answers = 0;
+    // ANCHOR: enough
+    while let Some(connection) = event_loop.get_mut::<Connection>(me) {
+        if answers == ANSWERS_A_TURN || front.len() >= OUTPUT_A_TURN {
+            connection.again = true;
+            break;
+        }
+        let rest = &bytes[used..];
+        let goes_on = match connection.parser.next(rest) {
+            Ok(None) => break,
+            // ANCHOR_END: enough
+            Ok(Some((event, length))) => {
+                used += length;
+                match event {
+                    Event::Head(head) if has_body(&head) => {
+                        let is_first = length == rest.len();
+                        connection.asking = Some(Box::new(Asking {
+                            head: head.raw().to_vec(),
+                            body: Vec::new(),
+                            seen: 0,
+                        }));
+                        !(head.expects_continue && is_first)
+                            || is_told_to_go_on(event_loop, me, &head, house, front)
+                    }
+                    // It's whole. Its end takes no bytes.
+                    Event::Head(head) => {
+                        let _ = connection.parser.next(&rest[length..]);
+                        answers += 1;
+                        answer(event_loop, me, &head, b"", house, front)
+                    }
+                    Event::Body(piece) => {
+                        if let Some(asking) = &mut connection.asking {
+                            asking.body.extend_from_slice(piece);
+                        }
+                        true
+                    }
+                    Event::End => match connection.asking.take() {
+                        Some(asking) => {
+                            answers += 1;
+                            let Asking { head, body, .. } = *asking;
+                            Head::of(&head).is_some_and(|head| {
+                                answer(event_loop, me, &head, &body, house, front)
+                            })
+                        }
+                        // The end of one that was refused.
+                        None => true,
+                    },
+                }
+            }
+            Err(refusal) => connection.refuse(refusal, front),
+        };
+        if !goes_on {
+            // What is behind it isn't known to be whole, or not.
+            if let Some(connection) = event_loop.get_mut::<Connection>(me) {
+                connection.again = used < bytes.len();
+            }
+            break;
+        }
+    }
+    used
+}
+// ANCHOR_END: all
+
+fn has_body(head: &Head<'_>) -> bool {
+    !matches!(head.body, Framing::None | Framing::Length(0))
+}
+
+/// A visitor who asks before it sends a body: it's told to, or gets its answer without.
+fn is_told_to_go_on(
+    event_loop: &mut EventLoop,
+    me: Token,
+    head: &Head<'_>,
+    house: &Rc<House>,
+    front: &mut Vec<u8>,
+) -> bool {
+    if house.routes.has(head) {
+        front.extend_from_slice(CONTINUE);
+        return true;
+    }
+    if let Some(connection) = event_loop.get_mut::<Connection>(me) {
+        connection.asking = None;
+        connection.lingers = true;
+    }
+    answer(event_loop, me, head, b"", house, front);
+    false
+}
+
+// ANCHOR: one
+/// Has the handler answer one request. Whether the next one may be looked at.
+fn answer(
+    event_loop: &mut EventLoop,
+    me: Token,
+    head: &Head<'_>,
+    body: &[u8],
+    house: &Rc<House>,
+    front: &mut Vec<u8>,
+) -> bool {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return false };
+    house.counters.requests.add(1);
+    let from = connection.from;
+    connection.request += 1;
+    connection.asked = head.asked();
+    connection.asked.keep_alive &= !house.is_stopping() && !connection.lingers;
+    connection.line = house.log.as_ref().map(|_| Box::new(Line::of(from, head)));
+    // From now on its ticket is good.
+    connection.later = true;
+    let ticket = Ticket { connection: me, request: connection.request };
+    let mut context = Context { event_loop, timers: house.timers, ticket };
+    let handle = || house.routes.answer(&mut context, head, body, from);
+    // Asserted: what a handler leaves half done is its own.
+    let answer = catch_unwind(AssertUnwindSafe(handle));
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return false };
+    let response = match answer {
+        Ok(Answer::Now(response)) => response,
+        Ok(Answer::Later) => {
+            let now = house.now_again();
+            connection.enter(Stage::Handler, now);
+            return false;
+        }
+        Err(_) => {
+            house.counters.panics.add(1);
+            connection.asked.keep_alive = false;
+            Response::error(Status::INTERNAL_SERVER_ERROR, "Something went wrong here.")
+        }
+    };
+    // This is the answer, and there is no other.
+    connection.given = None;
+    connection.later = false;
+    connection.respond(response, front)
+}
+// ANCHOR_END: one
+
+impl Connection {
+    // ANCHOR: respond
+    /// Puts an answer into `front`, and what is too large for that behind it. Whether the
+    /// next request may be looked at.
+    fn respond(&mut self, response: Response, front: &mut Vec<u8>) -> bool {
+        let Response { status, content_type, fields, body } = response;
+        let size = body.size();
+        let named = content_type.as_deref().unwrap_or_default();
+        let (delivery, stays) =
+            self.house.write_head(front, self.asked, status, named, &fields, size);
+        self.last = !stays;
+        self.house.counters.answers[usize::from(status.code() / 100) % 6].add(1);
+        if let Some(line) = &mut self.line {
+            line.status = status.code();
+            line.bytes = match (size, &body) {
+                // Counted as it's sent.
+                (_, Body::Stream { .. }) => 0,
+                (Size::Known(size), _) if delivery != Delivery::None => size,
+                _ => 0,
+            };
+        }
+        if delivery != Delivery::None {
+            self.wanted = true;
+            self.output.put(front, body, delivery == Delivery::Chunked);
+        }
+        let is_all_in_front = self.output.is_nothing();
+        if is_all_in_front {
+            self.write_line();
+        }
+        is_all_in_front && stays
+    }
+    // ANCHOR_END: respond
+
+    /// What can't be read, or won't be.
+    fn refuse(&mut self, refusal: Refusal, front: &mut Vec<u8>) -> bool {
+        let Refusal { status, close, why, asked } = refusal;
+        let stays = asked.keep_alive && !close && !self.house.is_stopping();
+        self.asked = Asked { keep_alive: stays, ..asked };
+        self.lingers |= !stays;
+        self.line = self.house.log.as_ref().map(|_| Box::new(Line::unread(self.from)));
+        self.respond(Response::error(status, why), front)
+    }
+
+    /// A word that nobody has asked for, and the end.
+    fn give_up(&mut self, response: Response) {
+        self.asked = Asked::UNKNOWN;
+        self.lingers = true;
+        self.asking = None;
+        self.later = true;
+        self.stage = Stage::Handler;
+        self.line = self.house.log.as_ref().map(|_| Box::new(Line::unread(self.from)));
+        self.given = Some(Box::new(response));
+    }
+
+    fn write_line(&mut self) {
+        if let (Some(line), Some(log)) = (self.line.take(), &self.house.log) {
+            log.write(&line, &self.house.counters);
+        }
+    }
+}
+
+/// The answer that was to come later.
+pub(crate) fn give(event_loop: &mut EventLoop, ticket: Ticket, response: Response) -> bool {
+    let connection = event_loop.get_mut::<Connection>(ticket.connection);
+    let waits = |connection: &&mut Connection| {
+        connection.request == ticket.request && connection.later && connection.given.is_none()
+    };
+    let Some(connection) = connection.filter(waits) else { return false };
+    connection.given = Some(Box::new(response));
+    true
+}
+
+/// A stream that paused wants to go on.
+pub(crate) fn resume(event_loop: &mut EventLoop, ticket: Ticket) -> bool {
+    let connection = event_loop.get_mut::<Connection>(ticket.connection);
+    let has_it = |connection: &&mut Connection| {
+        let is_answered = connection.is_free() || connection.stage == Stage::Leaving;
+        connection.request == ticket.request && !is_answered
+    };
+    let Some(connection) = connection.filter(has_it) else { return false };
+    connection.wanted = true;
+    connection.again |= connection.stage == Stage::Stream;
+    true
+}
+
+/// There is no room for it.
+pub(crate) fn turn_away(event_loop: &mut EventLoop, me: Token) {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+    let mut response = Response::error(Status::SERVICE_UNAVAILABLE, "There is no room just now.");
+    let added = response.fields.add("Retry-After", "1");
+    debug_assert!(added.is_ok());
+    connection.turned_away = true;
+    connection.give_up(response);
+}
+
+// ANCHOR: last_orders
+/// The server is being stopped: what was begun is finished, and nothing else.
+pub(crate) fn last_orders(event_loop: &mut EventLoop, me: Token) {
+    // It may have asked already. (Not the one whose handler says that this is the end.)
+    let is_free = event_loop.get::<Connection>(me).is_some_and(Connection::is_free);
+    let readiness = Readiness { read: true, ..Readiness::NONE };
+    if is_free && ready(event_loop, me, readiness).is_err() {
+        return event_loop.close(me);
+    }
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+    match connection.stage {
+        Stage::Idle if !connection.again => event_loop.close(me),
+        // It may pause for ever.
+        Stage::Stream if !connection.wanted => event_loop.close(me),
+        Stage::Handler => connection.asked.keep_alive = false,
+        Stage::Sending | Stage::Stream => {
+            connection.asked.keep_alive = false;
+            connection.last |= !connection.later;
+            connection.lingers = true;
+        }
+        Stage::Idle | Stage::Head | Stage::Body | Stage::Leaving => {}
+    }
+}
+// ANCHOR_END: last_orders
+
+// ANCHOR: timer
+/// Sees to it that somebody looks at the deadline when it's over. A timer that rings too
+/// early looks, and is set again: cheaper than to set it anew with each request.
+// ANCHOR: rings
+fn set_timer(event_loop: &mut EventLoop, me: Token, house: &House) {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+    let Some(due) = connection.due else { return };
+    let before = match connection.timer {
+        Some((rings, _)) if rings <= due => return,
+        other => other,
+    };
+    if let Some((_, timer)) = before {
+        house.timers.cancel(event_loop, timer);
+    }
+    let timer = house.timers.at(event_loop, due, move |event_loop| rings(event_loop, me));
+    if let Some(connection) = event_loop.get_mut::<Connection>(me) {
+        connection.timer = Some((due, timer));
+    }
+}
+
+fn rings(event_loop: &mut EventLoop, me: Token) {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+    connection.timer = None;
+    let house = Rc::clone(&connection.house);
+    let is_late = connection.due.is_some_and(|due| due <= house.now(event_loop));
+    if is_late {
+        house.counters.late.add(1);
+        has_no_more_time(event_loop, me);
+    }
+    set_timer(event_loop, me, &house);
+}
+// ANCHOR_END: rings
+
+// ANCHOR: late
+fn has_no_more_time(event_loop: &mut EventLoop, me: Token) {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+    connection.due = None;
+    match connection.stage {
+        Stage::Idle | Stage::Sending | Stage::Leaving => event_loop.close(me),
+        Stage::Head | Stage::Body => {
+            let why = "The request didn't become whole in time.";
+            connection.give_up(Response::error(Status::REQUEST_TIMEOUT, why));
+        }
+        Stage::Handler => {
+            let why = "The answer wasn't there in time.";
+            connection.given = Some(Box::new(Response::error(Status::GATEWAY_TIMEOUT, why)));
+        }
+        Stage::Stream => {}
+    }
+}
+// ANCHOR_END: late
+// ANCHOR_END: timer

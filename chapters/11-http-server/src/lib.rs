@@ -1,0 +1,56 @@
+//! Chapter 11: all of it. An HTTP server on the loop of chapters 7 to 9 and the parser of
+//! chapter 10.
+//!
+//! Read [`connection`] first, from [`connection::Stage`] on: a connection's life. Then
+//! [`server`], what all connections of one loop share, and [`output`], how bytes get out.
+//! [`routes`] and [`answer`] are what a program sees of it; [`files`] are answers that
+//! lie on a disk, with [`path`] and [`conditions`] for what is hard about them.
+//! [`workers`] are several loops on one port. The rest is small: [`listen`],
+//! [`mailbox`] for other threads' messages, [`events`] that are pushed, [`log`],
+//! [`metrics`], [`live`].
+//!
+//! A server of one page:
+//!
+//! ```no_run
+//! use ch11_http_server::{Response, Routes, Settings, Workers};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let workers = Workers::bind("127.0.0.1:7011".parse().unwrap(), 2)?;
+//! workers.run(Settings::USUAL, None, |_| {
+//!     let mut routes = Routes::new();
+//!     routes.get("/hello/{name}", |_, request| {
+//!         let name = request.parameter("name").unwrap_or_default();
+//!         Response::made("text/plain; charset=utf-8", format!("Hello, {name}!"))
+//!     });
+//!     Ok(routes)
+//! })
+//! # }
+//! ```
+//!
+//! The story is told on the book's page `11-http-server`. Lines that can wait say so, in
+//! a comment that begins `waits:`.
+
+pub mod answer;
+pub mod conditions;
+pub mod connection;
+pub mod events;
+pub mod files;
+pub mod listen;
+pub mod live;
+pub mod log;
+pub mod mailbox;
+pub mod metrics;
+pub mod output;
+pub mod path;
+pub mod routes;
+pub mod server;
+pub mod workers;
+
+pub use answer::{Answer, Body, Flow, Response, Ticket};
+pub use events::Events;
+pub use files::Files;
+pub use log::Log;
+pub use mailbox::mailbox;
+pub use routes::{Context, Request, Routes};
+pub use server::{Server, Settings};
+pub use workers::Workers;

@@ -1,0 +1,99 @@
+//! A listening socket, with all that those who come in by it inherit.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
+    sockopt,
+};
+
+/// How many the kernel keeps at the door. Linux takes no more than its
+/// `net.core.somaxconn`, usually 4,096.
+const BACKLOG: i32 = 4096;
+/// How much the kernel keeps for a visitor who doesn't read, in bytes (Linux takes it
+/// twice). Left alone, it would grow to megabytes, and a large file would cost twice the
+/// time.
+const SEND_BUFFER: usize = 256 * 1024;
+
+// ANCHOR: listen
+/// Listens. `shared`: several sockets on the same port, of which the kernel chooses one
+/// for each who comes (SO_REUSEPORT, socket(7)).
+///
+/// # Errors
+/// When the address is taken, or can't be had.
+pub fn listen_on(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let socket = socket(family, SockType::Stream, close_on_exec(), None)?;
+    // A server that is started again isn't kept out by what is left of its last run.
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    if shared {
+        setsockopt(&socket, sockopt::ReusePort, &true)?;
+    }
+    // An answer's last piece doesn't wait for the visitor to confirm the one before.
+    setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER)?;
+    accept_with_a_request(&socket)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(TcpListener::from(socket))
+}
+// ANCHOR_END: listen
+
+/// Several listeners on one port.
+///
+/// # Errors
+/// When the address is taken, or can't be had.
+pub fn listen_together(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    if count == 1 {
+        return Ok(vec![listen_on(address, false)?]);
+    }
+    // A shared port would be shared with somebody else's server too, if that shares.
+    drop(listen_on(address, false)?);
+    let first = listen_on(address, true)?;
+    let address = first.local_addr()?;
+    let others = (1..count).map(|_| listen_on(address, true));
+    std::iter::once(Ok(first)).chain(others).collect()
+}
+
+// ANCHOR: defer
+#[cfg(target_os = "linux")]
+mod option {
+    use nix::{libc, setsockopt_impl, sockopt_impl};
+
+    sockopt_impl!(
+        /// Whoever comes is let in when they have said something, or after so many
+        /// seconds (TCP_DEFER_ACCEPT, tcp(7)).
+        DeferAccept,
+        SetOnly,
+        libc::IPPROTO_TCP,
+        libc::TCP_DEFER_ACCEPT,
+        i32
+    );
+}
+
+/// With it the first read finds something: one wait less for each connection.
+#[cfg(target_os = "linux")]
+fn accept_with_a_request(socket: &std::os::fd::OwnedFd) -> io::Result<()> {
+    Ok(setsockopt(socket, option::DeferAccept, &1)?)
+}
+// ANCHOR_END: defer
+
+#[cfg(not(target_os = "linux"))]
+fn accept_with_a_request(_: &std::os::fd::OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn close_on_exec() -> SockFlag {
+    SockFlag::SOCK_CLOEXEC
+}
+
+#[cfg(not(target_os = "linux"))]
+fn close_on_exec() -> SockFlag {
+    SockFlag::empty()
+}

@@ -1,0 +1,181 @@
+//! Chapter 11's server: files, and a few answers of its own.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ch07_callbacks::program::{complain, raise_limit, say};
+use ch11_http_server::log::Opened;
+use ch11_http_server::metrics::{self, All};
+use ch11_http_server::{Events, Files, Flow, Response, Routes, Settings, Workers, live, workers};
+use clap::Parser;
+
+const NAME: &str = "ch11-http-server";
+/// Descriptors that aren't connections: files, listeners, the kernel's lists.
+const OTHERS: usize = 128;
+
+/// Serves a folder over HTTP, from one loop on each core.
+///
+/// Besides the files it answers GET /hello, POST /echo, GET /metrics (for Prometheus) and
+/// GET /live (server-sent events). SIGTERM or Ctrl-C stops it when what was begun is done,
+/// a second one at once; SIGHUP opens the log anew.
+#[derive(Parser)]
+#[command(name = NAME, version, about, long_about)]
+struct Options {
+    /// Where to listen; port 0 means any free one
+    #[arg(default_value = "127.0.0.1:7011")]
+    address: SocketAddr,
+
+    /// The folder to serve [without it: the same small page as every server of this book]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// How many loops [default: one for each core]
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
+    workers: Option<usize>,
+
+    /// How many connections at the most [default: as many as this process may have]
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
+    connections: Option<usize>,
+
+    /// Longest body of a request, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = Settings::USUAL.limits.body)]
+    body: u64,
+
+    /// How long a visitor may say nothing, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.idle.as_secs_f64(), value_parser = a_time)]
+    idle: f64,
+
+    /// How long it may take to send a request's head
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.head.as_secs_f64(), value_parser = a_time)]
+    head: f64,
+
+    /// How long it may send nothing of a request's body
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.body.as_secs_f64(), value_parser = a_time)]
+    upload: f64,
+
+    /// How long it may read nothing of an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.answer.as_secs_f64(), value_parser = a_time)]
+    answer: f64,
+
+    /// How long to finish what was begun, when stopped
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.grace.as_secs_f64(), value_parser = a_time)]
+    grace: f64,
+
+    /// Where to log who came, in the combined format; - is stdout
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+// ANCHOR: main
+fn main() {
+    let options = Options::try_parse().unwrap_or_else(|error| no_options(&error));
+    let count = options.workers.unwrap_or_else(workers::cores);
+    let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
+    let room = descriptors - OTHERS.min(descriptors / 2);
+    let settings = options.settings(count, room);
+    let workers = Workers::bind(options.address, count).unwrap_or_else(|error| {
+        complain(NAME, 1, &format!("can't listen on {}: {error}", options.address))
+    });
+    // Each loop opens it for itself. Whether it can be opened is said before.
+    if let Some(root) = &options.root
+        && let Err(error) = Files::new(root)
+    {
+        complain(NAME, 1, &format!("can't serve {}: {error}", root.display()));
+    }
+    let log = options.log.as_deref().map(|path| {
+        Opened::open(path).unwrap_or_else(|error| {
+            complain(NAME, 1, &format!("can't log to {}: {error}", path.display()))
+        })
+    });
+    let said = workers.address().and_then(|at| writeln!(io::stdout(), "listening on {at}"));
+    if let Err(error) = said {
+        complain(NAME, 1, &format!("can't tell where it listens: {error}"));
+    }
+    if let Some(wanted) = options.connections.filter(|wanted| *wanted > room) {
+        say(&format!("{wanted} connections won't fit: this process may have {room} (ulimit -n)"));
+    }
+    match workers.run(settings, log, |all| routes(&options, all)) {
+        Ok(()) => say("stopped"),
+        Err(error) => complain(NAME, 1, &format!("a loop failed: {error}")),
+    }
+}
+// ANCHOR_END: main
+
+// ANCHOR: routes
+fn routes(options: &Options, all: &All) -> io::Result<Routes> {
+    let mut routes = Routes::new();
+    routes.get("/hello", |_, _| Response::text("Hello, World!"));
+    routes.post("/echo", |_, request| {
+        let content_type = request.head.field("content-type").unwrap_or("application/octet-stream");
+        Response::made(content_type.to_owned(), request.body)
+    });
+    let counters = All::clone(all);
+    routes.get("/metrics", move |_, _| {
+        Response::made("text/plain; version=0.0.4", metrics::text(&counters))
+    });
+    live::live(&mut routes, "/live", All::clone(all), Events::new());
+    match &options.root {
+        Some(root) => {
+            let files = Files::new(root)?.marked("Server-Timing", "live");
+            routes.get("/{path...}", move |context, request| files.answer(context, request));
+        }
+        None => {
+            routes.get("/", |_, _| Response::text(PAGE));
+            routes.get("/large", |_, _| large());
+        }
+    }
+    Ok(routes)
+}
+// ANCHOR_END: routes
+
+/// The page that every server in this book gives.
+const PAGE: &str = "Good things come to those who wait.\nServed by chapter 11.\n";
+
+/// The large one: a stream, made as it's taken.
+fn large() -> Response {
+    let line = ch07_callbacks::page::LINE;
+    let mut left = ch07_callbacks::page::LARGE;
+    let length = (left * line.len()) as u64;
+    Response::stream("text/plain", move |_, to| {
+        let lines = left.min(1024);
+        left -= lines;
+        to.extend_from_slice(line.repeat(lines).as_bytes());
+        if left == 0 { Flow::End } else { Flow::More }
+    })
+    .of_length(length)
+}
+
+impl Options {
+    fn settings(&self, workers: usize, room: usize) -> Settings {
+        let mut settings = Settings::USUAL;
+        settings.limits.body = self.body;
+        settings.connections = self.connections.unwrap_or(room).div_ceil(workers);
+        settings.idle = Duration::from_secs_f64(self.idle);
+        settings.head = Duration::from_secs_f64(self.head);
+        settings.body = Duration::from_secs_f64(self.upload);
+        settings.answer = Duration::from_secs_f64(self.answer);
+        settings.grace = Duration::from_secs_f64(self.grace);
+        settings
+    }
+}
+
+/// Help, if that was asked for, or else one line.
+fn no_options(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let said = error.to_string();
+    let first = said.lines().next().unwrap_or_default();
+    complain(NAME, 2, &format!("{}; see --help", first.trim_start_matches("error: ")))
+}
+
+fn at_least_one(word: &str) -> Result<usize, String> {
+    word.parse().ok().filter(|number| *number > 0).ok_or_else(|| "give a number above 0".to_owned())
+}
+
+fn a_time(word: &str) -> Result<f64, String> {
+    let is_one = |seconds: &f64| *seconds > 0.0 && Duration::try_from_secs_f64(*seconds).is_ok();
+    word.parse().ok().filter(is_one).ok_or_else(|| "give seconds, such as 10 or 0.5".to_owned())
+}

@@ -1,0 +1,99 @@
+//! From a path in a request to a file below a folder, and never to one elsewhere.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+use percent_encoding::percent_decode_str;
+
+// ANCHOR: names
+/// The names that a request's path is made of, percent-decoded, and whether it ends
+/// with a slash. None: it isn't one that we look for.
+///
+/// Each name is looked at after it was decoded: before, `%2e%2e` isn't `..` yet. One
+/// that begins with a dot is refused: `.` and `..` are among those, and files that
+/// somebody has hidden.
+pub fn names(path: &str) -> Option<(Vec<Vec<u8>>, bool)> {
+    let path = path.strip_prefix('/')?;
+    let (path, is_folder) = match path.strip_suffix('/') {
+        Some(path) => (path, true),
+        None => (path, path.is_empty()),
+    };
+    if path.is_empty() {
+        return Some((Vec::new(), is_folder));
+    }
+    let is_good = |name: &Vec<u8>| {
+        // A slash in a name would be two names, a backslash is one elsewhere, and at a NUL
+        // the kernel would stop reading.
+        let is_odd = |byte: &u8| matches!(byte, b'/' | b'\\' | 0..=0x1f | 0x7f);
+        !name.is_empty() && name[0] != b'.' && !name.iter().any(is_odd)
+    };
+    let names = path.split('/').map(|name| percent_decode_str(name).collect::<Vec<u8>>());
+    let names = names.map(|name| Some(name).filter(is_good)).collect::<Option<_>>()?;
+    Some((names, is_folder))
+}
+// ANCHOR_END: names
+
+// ANCHOR: root
+/// A folder, held open: what is below it is found from there, whatever becomes of its
+/// name.
+#[derive(Debug)]
+pub struct Root(OwnedFd);
+
+impl Root {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// When it can't be opened, or isn't a folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(open(
+            path,
+            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?))
+    }
+
+    /// The file of these names. One step at a time, and none by a link: wherever a link
+    /// leads, it isn't followed. None: there is none that may be read.
+    ///
+    /// # Errors
+    /// When it can't be told, for want of descriptors, say.
+    pub fn find(&self, names: &[Vec<u8>]) -> io::Result<Option<File>> {
+        let mut folder: Option<OwnedFd> = None;
+        // ANCHOR: step
+        for (step, name) in names.iter().enumerate() {
+            let mut flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            // Opened to be read, a named pipe would wait for somebody to write.
+            flags |= OFlag::O_NONBLOCK;
+            if step + 1 < names.len() {
+                flags |= OFlag::O_DIRECTORY;
+            }
+            let within = folder.as_ref().unwrap_or(&self.0);
+            folder = match openat(within.as_fd(), name.as_slice(), flags, Mode::empty()) {
+                Ok(descriptor) => Some(descriptor),
+                // ANCHOR_END: step
+                Err(
+                    Errno::ENOENT
+                    | Errno::ENOTDIR
+                    | Errno::ELOOP
+                    | Errno::EACCES
+                    | Errno::EPERM
+                    | Errno::ENAMETOOLONG
+                    | Errno::EMLINK
+                    | Errno::ENXIO
+                    | Errno::EINVAL,
+                ) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        match folder {
+            Some(descriptor) => Ok(Some(File::from(descriptor))),
+            None => Ok(Some(File::from(self.0.try_clone()?))),
+        }
+    }
+}
+// ANCHOR_END: root

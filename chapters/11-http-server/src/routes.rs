@@ -1,0 +1,234 @@
+//! Which handler answers which request.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use ch07_callbacks::EventLoop;
+use ch09_timers::Timers;
+use ch10_http::{Head, Status};
+use percent_encoding::percent_decode_str;
+
+use crate::answer::{Answer, Response, Ticket};
+
+// ANCHOR: request
+/// A whole request, as its handler sees it.
+pub struct Request<'a> {
+    pub head: &'a Head<'a>,
+    /// Its body, at most [`Settings::body`](crate::Settings::body) bytes.
+    pub body: &'a [u8],
+    /// Who asks.
+    pub from: SocketAddr,
+    pattern: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// What stands in the path where the route has `{name}`, percent-decoded. None:
+    /// there is no such place, or it isn't UTF-8.
+    pub fn parameter(&self, name: &str) -> Option<Cow<'a, str>> {
+        let raw = Parts::of(self.pattern, self.head.path()).find(|(place, _)| *place == name)?.1;
+        percent_decode_str(raw).decode_utf8().ok()
+    }
+
+    /// What stands in the path where the route has `{name...}`, as it was sent.
+    pub fn rest(&self) -> &'a str {
+        let rest = |(place, raw): (&str, &'a str)| place.ends_with("...").then_some(raw);
+        Parts::of(self.pattern, self.head.path()).find_map(rest).unwrap_or_default()
+    }
+}
+
+/// What a handler may need besides the request.
+pub struct Context<'a> {
+    /// The loop that it runs in. While it runs, nobody else is served.
+    pub event_loop: &'a mut EventLoop,
+    pub timers: Timers,
+    /// For an answer that comes later, and for a stream that pauses.
+    pub ticket: Ticket,
+}
+// ANCHOR_END: request
+
+type Handler = Box<dyn Fn(&mut Context<'_>, &Request<'_>) -> Answer>;
+
+struct Route {
+    method: &'static str,
+    pattern: Cow<'static, str>,
+    /// It has no place in it: one path fits, and that is the pattern.
+    is_plain: bool,
+    handler: Handler,
+}
+
+// ANCHOR: routes
+/// All routes of a server. The first that fits has it.
+///
+/// A path is written as it's sent. `{name}` stands for one part of it that isn't empty,
+/// and `{name...}`, at the end, for all the rest.
+#[derive(Default)]
+pub struct Routes(Vec<Route>);
+
+impl Routes {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers GET, and HEAD: that is the same, without the body.
+    pub fn get<A: Into<Answer>>(
+        &mut self,
+        path: impl Into<Cow<'static, str>>,
+        handler: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) {
+        self.on("GET", path, handler);
+    }
+
+    /// Answers POST.
+    pub fn post<A: Into<Answer>>(
+        &mut self,
+        path: impl Into<Cow<'static, str>>,
+        handler: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) {
+        self.on("POST", path, handler);
+    }
+
+    /// Answers any method.
+    pub fn on<A: Into<Answer>>(
+        &mut self,
+        method: &'static str,
+        path: impl Into<Cow<'static, str>>,
+        handler: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) {
+        let handler: Handler = Box::new(move |context, request| handler(context, request).into());
+        let pattern = path.into();
+        let is_plain = !pattern.contains('{');
+        self.0.push(Route { method, pattern, is_plain, handler });
+    }
+    // ANCHOR_END: routes
+
+    // ANCHOR: find
+    /// Calls the handler. Where there is none, that is the answer.
+    pub(crate) fn answer(
+        &self,
+        context: &mut Context<'_>,
+        head: &Head<'_>,
+        body: &[u8],
+        from: SocketAddr,
+    ) -> Answer {
+        match self.find(head) {
+            Ok(Route { pattern, handler, .. }) => {
+                handler(context, &Request { head, body, from, pattern })
+            }
+            Err(response) => response.into(),
+        }
+    }
+
+    /// Whether a handler would be called: asked before the visitor is told to go on
+    /// with its body.
+    pub(crate) fn has(&self, head: &Head<'_>) -> bool {
+        self.find(head).is_ok()
+    }
+
+    fn find(&self, head: &Head<'_>) -> Result<&Route, Response> {
+        let path = head.path();
+        let method = if head.method == "HEAD" { "GET" } else { head.method };
+        let mut others = None;
+        for route in self.0.iter().filter(|route| route.fits(path)) {
+            if route.method == method {
+                return Ok(route);
+            }
+            others.get_or_insert_with(Vec::new).push(route.method);
+        }
+        let asks_for_all = path == "*";
+        let Some(mut methods) = others.or_else(|| asks_for_all.then(|| self.methods())) else {
+            return Err(Response::error(Status::NOT_FOUND, "There is nothing of that name here."));
+        };
+        methods.push("OPTIONS");
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.sort_unstable();
+        methods.dedup();
+        let mut response = match head.method {
+            "OPTIONS" => Response::new(Status::NO_CONTENT),
+            _ => Response::error(Status::METHOD_NOT_ALLOWED, "This can't be done with it."),
+        };
+        let added = response.fields.add("Allow", &methods.join(", "));
+        debug_assert!(added.is_ok(), "routes' methods are tokens");
+        Err(response)
+    }
+    // ANCHOR_END: find
+
+    fn methods(&self) -> Vec<&'static str> {
+        self.0.iter().map(|route| route.method).collect()
+    }
+}
+
+impl Route {
+    fn fits(&self, path: &str) -> bool {
+        if self.is_plain { *self.pattern == *path } else { Parts::fit(&self.pattern, path) }
+    }
+}
+
+/// What stands in a path at the places of its pattern.
+struct Parts<'p, 'a> {
+    pattern: &'p str,
+    path: &'a str,
+    fits: bool,
+}
+
+impl<'p, 'a> Parts<'p, 'a> {
+    fn of(pattern: &'p str, path: &'a str) -> Self {
+        Self { pattern, path, fits: true }
+    }
+
+    fn fit(pattern: &str, path: &str) -> bool {
+        let mut parts = Parts::of(pattern, path);
+        parts.by_ref().for_each(drop);
+        parts.fits
+    }
+}
+
+/// Each place's name, and what stands there.
+impl<'p, 'a> Iterator for Parts<'p, 'a> {
+    type Item = (&'p str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (before, after) = self.pattern.split_once('{').unwrap_or((self.pattern, ""));
+        let place = after.split_once('}');
+        let rest = self.path.strip_prefix(before);
+        let (Some(rest), Some((name, pattern))) = (rest, place) else {
+            self.fits &= place.is_none() && rest == Some("");
+            return None;
+        };
+        let length = match name.ends_with("...") {
+            true => rest.len(),
+            false => rest.find('/').unwrap_or(rest.len()),
+        };
+        let (part, path) = rest.split_at(length);
+        if part.is_empty() && !name.ends_with("...") {
+            self.fits = false;
+            return None;
+        }
+        (self.pattern, self.path) = (pattern, path);
+        Some((name, part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_fits_its_pattern_or_does_not() {
+        let parts = |pattern, path| {
+            Parts::fit(pattern, path).then(|| Parts::of(pattern, path).collect::<Vec<_>>())
+        };
+        assert_eq!(parts("/a", "/a"), Some(vec![]));
+        assert_eq!(parts("/a", "/a/"), None);
+        assert_eq!(parts("/a/{b}", "/a/c"), Some(vec![("b", "c")]));
+        assert_eq!(parts("/a/{b}", "/a/"), None);
+        assert_eq!(parts("/a/{b}", "/a/c/d"), None);
+        assert_eq!(parts("/{a}/x/{b}", "/1/x/2"), Some(vec![("a", "1"), ("b", "2")]));
+        assert_eq!(parts("/{a}/x/{b}", "/1/y/2"), None);
+        assert_eq!(parts("/{all...}", "/"), Some(vec![("all...", "")]));
+        assert_eq!(parts("/f/{all...}", "/f/a/b"), Some(vec![("all...", "a/b")]));
+        assert_eq!(parts("/f/{all...}", "/g"), None);
+    }
+}

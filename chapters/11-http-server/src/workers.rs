@@ -1,0 +1,224 @@
+//! A loop for each core, all on one port.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use ch07_callbacks::EventLoop;
+use ch09_timers::{Clock, Timers, signals};
+use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
+
+use crate::listen::listen_together;
+use crate::log::{Log, Opened, Writer};
+use crate::mailbox::{Sender, mailbox};
+use crate::metrics::{All, Counters};
+use crate::routes::Routes;
+use crate::server::{Server, Settings};
+
+/// Loops that serve together. They share the port, and nothing that has to be locked.
+#[derive(Debug)]
+pub struct Workers(Vec<TcpListener>);
+
+/// What the first loop hears from the others.
+enum News {
+    /// It can be told to stop by this.
+    Started(Sender<()>),
+    Ended(io::Result<()>),
+}
+
+impl Workers {
+    /// So many, each with a listener of its own.
+    ///
+    /// # Errors
+    /// When the address is taken, or can't be had.
+    pub fn bind(address: SocketAddr, count: usize) -> io::Result<Self> {
+        listen_together(address, count.max(1)).map(Self)
+    }
+
+    /// Where they listen.
+    ///
+    /// # Errors
+    /// When the kernel can't tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0[0].local_addr()
+    }
+
+    // ANCHOR: run
+    /// Serves until SIGTERM or SIGINT comes, and then until what was begun is done. A
+    /// second one ends it at once. Each loop has routes of its own, made in its thread by
+    /// `routes`. SIGHUP opens the log anew.
+    ///
+    /// # Errors
+    /// When a loop fails.
+    pub fn run(
+        self,
+        settings: Settings,
+        log: Option<Opened>,
+        routes: impl Fn(&All) -> io::Result<Routes> + Send + Sync,
+    ) -> io::Result<()> {
+        let all: All = self.0.iter().map(|_| Arc::new(Counters::default())).collect();
+        let mut event_loop = ch08_epoll::event_loop()?;
+        // Before there are threads: they mustn't be interrupted either.
+        let crew: Rc<OnceCell<Crew>> = Rc::default();
+        let told = Rc::clone(&crew);
+        signals::on_signals(
+            &mut event_loop,
+            &[SIGTERM, SIGINT, SIGHUP],
+            move |event_loop, signal| {
+                if let Some(crew) = told.get() {
+                    crew.is_told(event_loop, signal);
+                }
+            },
+        )?;
+        let writer = log.map(Opened::start).transpose()?;
+        let log = writer.as_ref().map(Writer::log);
+        let mut jobs = self.0.into_iter().zip(all.iter()).map(|(listener, counters)| Job {
+            listener,
+            settings,
+            counters: Arc::clone(counters),
+            log: log.clone(),
+        });
+        let Some(first) = jobs.next() else { return Ok(()) };
+        let server = first.start(&mut event_loop, routes(&all)?)?;
+        let hears = Rc::clone(&crew);
+        let (_, to_first) = mailbox(&mut event_loop, move |event_loop, news| {
+            if let Some(crew) = hears.get() {
+                crew.hears(event_loop, news);
+            }
+        })?;
+        let crew = crew.get_or_init(|| Crew::new(server, all.len(), log.clone()));
+        thread::scope(|scope| {
+            for job in jobs {
+                let (all, routes, to_first) = (&all, &routes, to_first.clone());
+                let tell = to_first.clone();
+                let work = move || {
+                    let done = routes(all).and_then(|routes| job.run(routes, &to_first));
+                    to_first.send(News::Ended(done));
+                };
+                let thread = thread::Builder::new().name("worker".to_owned());
+                if let Err(error) = thread.spawn_scoped(scope, work) {
+                    tell.send(News::Ended(Err(error)));
+                }
+            }
+            // Without this loop nobody would tell the others.
+            event_loop.run().inspect_err(|_| crew.tell_the_others())
+        })?;
+        if let Some(writer) = writer {
+            writer.finish();
+        }
+        crew.failed.take().map_or(Ok(()), Err)
+    }
+    // ANCHOR_END: run
+}
+
+/// What one loop needs to be started, in whatever thread.
+struct Job {
+    listener: TcpListener,
+    settings: Settings,
+    counters: Arc<Counters>,
+    log: Option<Log>,
+}
+
+impl Job {
+    fn start(self, event_loop: &mut EventLoop, routes: Routes) -> io::Result<Server> {
+        let timers = Timers::start(event_loop, Clock::system());
+        let Self { listener, settings, counters, log } = self;
+        Server::start_with(event_loop, timers, listener, settings, routes, counters, log)
+    }
+
+    /// All that a thread does.
+    fn run(self, routes: Routes, to_first: &Sender<News>) -> io::Result<()> {
+        let mut event_loop = ch08_epoll::event_loop()?;
+        let server = self.start(&mut event_loop, routes)?;
+        let (_, stop) = mailbox(&mut event_loop, move |event_loop, ()| {
+            server.stop(event_loop, EventLoop::stop);
+        })?;
+        to_first.send(News::Started(stop));
+        event_loop.run()
+    }
+}
+
+/// What the first loop knows of all.
+struct Crew {
+    /// Its own.
+    server: Server,
+    /// What the others are told to stop by.
+    others: RefCell<Vec<Sender<()>>>,
+    /// How many loops haven't ended, this one among them.
+    running: Rc<Cell<usize>>,
+    stops: Cell<u32>,
+    failed: Cell<Option<io::Error>>,
+    log: Option<Log>,
+}
+
+impl Crew {
+    fn new(server: Server, loops: usize, log: Option<Log>) -> Self {
+        Self {
+            server,
+            others: RefCell::default(),
+            running: Rc::new(Cell::new(loops)),
+            stops: Cell::new(0),
+            failed: Cell::default(),
+            log,
+        }
+    }
+
+    fn is_told(&self, event_loop: &mut EventLoop, signal: Signal) {
+        match (signal, &self.log) {
+            (SIGHUP, Some(log)) => log.reopen(),
+            (SIGHUP, None) => {}
+            _ => self.stop(event_loop),
+        }
+    }
+
+    fn hears(&self, event_loop: &mut EventLoop, news: News) {
+        match news {
+            News::Started(other) => {
+                // It may have missed the word.
+                (0..self.stops.get()).for_each(|_| other.send(()));
+                self.others.borrow_mut().push(other);
+            }
+            News::Ended(done) => {
+                one_has_ended(event_loop, &self.running);
+                if let Err(error) = done {
+                    self.failed.set(Some(error));
+                    if self.stops.get() == 0 {
+                        self.stop(event_loop);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_the_others(&self) {
+        self.others.borrow().iter().for_each(|other| other.send(()));
+    }
+
+    fn stop(&self, event_loop: &mut EventLoop) {
+        let is_first = self.stops.get() == 0;
+        self.stops.set(self.stops.get() + 1);
+        self.tell_the_others();
+        let running = Rc::clone(&self.running);
+        self.server.stop(event_loop, move |event_loop| {
+            // Told to stop twice, it has ended once.
+            if is_first {
+                one_has_ended(event_loop, &running);
+            }
+        });
+    }
+}
+
+fn one_has_ended(event_loop: &mut EventLoop, running: &Cell<usize>) {
+    running.set(running.get() - 1);
+    if running.get() == 0 {
+        event_loop.stop();
+    }
+}
+
+/// As many as this process may use at once.
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,1946 @@
+//! The graded checks of chapter 11. The judged programs are servers; the checks play visitors who ask for what
+//! they mustn't have, for parts, for what they have already, and for more than they read.
+
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use grader::check;
+use grader::check::{Check, Server, so_far};
+use rstest::rstest;
+use tempfile::TempDir;
+use visitors::answer::{content_length, head_length, status};
+use visitors::connection::{Connection, End, Received};
+use visitors::program::Trouble;
+
+/// An answer, taken apart.
+#[derive(Default)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+    /// How long each chunk is, in bytes, if the body came in chunks.
+    chunks: Option<Vec<usize>>,
+}
+
+impl Answer {
+    fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = fields.find(|(field, _)| field.eq_ignore_ascii_case(name))?;
+        Some(value.trim())
+    }
+}
+
+/// Takes the answer at the beginning of `bytes` apart. `None`: it isn't whole yet.
+fn parse(bytes: &[u8], is_head: bool) -> Option<(Answer, usize)> {
+    let start = head_length(bytes)?;
+    let head = String::from_utf8_lossy(&bytes[..start]).into_owned();
+    let mut answer = Answer { status: status(bytes)?, head, body: Vec::new(), chunks: None };
+    if is_head || matches!(answer.status, 204 | 304) {
+        return Some((answer, start));
+    }
+    if answer.field("transfer-encoding") == Some("chunked") {
+        let mut chunks = Chunks::default();
+        let used = chunks.take(&bytes[start..], &mut answer.body);
+        answer.chunks = Some(chunks.lengths);
+        return chunks.ended.then_some((answer, start + used));
+    }
+    let end = start + usize::try_from(content_length(&bytes[..start])?).ok()?;
+    answer.body = bytes.get(start..end)?.to_vec();
+    Some((answer, end))
+}
+
+/// A body that comes in chunks.
+#[derive(Default)]
+struct Chunks {
+    lengths: Vec<usize>,
+    ended: bool,
+}
+
+impl Chunks {
+    /// Takes the chunks that are whole, and says how many bytes that took.
+    fn take(&mut self, bytes: &[u8], to: &mut Vec<u8>) -> usize {
+        let mut used = 0;
+        while !self.ended {
+            let rest = &bytes[used..];
+            let Some(line) = rest.windows(2).take(20).position(|two| two == b"\r\n") else { break };
+            let size = String::from_utf8_lossy(&rest[..line]);
+            let Ok(size) = usize::from_str_radix(&size, 16) else { break };
+            let Some(data) = rest.get(line + 2..line + 2 + size) else { break };
+            if rest.len() < line + size + 4 {
+                break;
+            }
+            to.extend_from_slice(data);
+            used += line + size + 4;
+            match size {
+                0 => self.ended = true,
+                _ => self.lengths.push(size),
+            }
+        }
+        used
+    }
+}
+
+/// Whether what has come can't be the beginning of an answer.
+fn is_no_answer(bytes: &[u8]) -> bool {
+    let begin = b"HTTP/1.1 ";
+    let count = bytes.len().min(begin.len());
+    bytes[..count] != begin[..count]
+}
+
+#[track_caller]
+fn send(server: &Server<'_>, visitor: &mut Connection, text: &str) {
+    if let Err(error) = visitor.send(text.as_bytes()) {
+        server.fail_seeing(&format!("the {} couldn't send: {error}", visitor.name()));
+    }
+}
+
+/// Fails: it's no use to wait any longer. A handler that isn't written yet doesn't end the program.
+#[track_caller]
+fn fail_for(server: &Server<'_>, expected: &str, trouble: &Trouble) -> ! {
+    if server.program.stderr().iter().any(|line| line.contains("not yet implemented")) {
+        server.fail_seeing(expected);
+    }
+    server.check.fail_for(expected, trouble);
+}
+
+/// The next whole answer that a visitor gets. `is_head`: the request was one for the head alone.
+#[track_caller]
+fn answer(server: &Server<'_>, visitor: &mut Connection, is_head: bool, when: &str) -> Answer {
+    let name = visitor.name().to_owned();
+    let enough = |bytes: &[u8]| is_no_answer(bytes) || parse(bytes, is_head).is_some();
+    let bytes = match visitor.receive_while_missing(&server.program, enough) {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(Received { bytes, end })) => {
+            let ended = match end {
+                End::Closed => "was hung up on",
+                End::Reset => "got a reset",
+            };
+            let so_far = so_far(&bytes);
+            server.fail_seeing(&format!(
+                "{when}, the {name} {ended} without a whole answer ({so_far})"
+            ))
+        }
+        Err((trouble, bytes)) => {
+            let so_far = so_far(&bytes);
+            let expected = format!("{when}, the {name} waits for a whole answer ({so_far})");
+            fail_for(server, &expected, &trouble)
+        }
+    };
+    match parse(&bytes, is_head) {
+        Some((answer, length)) if !is_no_answer(&bytes) => {
+            visitor.give_back(&bytes[length..]);
+            answer
+        }
+        _ => {
+            let so_far = so_far(&bytes);
+            server.fail_seeing(&format!(
+                "{when}, the {name} got what belongs to no answer ({so_far})"
+            ));
+        }
+    }
+}
+
+/// Asks, and gives the answer. `fields` are whole lines.
+#[track_caller]
+fn ask(
+    server: &Server<'_>,
+    visitor: &mut Connection,
+    method: &str,
+    target: &str,
+    fields: &str,
+) -> Answer {
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+    send(server, visitor, &request);
+    let when = match fields.trim_end() {
+        "" => format!("after `{method} {target}`"),
+        fields => format!("after `{method} {target}` with `{}`", fields.replace("\r\n", "`, `")),
+    };
+    answer(server, visitor, method == "HEAD", &when)
+}
+
+/// A request, as reports call it.
+fn with(fields: &str) -> String {
+    match fields.trim_end() {
+        "" => "with no field of that kind".to_owned(),
+        fields => format!("with `{}`", fields.replace("\r\n", "` and `")),
+    }
+}
+
+/// Waits until the program has done all that it can do for now. It mustn't use CPU time then.
+#[track_caller]
+fn settle(server: &Server<'_>, when: &str) {
+    if let Err(trouble) = server.program.settled() {
+        fail_for(server, &format!("{when}, your program was to wait"), &trouble);
+    }
+}
+
+/// The most memory that the program has had so far, in bytes, where the system can tell.
+fn peak(server: &Server<'_>) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.program.pid())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+/// Fails if the program needed much more memory than before.
+#[track_caller]
+fn needs_little_memory(server: &Server<'_>, before: Option<u64>, limit: u64, when: &str) {
+    if let (Some(before), Some(now)) = (before, peak(server))
+        && now - before.min(now) > limit
+    {
+        let (more, limit) = ((now - before) >> 10, limit >> 10);
+        server.fail_seeing(&format!(
+            "{when}, your program needed {more} KiB more memory than before, and {limit} KiB are plenty"
+        ));
+    }
+}
+
+/// A folder of the check's own, which goes with it. Its name has no dot in it.
+#[track_caller]
+fn folder(check: &Check) -> TempDir {
+    let made = tempfile::Builder::new().prefix("waiting-game-").tempdir();
+    made.unwrap_or_else(|error| check.fail(format!("no folder could be made: {error}")))
+}
+
+/// Fails if a file of the check's own can't be made.
+#[track_caller]
+fn made<T>(check: &Check, result: std::io::Result<T>, path: &Path) -> T {
+    result
+        .unwrap_or_else(|error| check.fail(format!("{} couldn't be made: {error}", path.display())))
+}
+
+/// What there is of a body, for a report.
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+    let more = if body.len() > 40 { " …" } else { "" };
+    format!("{} bytes, {text:?}{more}", body.len())
+}
+
+mod path {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    use super::*;
+
+    const SECRET: &str = "This lies outside of the root.\n";
+    const HIDDEN: &str = "This is hidden.\n";
+
+    /// A root with a secret beside it.
+    struct Place<'a> {
+        check: &'a Check,
+        folder: TempDir,
+    }
+
+    impl<'a> Place<'a> {
+        #[track_caller]
+        fn new(check: &'a Check) -> Self {
+            let place = Self { check, folder: folder(check) };
+            place.file("../secret.txt", SECRET);
+            place.file("../root-of-others/secret.txt", SECRET);
+            place.file("hello.txt", "Hello!\n");
+            place.file("folder/inner.txt", "In a folder.\n");
+            place
+        }
+
+        fn outside(&self) -> &Path {
+            self.folder.path()
+        }
+
+        fn root(&self) -> PathBuf {
+            self.folder.path().join("root")
+        }
+
+        /// A file below the root, in folders that are made if need be.
+        #[track_caller]
+        fn file(&self, name: impl AsRef<OsStr>, content: &str) {
+            let path = self.root().join(name.as_ref());
+            made(self.check, fs::create_dir_all(self.root()), &path);
+            made(self.check, fs::create_dir_all(path.parent().expect("it has one")), &path);
+            made(self.check, fs::write(&path, content), &path);
+        }
+
+        #[track_caller]
+        fn link(&self, name: &str, to: impl AsRef<Path>) {
+            let path = self.root().join(name);
+            made(self.check, symlink(to, &path), &path);
+        }
+
+        #[track_caller]
+        fn server(&self) -> Server<'a> {
+            self.check.server(&[&self.root().display().to_string()])
+        }
+    }
+
+    #[track_caller]
+    fn get(server: &Server<'_>, target: &str) -> Answer {
+        let mut visitor = server.visitor("curious visitor").connection;
+        ask(server, &mut visitor, "GET", target, "")
+    }
+
+    /// It has to get this.
+    #[track_caller]
+    fn serves(server: &Server<'_>, target: &str, content: &str) {
+        let Answer { status, body, .. } = get(server, target);
+        if status != 200 {
+            server.fail_seeing(&format!("`GET {target}` was answered with {status}, and not 200"));
+        }
+        if body != content.as_bytes() {
+            let (got, expected) = (shown(&body), shown(content.as_bytes()));
+            server.fail_seeing(&format!("`GET {target}` brought {got}, and not {expected}"));
+        }
+    }
+
+    /// It has to be told that this isn't there. `what` is what lies there.
+    #[track_caller]
+    fn refuses(server: &Server<'_>, target: &str, what: &str) {
+        let Answer { status, body, .. } = get(server, target);
+        let has = |text: &str| body.windows(text.len()).any(|window| window == text.as_bytes());
+        if has(SECRET) {
+            server.fail_seeing(&format!(
+                "`GET {target}` brought the curious visitor the secret, which lies outside of the root"
+            ));
+        }
+        if status == 200 {
+            let got = shown(&body);
+            server.fail_seeing(&format!(
+                "`GET {target}` was answered with 200, and not 404: {what} ({got})"
+            ));
+        }
+        if status != 404 {
+            server.fail_seeing(&format!(
+                "`GET {target}` was answered with {status}, and not 404: {what}"
+            ));
+        }
+    }
+
+    #[rstest]
+    #[case::in_the_root("hello.txt")]
+    #[case::in_a_folder("folder/inner.txt")]
+    #[case::in_a_folder_in_a_folder("one/two/three.txt")]
+    fn a_file_is_served(#[case] name: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "each name but the last one is a folder's, opened in the folder before it; the last one is the file's",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        place.file(name, name);
+        serves(&place.server(), &format!("/{name}"), name);
+    }
+
+    #[rstest]
+    #[case::a_blank("a file.txt", "/a%20file.txt")]
+    #[case::an_umlaut("tür.txt", "/t%C3%BCr.txt")]
+    #[case::a_folder("über uns/wir.txt", "/%c3%bcber%20uns/wir.txt")]
+    #[case::a_letter("hello.txt", "/%68ello%2etxt")]
+    #[case::a_plus("a+b.txt", "/a+b.txt")]
+    #[case::a_percent_sign("100%.txt", "/100%25.txt")]
+    #[case::encoded_again("a%20file.txt", "/a%2520file.txt")]
+    #[case::dots_in_the_middle("a..b.txt", "/a..b.txt")]
+    #[case::dots_at_the_end("what...", "/what...")]
+    fn a_name_is_decoded(#[case] name: &str, #[case] target: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "each name is percent-decoded, once, and then it's that file's name, however odd: `+` is a plus there, and \
+             two dots among other letters lead nowhere",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        place.file(name, name);
+        serves(&place.server(), target, name);
+    }
+
+    #[test]
+    fn a_name_is_bytes() {
+        let check = check!("11-path");
+        check.likely(
+            "names of files needn't be UTF-8: decode to bytes, and open those",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        // macOS has no such names.
+        if fs::write(place.root().join(OsStr::from_bytes(b"t\xfcr.txt")), "Latin").is_ok() {
+            serves(&place.server(), "/t%FCr.txt", "Latin");
+        }
+    }
+
+    #[rstest]
+    #[case::no_such_file("/nothing.txt", "there is no such file")]
+    #[case::no_such_folder("/nowhere/hello.txt", "there is no such folder")]
+    #[case::the_root_itself("/", "that's the root itself")]
+    #[case::a_folder("/folder", "that's a folder")]
+    #[case::a_folder_with_a_slash("/folder/", "the last name is empty")]
+    #[case::a_slash_behind_a_file("/hello.txt/", "the last name is empty")]
+    #[case::two_slashes("/folder//inner.txt", "there is an empty name in it")]
+    #[case::two_slashes_at_first("//hello.txt", "the first name is empty")]
+    #[case::a_file_as_a_folder("/hello.txt/inner.txt", "hello.txt is no folder")]
+    fn what_is_not_there(#[case] target: &str, #[case] what: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "an empty name is no name: leave none of them out, refuse the path. What else isn't there is told by \
+             `openat`: pass its error on",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        refuses(&place.server(), target, what);
+    }
+
+    #[rstest]
+    #[case::plain("/../secret.txt")]
+    #[case::from_a_folder("/folder/../../secret.txt")]
+    #[case::encoded("/%2e%2e/secret.txt")]
+    #[case::in_capitals("/%2E%2E/secret.txt")]
+    #[case::half_encoded("/.%2e/secret.txt")]
+    #[case::with_the_slash("/%2E%2E%2Fsecret.txt")]
+    #[case::all_of_it("/folder%2f..%2f..%2fsecret.txt")]
+    #[case::with_a_backslash("/..%5csecret.txt")]
+    #[case::with_a_host_before_it("http://localhost/%2e%2e/secret.txt")]
+    fn dots_lead_nowhere(#[case] target: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "before it's decoded, `%2e%2e` isn't `..` yet: take the path apart, decode each name, and look at it then",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        refuses(&place.server(), target, "there are dots in it that lead out");
+    }
+
+    #[rstest]
+    #[case::down_and_up("/folder/../hello.txt")]
+    #[case::here("/./hello.txt")]
+    #[case::here_at_the_end("/folder/.")]
+    #[case::encoded("/folder/%2E%2e/hello.txt")]
+    fn dots_are_no_names(#[case] target: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "`.` and `..` begin with a dot: the path is refused, wherever they would lead. Browsers work them out before \
+             they ask",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        refuses(&place.server(), target, "one of the names begins with a dot");
+    }
+
+    #[rstest]
+    #[case::dots("/%252e%252e/secret.txt")]
+    #[case::a_slash("/folder%252f..%252f..%252fsecret.txt")]
+    #[case::three_times("/%25252e%25252e/secret.txt")]
+    #[case::a_file("/%2568ello.txt")]
+    fn it_is_decoded_once(#[case] target: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "`%252e` is a percent sign and `2e`, a name that somebody may give a file. Decoded once more it would be a \
+             dot, and nobody looks for dots any more",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        refuses(&place.server(), target, "decoded once, there is no file of that name");
+    }
+
+    #[rstest]
+    #[case::in_a_name("/folder%2finner.txt")]
+    #[case::in_capitals("/folder%2Finner.txt")]
+    #[case::at_first("/%2fhello.txt")]
+    #[case::at_the_end("/hello.txt%2f")]
+    fn a_slash_is_part_of_no_name(#[case] target: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "a slash that comes out of `%2f` is part of a name, and no file's name has one: split first, decode then, and \
+             refuse what has a slash in it",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        refuses(&place.server(), target, "there is a slash in a name");
+    }
+
+    #[rstest]
+    #[case::behind_a_slash("/")]
+    #[case::behind_an_encoded_slash("")]
+    fn no_path_begins_at_the_top(#[case] slash: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "a name that begins with a slash is a path from the top: `Path::join` and `openat` forget the root then. It \
+             has to be refused, be it `//etc` or `/%2fetc`",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        let secret = place.outside().join("secret.txt").display().to_string();
+        let target = match slash {
+            "/" => format!("/{secret}"),
+            _ => format!("/{}", secret.replace('/', "%2f")),
+        };
+        refuses(&place.server(), &target, "that's a path from the top");
+    }
+
+    #[rstest]
+    #[case::a_nul("hello.txt", "/hello.txt%00", "there is a NUL in the name")]
+    #[case::a_nul_before_an_ending("hello.txt", "/hello.txt%00.png", "there is a NUL in the name")]
+    #[case::a_backslash("back\\slash.txt", "/back%5cslash.txt", "there is a backslash in the name")]
+    fn odd_bytes(#[case] name: &str, #[case] target: &str, #[case] what: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "at a NUL the kernel stops reading a name, and elsewhere a backslash is a slash: a name with one of them is \
+             refused",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        place.file(name, name);
+        refuses(&place.server(), target, what);
+    }
+
+    #[rstest]
+    #[case::a_file("/.hidden")]
+    #[case::encoded("/%2ehidden")]
+    #[case::in_a_hidden_folder("/.git/config")]
+    #[case::in_a_folder("/folder/.hidden")]
+    #[case::with_many_dots("/...hidden")]
+    fn what_is_hidden_stays_so(#[case] target: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "a name that begins with a dot is one that somebody has hidden: .git, .env, .ssh. Refuse all of those, not \
+             `.` and `..` alone",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        for name in [".hidden", ".git/config", "folder/.hidden", "...hidden"] {
+            place.file(name, HIDDEN);
+        }
+        refuses(&place.server(), target, "that's a hidden file");
+    }
+
+    #[rstest]
+    #[case::to_a_file_outside("/link-to-secret.txt")]
+    #[case::to_a_file_outside_by_its_whole_path("/link-from-the-top.txt")]
+    #[case::to_a_folder_outside("/link-out/secret.txt")]
+    #[case::to_a_folder_whose_name_begins_like_the_roots("/link-to-others/secret.txt")]
+    #[case::to_a_folder_outside_further_on("/folder/link-out/secret.txt")]
+    #[case::with_an_encoded_slash("/link-out%2fsecret.txt")]
+    #[case::to_a_file_inside("/link-to-hello.txt")]
+    #[case::to_a_folder_inside("/link-to-folder/inner.txt")]
+    fn no_link_is_followed(#[case] target: &str) {
+        let check = check!("11-path");
+        check.likely(
+            "O_NOFOLLOW forbids it for the last name of a path alone: open one name at a time, each with it. To look first \
+             where it leads, and to open then, leaves a moment in which it can be changed",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        place.link("link-to-secret.txt", "../secret.txt");
+        place.link("link-from-the-top.txt", place.outside().join("secret.txt"));
+        place.link("link-out", "..");
+        place.link("link-to-others", "../root-of-others");
+        place.link("folder/link-out", "../..");
+        place.link("link-to-hello.txt", "hello.txt");
+        place.link("link-to-folder", "folder");
+        refuses(&place.server(), target, "there is a link on the way");
+    }
+
+    #[test]
+    fn a_pipe_keeps_nobody_waiting() {
+        let check = check!("11-path");
+        check.likely(
+            "opened to be read, a named pipe waits until somebody opens it to write, and all visitors wait with it: \
+             O_NONBLOCK",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        let pipe = place.root().join("pipe");
+        match Command::new("mkfifo").arg(&pipe).status() {
+            Ok(status) if status.success() => {}
+            result => check.fail(format!("no pipe could be made: {result:?}")),
+        }
+        let server = place.server();
+        refuses(&server, "/pipe", "that's a named pipe, and no file");
+        serves(&server, "/hello.txt", "Hello!\n");
+    }
+}
+
+mod range {
+    use visitors::program::Start;
+
+    use super::*;
+
+    /// How long the file is, in most checks.
+    const LENGTH: u64 = 1000;
+    /// A long one, in bytes.
+    const LONG: u64 = 64 << 20;
+    /// One whose length doesn't fit into 32 bits.
+    const HUGE: u64 = 5 << 30;
+    /// What stands at the end of these two.
+    const END: &str = "the end";
+    /// How much more memory it may take to serve a long file, in bytes.
+    const PLENTY: u64 = 16 << 20;
+
+    /// A file, and the folder that it's in.
+    struct Film<'a> {
+        check: &'a Check,
+        path: PathBuf,
+        content: Vec<u8>,
+        _folder: TempDir,
+    }
+
+    impl<'a> Film<'a> {
+        /// Each five bytes of it say where they are.
+        #[track_caller]
+        fn new(check: &'a Check, length: u64) -> Self {
+            let content = (0..length).step_by(5).flat_map(|at| format!("{at:04} ").into_bytes());
+            let content: Vec<u8> = content.collect();
+            let folder = folder(check);
+            let path = folder.path().join("film");
+            made(check, fs::write(&path, &content), &path);
+            // Not this second: a file that may be changed again in it has no certain date.
+            let then = UNIX_EPOCH + Duration::from_secs(784_111_777);
+            let file = made(check, File::options().write(true).open(&path), &path);
+            made(check, file.set_modified(then), &path);
+            Self { check, path, content, _folder: folder }
+        }
+
+        /// A long one, which takes no room on the disk but for its end.
+        #[track_caller]
+        fn long(check: &'a Check, length: u64) -> Self {
+            let film = Self::new(check, 0);
+            let mut file = made(check, File::create(&film.path), &film.path);
+            made(check, file.set_len(length - END.len() as u64), &film.path);
+            made(check, file.seek(SeekFrom::End(0)), &film.path);
+            made(check, file.write_all(END.as_bytes()), &film.path);
+            film
+        }
+
+        #[track_caller]
+        fn server(&self) -> Server<'a> {
+            self.check.server(&[&self.path.display().to_string()])
+        }
+
+        /// A server that isn't given the memory for the file: who wants to read all of it mustn't take it
+        /// from everybody else.
+        #[track_caller]
+        fn poor_server(&self) -> Server<'a> {
+            let poor = "ulimit -v 2000000 2>/dev/null; exec \"$0\" \"$@\"";
+            let start = Start::new("/bin/sh").arg("-c").arg(poor).arg(self.check.program());
+            let start = start.arg("127.0.0.1:0").arg(&self.path).env("RUST_BACKTRACE", "0");
+            let program = match start.start() {
+                Ok(program) => program,
+                Err(error) => self.check.fail(format!("a shell can't be started: {error}")),
+            };
+            match program.listening() {
+                Ok(address) => Server { check: self.check, program, address },
+                Err(trouble) => self.check.fail_for(
+                    "the first line on stdout was to be `listening on ADDRESS`",
+                    &trouble,
+                ),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn get(server: &Server<'_>, fields: &str) -> Answer {
+        let mut visitor = server.visitor("visitor").connection;
+        ask(server, &mut visitor, "GET", "/", fields)
+    }
+
+    #[track_caller]
+    fn expect_status(server: &Server<'_>, answer: &Answer, status: u16, fields: &str) {
+        if answer.status != status {
+            let (with, got) = (with(fields), answer.status);
+            server.fail_seeing(&format!("{with}, the visitor got {got}, and not {status}"));
+        }
+    }
+
+    #[track_caller]
+    fn expect_field(
+        server: &Server<'_>,
+        answer: &Answer,
+        name: &str,
+        value: Option<&str>,
+        fields: &str,
+    ) {
+        let got = answer.field(name);
+        if got != value {
+            let say = |value: Option<&str>| match value {
+                Some(value) => format!("`{name}: {value}`"),
+                None => format!("no {name}"),
+            };
+            let (status, with) = (answer.status, with(fields));
+            let (got, value) = (say(got), say(value));
+            server.fail_seeing(&format!(
+                "{with}, the visitor's {status} has {got}, and was to have {value}"
+            ));
+        }
+    }
+
+    #[track_caller]
+    fn expect_body(server: &Server<'_>, answer: &Answer, body: &[u8], fields: &str) {
+        if answer.body != body {
+            let (got, body, with) = (shown(&answer.body), shown(body), with(fields));
+            server.fail_seeing(&format!("{with}, the visitor got {got}, and not {body}"));
+        }
+    }
+
+    /// It has to get the whole.
+    #[track_caller]
+    fn expect_whole(server: &Server<'_>, film: &Film<'_>, fields: &str) {
+        let answer = get(server, fields);
+        expect_status(server, &answer, 200, fields);
+        expect_field(server, &answer, "Content-Range", None, fields);
+        expect_body(server, &answer, &film.content, fields);
+    }
+
+    /// It has to get the part from `first` to `last`, both included.
+    #[track_caller]
+    fn expect_part(server: &Server<'_>, film: &Film<'_>, fields: &str, first: u64, last: u64) {
+        let answer = get(server, fields);
+        expect_status(server, &answer, 206, fields);
+        let length = film.content.len();
+        let range = format!("bytes {first}-{last}/{length}");
+        expect_field(server, &answer, "Content-Range", Some(&range), fields);
+        let part = &film.content[first as usize..=last as usize];
+        expect_body(server, &answer, part, fields);
+    }
+
+    /// It has to be told that there is no such part.
+    #[track_caller]
+    fn expect_nothing(server: &Server<'_>, film: &Film<'_>, fields: &str) {
+        let answer = get(server, fields);
+        expect_status(server, &answer, 416, fields);
+        let range = format!("bytes */{}", film.content.len());
+        expect_field(server, &answer, "Content-Range", Some(&range), fields);
+    }
+
+    fn range(word: &str) -> String {
+        format!("Range: {word}\r\n")
+    }
+
+    #[rstest]
+    #[case::a_film(LENGTH)]
+    #[case::an_empty_file(0)]
+    fn without_a_range_it_is_the_whole(#[case] length: u64) {
+        let check = check!("11-range");
+        check.likely(
+            "206 is the answer to who has asked for a part. To all others it's 200, the whole, and no Content-Range",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, length);
+        let server = film.server();
+        expect_whole(&server, &film, "");
+    }
+
+    #[rstest]
+    #[case::the_whole("", 200)]
+    #[case::a_part("bytes=5-9", 206)]
+    fn it_says_what_it_is_and_that_there_are_parts(#[case] word: &str, #[case] status: u16) {
+        let check = check!("11-range");
+        check.likely(
+            "`Accept-Ranges: bytes` says that a part can be had; ETag and Last-Modified tell, next time, whether it's still \
+             of the same file. Each 200 has them, and each 206",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, LENGTH);
+        let server = film.server();
+        let fields = if word.is_empty() { String::new() } else { range(word) };
+        let answer = get(&server, &fields);
+        expect_status(&server, &answer, status, &fields);
+        expect_field(&server, &answer, "Accept-Ranges", Some("bytes"), &fields);
+        let then = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        expect_field(&server, &answer, "Last-Modified", then, &fields);
+        let tag = answer.field("ETag").unwrap_or_default().to_owned();
+        if !(tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"')) {
+            server.fail_seeing(&format!("{}, the answer has no ETag", with(&fields)));
+        }
+    }
+
+    #[rstest]
+    #[case::the_first_byte("bytes=0-0", 0, 0)]
+    #[case::the_beginning("bytes=0-9", 0, 9)]
+    #[case::in_the_middle("bytes=500-509", 500, 509)]
+    #[case::two_bytes("bytes=9-10", 9, 10)]
+    #[case::the_last_byte("bytes=999-999", 999, 999)]
+    #[case::all_of_it("bytes=0-999", 0, 999)]
+    #[case::beyond_the_end("bytes=990-1000", 990, 999)]
+    #[case::far_beyond_the_end("bytes=990-100000", 990, 999)]
+    fn from_here_to_there(#[case] word: &str, #[case] first: u64, #[case] last: u64) {
+        let check = check!("11-range");
+        check.likely(
+            "`bytes=0-9` are ten bytes: both ends are included, in Range as in Content-Range. What goes beyond the end is \
+             cut off there",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, LENGTH);
+        expect_part(&film.server(), &film, &range(word), first, last);
+    }
+
+    #[rstest]
+    #[case::in_the_middle("bytes=500-", 500)]
+    #[case::all_of_it("bytes=0-", 0)]
+    #[case::the_last_byte("bytes=999-", 999)]
+    fn from_here_on(#[case] word: &str, #[case] first: u64) {
+        let check = check!("11-range");
+        check.likely(
+            "`bytes=500-` goes on to the end: it's the form that a download uses which was interrupted",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, LENGTH);
+        expect_part(&film.server(), &film, &range(word), first, LENGTH - 1);
+    }
+
+    #[rstest]
+    #[case::the_last_byte("bytes=-1", 999)]
+    #[case::ten_of_them("bytes=-10", 990)]
+    #[case::all_of_them("bytes=-1000", 0)]
+    #[case::more_than_there_are("bytes=-1001", 0)]
+    fn the_last_ones(#[case] word: &str, #[case] first: u64) {
+        let check = check!("11-range");
+        check.likely(
+            "`bytes=-10` is neither from 0 to 10 nor from 10 on: it's the last ten. If there are fewer, it's all",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, LENGTH);
+        expect_part(&film.server(), &film, &range(word), first, LENGTH - 1);
+    }
+
+    #[rstest]
+    #[case::right_behind_the_end("bytes=1000-", LENGTH)]
+    #[case::and_on("bytes=1000-1009", LENGTH)]
+    #[case::far_behind_it("bytes=4000-", LENGTH)]
+    #[case::the_last_0("bytes=-0", LENGTH)]
+    #[case::of_an_empty_file("bytes=0-", 0)]
+    fn what_there_is_none_of(#[case] word: &str, #[case] length: u64) {
+        let check = check!("11-range");
+        check.likely(
+            "a part that begins behind the end has no bytes: 416, with `Content-Range: bytes */` and how long the file is, so \
+             that who asks knows better next time",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, length);
+        expect_nothing(&film.server(), &film, &range(word));
+    }
+
+    #[rstest]
+    #[case::no_form("bytes")]
+    #[case::no_numbers("bytes=-")]
+    #[case::nothing("bytes=")]
+    #[case::one_number("bytes=5")]
+    #[case::ends_before_it_begins("bytes=5-4")]
+    #[case::words("bytes=a-b")]
+    #[case::a_letter("bytes=0-4x")]
+    #[case::a_letter_and_on("bytes=4x-")]
+    #[case::with_a_plus("bytes=+1-2")]
+    #[case::another_plus("bytes=1-+2")]
+    #[case::two_minuses("bytes=--5")]
+    #[case::a_point("bytes=0-4.0")]
+    #[case::hexadecimal("bytes=0x0-0x4")]
+    #[case::no_unit("0-4")]
+    #[case::another_unit("lines=0-4")]
+    #[case::two_parts("bytes=0-0,5-9")]
+    #[case::two_parts_and_on("bytes=0-,5-9")]
+    fn what_cannot_be_understood(#[case] word: &str) {
+        let check = check!("11-range");
+        check.likely(
+            "a Range that has none of the three forms is as if it weren't there: no error, no guess, the whole. Digits are \
+             digits: Rust's `parse` takes a `+` too",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, LENGTH);
+        expect_whole(&film.server(), &film, &range(word));
+    }
+
+    #[rstest]
+    #[case::to_the_largest_number("bytes=990-18446744073709551615", Some(990))]
+    #[case::to_one_more("bytes=990-18446744073709551616", Some(990))]
+    #[case::to_a_huge_one("bytes=990-99999999999999999999999999999999999999999", Some(990))]
+    #[case::the_last_huge_one("bytes=-99999999999999999999999999999999999999999", Some(0))]
+    #[case::from_the_largest("bytes=18446744073709551615-", None)]
+    #[case::from_the_largest_to_it("bytes=18446744073709551615-18446744073709551615", None)]
+    #[case::from_a_huge_one("bytes=99999999999999999999999999999999999999999-", None)]
+    fn a_number_beyond_all_numbers(#[case] word: &str, #[case] first: Option<u64>) {
+        let check = check!("11-range");
+        check.likely(
+            "a number that doesn't fit into 64 bits is a number all the same, beyond any end; and to the largest one that \
+             fits, nothing can be added: `saturating_add`",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, LENGTH);
+        let server = film.server();
+        match first {
+            Some(first) => expect_part(&server, &film, &range(word), first, LENGTH - 1),
+            None => expect_nothing(&server, &film, &range(word)),
+        }
+    }
+
+    #[test]
+    fn beyond_four_gigabytes() {
+        let check = check!("11-range");
+        check.likely(
+            "a film is longer than 32 bits can tell: places and lengths are u64. And no more of it is read than is sent",
+            "11-http-server.html#parts",
+        );
+        let film = Film::long(&check, HUGE);
+        let server = film.poor_server();
+        for word in ["bytes=5368709113-5368709119", "bytes=-7", "bytes=5368709113-"] {
+            let fields = range(word);
+            let mut visitor = server.visitor("visitor").connection;
+            // The head first: of the wrong part there may be gigabytes.
+            let head = asks_for_much(&server, &mut visitor, &fields);
+            let status = status(head.as_bytes()).unwrap_or_default();
+            let answer = Answer { status, head, ..Answer::default() };
+            let range = "bytes 5368709113-5368709119/5368709120";
+            expect_field(&server, &answer, "Content-Range", Some(range), &fields);
+            expect_field(&server, &answer, "Content-Length", Some("7"), &fields);
+            let answer = super::answer(&server, &mut visitor, false, &with(&fields));
+            expect_body(&server, &answer, END.as_bytes(), &fields);
+        }
+    }
+
+    /// It has answered somebody: what it needs for anybody at all, it has.
+    #[track_caller]
+    fn is_running_in(server: &Server<'_>) {
+        let mut visitor = server.visitor("first visitor").connection;
+        ask(server, &mut visitor, "GET", "/nothing", "");
+    }
+
+    /// Asks, and gives the answer's head. All that has come is put back.
+    #[track_caller]
+    fn asks_for_much(server: &Server<'_>, visitor: &mut Connection, fields: &str) -> String {
+        send(server, visitor, &format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
+        let (when, name) = (with(fields), visitor.name().to_owned());
+        let is_whole = |bytes: &[u8]| head_length(bytes).is_some();
+        match visitor.receive_while_missing(&server.program, is_whole) {
+            Ok(Ok(bytes)) if status(&bytes).is_some_and(|status| matches!(status, 200 | 206)) => {
+                visitor.give_back(&bytes);
+                let head = &bytes[..head_length(&bytes).unwrap_or_default()];
+                String::from_utf8_lossy(head).into_owned()
+            }
+            Ok(Ok(bytes) | Err(Received { bytes, .. })) => {
+                let so_far = so_far(&bytes);
+                server
+                    .fail_seeing(&format!("{when}, the {name} got neither 200 nor 206 ({so_far})"))
+            }
+            Err((trouble, bytes)) => {
+                let so_far = so_far(&bytes);
+                let expected = format!("{when}, the {name} waits for an answer ({so_far})");
+                fail_for(server, &expected, &trouble)
+            }
+        }
+    }
+
+    /// What If-Range may say.
+    #[derive(Clone, Copy, Debug)]
+    enum If {
+        TheTag,
+        TheDate,
+        AWeakTag,
+        APartOfTheTag,
+        Is(&'static str),
+    }
+
+    #[rstest]
+    #[case::the_tag(If::TheTag, true)]
+    #[case::the_date(If::TheDate, true)]
+    #[case::another_tag(If::Is("\"another\""), false)]
+    #[case::a_weak_tag(If::AWeakTag, false)]
+    #[case::a_part_of_the_tag(If::APartOfTheTag, false)]
+    #[case::any_tag(If::Is("*"), false)]
+    #[case::an_earlier_date(If::Is("Sun, 06 Nov 1994 08:49:36 GMT"), false)]
+    #[case::a_later_date(If::Is("Sun, 06 Nov 1994 08:49:38 GMT"), false)]
+    fn a_part_of_the_same_only(#[case] what: If, #[case] is_same: bool) {
+        let check = check!("11-range");
+        check.likely(
+            "a part of one file and the rest of another make garbage: with an If-Range that isn't, word for word, the ETag \
+             or the Last-Modified of now, the whole is sent",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, LENGTH);
+        let server = film.server();
+        let answer = get(&server, "");
+        expect_status(&server, &answer, 200, "");
+        let field = |name| answer.field(name).unwrap_or_default().to_owned();
+        let tag = field("ETag");
+        let word = match what {
+            If::TheTag => tag,
+            If::TheDate => field("Last-Modified"),
+            If::AWeakTag => format!("W/{tag}"),
+            If::APartOfTheTag => format!("{}\"", &tag[..tag.len().saturating_sub(3)]),
+            If::Is(word) => word.to_owned(),
+        };
+        let fields = |word_of_range| format!("If-Range: {word}\r\nRange: {word_of_range}\r\n");
+        match is_same {
+            true => {
+                expect_part(&server, &film, &fields("bytes=500-"), 500, LENGTH - 1);
+                expect_nothing(&server, &film, &fields("bytes=1000-"));
+            }
+            false => {
+                expect_whole(&server, &film, &fields("bytes=500-"));
+                expect_whole(&server, &film, &fields("bytes=1000-"));
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::a_part("bytes=0-9")]
+    #[case::no_part("bytes=4000-")]
+    fn head_has_no_parts(#[case] word: &str) {
+        let check = check!("11-range");
+        check.likely(
+            "a Range counts for GET alone (RFC 9110, section 14.2): HEAD asks what the whole is like",
+            "11-http-server.html#parts",
+        );
+        let film = Film::new(&check, LENGTH);
+        let server = film.server();
+        let mut visitor = server.visitor("visitor").connection;
+        let fields = range(word);
+        let answer = ask(&server, &mut visitor, "HEAD", "/", &fields);
+        expect_status(&server, &answer, 200, &fields);
+        expect_field(&server, &answer, "Content-Range", None, &fields);
+        expect_field(&server, &answer, "Content-Length", Some("1000"), &fields);
+        let next = ask(&server, &mut visitor, "GET", "/", "");
+        expect_body(&server, &next, &film.content, "");
+    }
+
+    #[test]
+    fn a_part_is_read_alone() {
+        let check = check!("11-range");
+        check.likely(
+            "the whole file is read for a part of it: `Body::File` says from where and how much, and nothing else is read",
+            "11-http-server.html#parts",
+        );
+        let film = Film::long(&check, LONG);
+        let server = film.poor_server();
+        is_running_in(&server);
+        let before = peak(&server);
+        for word in ["bytes=-7", "bytes=67108857-"] {
+            let fields = range(word);
+            let answer = get(&server, &fields);
+            expect_status(&server, &answer, 206, &fields);
+            expect_body(&server, &answer, END.as_bytes(), &fields);
+        }
+        needs_little_memory(&server, before, PLENTY, "for seven bytes of a file of 64 MiB");
+    }
+
+    #[rstest]
+    #[case::the_whole("")]
+    #[case::a_part("Range: bytes=1-\r\n")]
+    fn who_does_not_read_fills_no_memory(#[case] fields: &str) {
+        let check = check!("11-range");
+        check.likely(
+            "what is read before there is room for it stays in memory until the visitor has taken it: `Body::File` is read \
+             as it's sent",
+            "11-http-server.html#back-pressure",
+        );
+        let film = Film::long(&check, LONG);
+        let server = film.poor_server();
+        is_running_in(&server);
+        let before = peak(&server);
+        let mut greedy = server.visitor("greedy visitor").connection;
+        asks_for_much(&server, &mut greedy, fields);
+        settle(&server, "with a greedy visitor who doesn't read");
+        needs_little_memory(
+            &server,
+            before,
+            PLENTY,
+            "with a greedy visitor who doesn't read 64 MiB",
+        );
+    }
+}
+
+mod fresh {
+    use super::*;
+
+    const CONTENT: &str = "Good things come to those who wait.\n";
+    /// As long.
+    const OTHER: &str = "Those who wait have the best seats.\n";
+
+    const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LATER: &str = "Mon, 07 Nov 1994 08:49:38 GMT";
+    /// An earlier date that looks like a later one: as words, W comes after S.
+    const LONG_AGO: &str = "Wed, 09 Nov 1988 08:49:37 GMT";
+
+    /// A page, and the folder that it's in.
+    struct Page<'a> {
+        check: &'a Check,
+        path: PathBuf,
+        _folder: TempDir,
+    }
+
+    impl<'a> Page<'a> {
+        #[track_caller]
+        fn new(check: &'a Check) -> Self {
+            let folder = folder(check);
+            let page = Self { check, path: folder.path().join("page"), _folder: folder };
+            page.write(CONTENT, 0.25);
+            page
+        }
+
+        /// Always in the same second, so much of it after it began.
+        #[track_caller]
+        fn write(&self, content: &str, part: f64) {
+            made(self.check, fs::write(&self.path, content), &self.path);
+            let then = UNIX_EPOCH + Duration::from_secs_f64(784_111_777.0 + part);
+            let file = made(self.check, File::options().write(true).open(&self.path), &self.path);
+            made(self.check, file.set_modified(then), &self.path);
+        }
+
+        #[track_caller]
+        fn server(&self) -> Server<'a> {
+            self.check.server(&[&self.path.display().to_string()])
+        }
+    }
+
+    /// A browser on one connection. Whatever it gets, a whole page must come next.
+    struct Browser<'a> {
+        server: &'a Server<'a>,
+        connection: Connection,
+        /// The page's tag, with the quotes.
+        tag: String,
+    }
+
+    impl<'a> Browser<'a> {
+        /// It has got the page.
+        #[track_caller]
+        fn new(server: &'a Server<'a>) -> Self {
+            let connection = server.visitor("browser").connection;
+            let mut browser = Self { server, connection, tag: String::new() };
+            let answer = browser.gets_the_page("");
+            browser.tag = answer.field("ETag").unwrap_or_default().to_owned();
+            let inside = browser.tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            if !inside.is_some_and(|tag| !tag.is_empty() && !tag.contains(['"', ' ', ','])) {
+                let tag = answer.field("ETag").map_or("no ETag".to_owned(), |it| format!("`{it}`"));
+                server.fail_seeing(&format!(
+                    "the browser got {tag}: a tag has quotes around it, and none inside"
+                ));
+            }
+            browser
+        }
+
+        #[track_caller]
+        fn expect(&mut self, method: &str, fields: &str, status: u16) -> Answer {
+            let answer = ask(self.server, &mut self.connection, method, "/", fields);
+            if answer.status != status {
+                let (with, got) = (with(fields), answer.status);
+                self.server.fail_seeing(&format!(
+                    "{with}, the browser's {method} was answered with {got}, and not {status}"
+                ));
+            }
+            answer
+        }
+
+        #[track_caller]
+        fn gets_the_page(&mut self, fields: &str) -> Answer {
+            let answer = self.expect("GET", fields, 200);
+            if answer.body != CONTENT.as_bytes() {
+                let (got, with) = (shown(&answer.body), with(fields));
+                self.server
+                    .fail_seeing(&format!("{with}, the browser got {got}, and not the page"));
+            }
+            answer
+        }
+
+        /// What it asks like this is answered with 304. `{tag}` in `fields` is the page's tag.
+        #[track_caller]
+        fn has_it(&mut self, fields: &str) {
+            let fields = self.filled(fields);
+            self.expect("GET", &fields, 304);
+            self.gets_the_page("");
+        }
+
+        /// 200.
+        #[track_caller]
+        fn has_not(&mut self, fields: &str) {
+            let fields = self.filled(fields);
+            self.gets_the_page(&fields);
+        }
+
+        /// 412.
+        #[track_caller]
+        fn is_wrong(&mut self, fields: &str) {
+            let fields = self.filled(fields);
+            self.expect("GET", &fields, 412);
+            self.gets_the_page("");
+        }
+
+        fn filled(&self, fields: &str) -> String {
+            let inside = self.tag.trim_matches('"');
+            fields.replace("{tag}", &self.tag).replace("{inside}", inside) + "\r\n"
+        }
+    }
+
+    #[test]
+    fn the_page_comes_with_a_tag_and_a_date() {
+        let check = check!("11-fresh");
+        check.likely(
+            "without a tag and a date nobody can ask whether it's still the same: ETag, in quotes, and Last-Modified, the \
+             date of the file, not of today",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let answer = browser.gets_the_page("");
+        let modified = answer.field("Last-Modified").map(str::to_owned);
+        if modified.as_deref() != Some(THEN) {
+            let got = modified.map_or("no Last-Modified".to_owned(), |it| format!("`{it}`"));
+            server.fail_seeing(&format!("the browser got {got}, and the file is of {THEN}"));
+        }
+    }
+
+    #[test]
+    fn head_is_the_head_alone() {
+        let check = check!("11-fresh");
+        check.likely(
+            "what stands behind the head of an answer to HEAD is read as the next answer. The head itself is that of GET, \
+             with its length",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let get = browser.gets_the_page("");
+        let head = browser.expect("HEAD", "", 200);
+        for name in ["Content-Length", "ETag", "Last-Modified"] {
+            let (got, expected) = (head.field(name), get.field(name));
+            if got != expected {
+                let say = |value: Option<&str>| value.unwrap_or("nothing").to_owned();
+                let (got, expected) = (say(got), say(expected));
+                server
+                    .fail_seeing(&format!("to HEAD, {name} is {got}, and to GET it's {expected}"));
+            }
+        }
+        browser.gets_the_page("");
+    }
+
+    #[test]
+    fn who_has_it_is_told_so() {
+        let check = check!("11-fresh");
+        check.likely(
+            "who names the page's tag in If-None-Match has it: 304, with the ETag, and nothing behind the head, not even \
+             a Content-Length of 0, which would be the page's",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let tag = browser.tag.clone();
+        let answer = browser.expect("GET", &format!("If-None-Match: {tag}\r\n"), 304);
+        if answer.field("ETag") != Some(&tag) {
+            let got = answer.field("ETag").unwrap_or("none").to_owned();
+            server.fail_seeing(&format!("the browser's 304 has the ETag {got}, and not {tag}"));
+        }
+        let length = CONTENT.len().to_string();
+        if let Some(says) = answer.field("Content-Length").filter(|says| *says != length) {
+            let says = says.to_owned();
+            server.fail_seeing(&format!(
+                "the browser's 304 says `Content-Length: {says}`, and the page has {length} bytes"
+            ));
+        }
+        browser.gets_the_page("");
+        browser.has_it("If-None-Match: {tag}");
+    }
+
+    #[rstest]
+    #[case::the_first("If-None-Match: {tag}, \"another\"")]
+    #[case::the_last("If-None-Match: \"one\", \"another\", {tag}")]
+    #[case::without_blanks("If-None-Match: \"one\",{tag},\"another\"")]
+    #[case::with_many_blanks("If-None-Match: \"one\"  ,\t {tag}  ")]
+    #[case::a_weak_one("If-None-Match: W/{tag}")]
+    #[case::a_weak_one_in_a_list("If-None-Match: \"one\", W/{tag}")]
+    #[case::behind_a_comma("If-None-Match: \"one,two\", {tag}")]
+    #[case::any("If-None-Match: *")]
+    fn one_of_its_tags_is_enough(#[case] fields: &str) {
+        let check = check!("11-fresh");
+        check.likely(
+            "If-None-Match is a list of tags, of whatever the visitor has kept, or `*`. Weak ones count here",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        Browser::new(&server).has_it(fields);
+    }
+
+    #[rstest]
+    #[case::another("If-None-Match: \"another\"")]
+    #[case::two_others("If-None-Match: \"one\", W/\"another\"")]
+    #[case::a_longer_one("If-None-Match: \"x{inside}\"")]
+    #[case::another_longer_one("If-None-Match: \"{inside}x\"")]
+    #[case::without_quotes("If-None-Match: {inside}")]
+    #[case::a_star_in_quotes("If-None-Match: \"*\"")]
+    #[case::nothing("If-None-Match:")]
+    fn another_tag_is_none_of_it(#[case] fields: &str) {
+        let check = check!("11-fresh");
+        check.likely(
+            "that If-None-Match is there says nothing, and a tag that has the page's inside is another one: compare each \
+             as a whole, with its quotes",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        Browser::new(&server).has_not(fields);
+    }
+
+    #[rstest]
+    #[case::the_same(THEN, true)]
+    #[case::later(LATER, true)]
+    #[case::earlier(EARLIER, false)]
+    #[case::long_ago(LONG_AGO, false)]
+    #[case::as_it_was_written_once("Sunday, 06-Nov-94 08:49:37 GMT", true)]
+    #[case::as_c_writes_it("Sun Nov  6 08:49:37 1994", true)]
+    #[case::a_word("yesterday", false)]
+    #[case::nothing("", false)]
+    fn not_modified_since(#[case] date: &str, #[case] has_it: bool) {
+        let check = check!("11-fresh");
+        check.likely(
+            "it wasn't modified since if its date is that one or an earlier one, in whole seconds. Dates aren't compared as \
+             words, and one that is none is as if it weren't there",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let field = format!("If-Modified-Since: {date}");
+        match has_it {
+            true => browser.has_it(&field),
+            false => browser.has_not(&field),
+        }
+    }
+
+    #[rstest]
+    #[case::another_tag("\"another\"", LATER, false)]
+    #[case::the_tag("{tag}", EARLIER, true)]
+    fn a_tag_counts_more_than_a_date(#[case] tag: &str, #[case] date: &str, #[case] has_it: bool) {
+        let check = check!("11-fresh");
+        check.likely(
+            "with If-None-Match there, If-Modified-Since isn't looked at: a tag knows what a date of whole seconds can't",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let fields = format!("If-None-Match: {tag}\r\nIf-Modified-Since: {date}");
+        match has_it {
+            true => browser.has_it(&fields),
+            false => browser.has_not(&fields),
+        }
+    }
+
+    #[rstest]
+    #[case::it("{tag}", true)]
+    #[case::one_of_a_list("\"one\", {tag}", true)]
+    #[case::any("*", true)]
+    #[case::another("\"another\"", false)]
+    #[case::a_weak_one("W/{tag}", false)]
+    #[case::a_weak_one_in_a_list("\"one\", W/{tag}", false)]
+    #[case::without_quotes("{inside}", false)]
+    fn only_if_it_is_that_one(#[case] tags: &str, #[case] is_that_one: bool) {
+        let check = check!("11-fresh");
+        check.likely(
+            "If-Match wants to be sure: if the page's tag isn't in the list, it's 412. A weak tag says \"about the same\", \
+             which is not enough here",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let field = format!("If-Match: {tags}");
+        match is_that_one {
+            true => browser.has_not(&field),
+            false => browser.is_wrong(&field),
+        }
+    }
+
+    #[rstest]
+    #[case::the_same(THEN, true)]
+    #[case::later(LATER, true)]
+    #[case::earlier(EARLIER, false)]
+    #[case::long_ago(LONG_AGO, false)]
+    #[case::a_word("yesterday", true)]
+    fn only_if_it_is_unmodified(#[case] date: &str, #[case] is_unmodified: bool) {
+        let check = check!("11-fresh");
+        check.likely(
+            "If-Unmodified-Since says when it was sent, in whole seconds: a page with that date, or an earlier one, wasn't \
+             modified since. With a later one it's 412",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let field = format!("If-Unmodified-Since: {date}");
+        match is_unmodified {
+            true => browser.has_not(&field),
+            false => browser.is_wrong(&field),
+        }
+    }
+
+    #[rstest]
+    #[case::that_one_and_modified("If-Match: {tag}\r\nIf-Unmodified-Since: EARLIER", 200)]
+    #[case::another_and_unmodified("If-Match: \"another\"\r\nIf-Unmodified-Since: LATER", 412)]
+    #[case::another_one_that_it_has("If-Match: \"another\"\r\nIf-None-Match: {tag}", 412)]
+    #[case::that_one_and_it_has_it("If-Match: {tag}\r\nIf-None-Match: {tag}", 304)]
+    #[case::modified_and_it_has_it("If-Unmodified-Since: EARLIER\r\nIf-None-Match: {tag}", 412)]
+    #[case::that_one_by_its_date("If-Match: {tag}\r\nIf-Modified-Since: LATER", 304)]
+    #[case::unmodified_both_ways("If-Unmodified-Since: LATER\r\nIf-Modified-Since: LATER", 304)]
+    fn first_whether_it_is_that_one(#[case] fields: &str, #[case] status: u16) {
+        let check = check!("11-fresh");
+        check.likely(
+            "two questions, in this order: is it what the visitor thinks it is (If-Match or, without that, \
+             If-Unmodified-Since)? Does the visitor have it (If-None-Match or, without that, If-Modified-Since)?",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let fields = fields.replace("EARLIER", EARLIER).replace("LATER", LATER);
+        match status {
+            200 => browser.has_not(&fields),
+            304 => browser.has_it(&fields),
+            _ => browser.is_wrong(&fields),
+        }
+    }
+
+    #[rstest]
+    #[case::who_has_it("If-None-Match: {tag}", 304)]
+    #[case::who_has_it_by_its_date("If-Modified-Since: LATER", 304)]
+    #[case::who_is_wrong("If-Match: \"another\"", 412)]
+    fn head_is_answered_like_get(#[case] fields: &str, #[case] status: u16) {
+        let check = check!("11-fresh");
+        check.likely(
+            "what is asked of GET can be asked of HEAD, and the answer is the same, without a body: a 412 has none either",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let fields = browser.filled(&fields.replace("LATER", LATER));
+        browser.expect("HEAD", &fields, status);
+        browser.gets_the_page("");
+    }
+
+    #[rstest]
+    #[case::which_is_longer("Good things come to those who wait, and wait, and wait.\n", 0.25)]
+    #[case::of_the_same_length(OTHER, 0.75)]
+    #[case::in_its_last_letter("Good things come to those who wait!\n", 0.75)]
+    fn a_change_is_seen(#[case] content: &str, #[case] part: f64) {
+        let check = check!("11-fresh");
+        check.likely(
+            "the tag must be another one for another content: neither a length nor a date in whole seconds sees to that",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        page.write(content, part);
+        let fields = browser.filled("If-None-Match: {tag}");
+        let answer = ask(&server, &mut browser.connection, "GET", "/", &fields);
+        if answer.status != 200 || answer.body != content.as_bytes() {
+            let (status, tag) = (answer.status, &browser.tag);
+            server.fail_seeing(&format!(
+                "the page was changed, and who has the one before, {tag}, was answered with {status}"
+            ));
+        }
+        if answer.field("ETag") == Some(&browser.tag) {
+            let tag = &browser.tag;
+            server.fail_seeing(&format!("the page was changed, and its tag is {tag} as before"));
+        }
+        let (old, fields) = (browser.tag.clone(), browser.filled("If-Match: {tag}"));
+        browser.tag = answer.field("ETag").unwrap_or_default().to_owned();
+        let answer = browser.expect("GET", &fields, 412);
+        if answer.field("ETag") == Some(&old) {
+            server.fail_seeing(&format!("the page was changed, and a 412 says it's still {old}"));
+        }
+    }
+
+    #[rstest]
+    #[case::at_the_next_request(false)]
+    #[case::after_a_new_start(true)]
+    fn what_stays_has_its_tag(#[case] anew: bool) {
+        let check = check!("11-fresh");
+        check.likely(
+            "the same page has the same tag, or nobody ever has it already: neither the time of day, nor a counter, nor what \
+             is different in each run may be in it",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let first = page.server();
+        let tag = Browser::new(&first).tag;
+        let second = anew.then(|| page.server());
+        let server = second.as_ref().unwrap_or(&first);
+        let again = Browser::new(server).tag;
+        if again != tag {
+            let when = if anew { "after the server was started again" } else { "once more" };
+            server.fail_seeing(&format!(
+                "asked for {when}, the same page has the tag {again}, and it had {tag}"
+            ));
+        }
+    }
+}
+
+mod stream {
+    use super::*;
+
+    /// The exercise's LINES: so many lines are in a piece, at the most.
+    const LINES: usize = 1024;
+    /// How long a line of /count is, in bytes.
+    const LINE: usize = 8;
+    /// So many lines are made for who doesn't read, at the most. The kernel takes more than half a megabyte.
+    const AHEAD: u64 = 250_000;
+
+    fn count(from: usize, to: usize) -> Vec<u8> {
+        (from..=to).flat_map(|number| format!("{number:07}\n").into_bytes()).collect()
+    }
+
+    fn ticks(from: usize, to: usize) -> Vec<u8> {
+        (from..=to).flat_map(|number| format!("tick {number}\n").into_bytes()).collect()
+    }
+
+    /// Somebody who is being answered with a stream.
+    struct Reader<'a> {
+        server: &'a Server<'a>,
+        connection: Connection,
+        chunks: Chunks,
+        /// What has come, and hasn't been looked at.
+        body: Vec<u8>,
+        /// How much of it has been, in bytes.
+        read: usize,
+    }
+
+    impl<'a> Reader<'a> {
+        /// Asks, and reads the answer's head.
+        #[track_caller]
+        fn new(server: &'a Server<'a>, name: &str, target: &str) -> Self {
+            let mut connection = server.visitor(name).connection;
+            send(
+                server,
+                &mut connection,
+                &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            );
+            let is_whole = |bytes: &[u8]| head_length(bytes).is_some();
+            let head = match connection.receive_while_missing(&server.program, is_whole) {
+                Ok(Ok(bytes)) => bytes,
+                Ok(Err(Received { bytes, .. })) => {
+                    let so_far = so_far(&bytes);
+                    server.fail_seeing(&format!(
+                        "after `GET {target}`, the {name} was hung up on ({so_far})"
+                    ))
+                }
+                Err((trouble, bytes)) => {
+                    let so_far = so_far(&bytes);
+                    let expected =
+                        format!("after `GET {target}`, the {name} waits for an answer ({so_far})");
+                    fail_for(server, &expected, &trouble)
+                }
+            };
+            let (head, rest) = head.split_at(head_length(&head).unwrap_or(head.len()));
+            let head = String::from_utf8_lossy(head).into_owned();
+            if status(head.as_bytes()) != Some(200) {
+                let first = head.lines().next().unwrap_or_default();
+                server.fail_seeing(&format!("after `GET {target}`, the {name} got `{first}`"));
+            }
+            if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+                server.fail_seeing(&format!(
+                    "after `GET {target}`, the {name} got an answer that was there as a whole, and no stream"
+                ));
+            }
+            connection.give_back(rest);
+            Self { server, connection, chunks: Chunks::default(), body: Vec::new(), read: 0 }
+        }
+
+        /// It has to get just this next.
+        #[track_caller]
+        fn reads(&mut self, expected: &[u8], when: &str) {
+            let name = self.connection.name().to_owned();
+            while self.body.len() < expected.len() && !self.chunks.ended {
+                let has_more = |bytes: &[u8]| {
+                    let (mut chunks, mut body) = (Chunks::default(), Vec::new());
+                    chunks.take(bytes, &mut body) > 0
+                };
+                match self.connection.receive_while_missing(&self.server.program, has_more) {
+                    Ok(Ok(bytes)) => {
+                        let used = self.chunks.take(&bytes, &mut self.body);
+                        self.connection.give_back(&bytes[used..]);
+                    }
+                    Ok(Err(_)) => {
+                        self.compare(&name, expected, when);
+                        let (read, missing) = self.got(expected);
+                        self.server.fail_seeing(&format!(
+                            "{when}, the {name} was hung up on after {read} bytes, and {missing} were to come"
+                        ));
+                    }
+                    Err((trouble, _)) => {
+                        self.compare(&name, expected, when);
+                        let (read, missing) = self.got(expected);
+                        let expected = format!(
+                            "{when}, the {name} got {read} bytes and waits for {missing} more"
+                        );
+                        fail_for(self.server, &expected, &trouble);
+                    }
+                }
+            }
+            self.compare(&name, expected, when);
+            if self.body.len() < expected.len() {
+                let (read, missing) = self.got(expected);
+                self.server.fail_seeing(&format!(
+                    "{when}, the {name}'s answer ended after {read} bytes, and {missing} were to come"
+                ));
+            }
+            self.body.drain(..expected.len());
+            self.read += expected.len();
+        }
+
+        fn got(&self, expected: &[u8]) -> (usize, usize) {
+            (self.read + self.body.len(), expected.len().saturating_sub(self.body.len()))
+        }
+
+        #[track_caller]
+        fn compare(&self, name: &str, expected: &[u8], when: &str) {
+            let wrong = self.body.iter().zip(expected).position(|(got, expected)| got != expected);
+            let Some(at) = wrong else { return };
+            let line = |bytes: &[u8]| {
+                let begin =
+                    bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                let end = bytes[at..].iter().position(|byte| *byte == b'\n');
+                let end = end.map_or(bytes.len(), |end| at + end);
+                String::from_utf8_lossy(&bytes[begin..end]).into_owned()
+            };
+            let (got, expected) = (line(&self.body), line(expected));
+            self.server.fail_seeing(&format!(
+                "{when}, the {name} got the line `{got}` where `{expected}` was to come"
+            ));
+        }
+
+        /// Its answer has to end here.
+        #[track_caller]
+        fn is_at_the_end(&mut self, when: &str) {
+            let name = self.connection.name().to_owned();
+            if !self.chunks.ended {
+                let has_more = |bytes: &[u8]| {
+                    let (mut chunks, mut body) = (Chunks::default(), Vec::new());
+                    chunks.take(bytes, &mut body) > 0
+                };
+                match self.connection.receive_while_missing(&self.server.program, has_more) {
+                    Ok(Ok(bytes)) => {
+                        self.chunks.take(&bytes, &mut self.body);
+                    }
+                    Ok(Err(_)) => self.server.fail_seeing(&format!(
+                        "{when}, the {name} was hung up on, and the answer had no end"
+                    )),
+                    Err((trouble, _)) => {
+                        let expected = format!("{when}, the {name}'s answer was to end");
+                        fail_for(self.server, &expected, &trouble);
+                    }
+                }
+            }
+            if !self.body.is_empty() {
+                let got = shown(&self.body);
+                self.server.fail_seeing(&format!(
+                    "{when}, the {name}'s answer was to end, and there came {got}"
+                ));
+            }
+        }
+
+        /// No piece was longer than this, in bytes.
+        #[track_caller]
+        fn came_in_pieces(&self, longest: usize, what: &str) {
+            if let Some(length) = self.chunks.lengths.iter().find(|length| **length > longest) {
+                let name = self.connection.name();
+                self.server.fail_seeing(&format!(
+                    "the {name} got a piece of {length} bytes, and {LINES} {what} have {longest}"
+                ));
+            }
+        }
+
+        /// Nothing has come that wasn't expected.
+        #[track_caller]
+        fn nothing_more(&mut self, when: &str) {
+            settle(self.server, when);
+            // What came together with something else.
+            let at_once = self.connection.receive_while_missing(&self.server.program, |_| true);
+            let has_some = matches!(at_once, Ok(Ok(bytes)) if !bytes.is_empty());
+            let has_more = has_some || self.connection.readable_within(Duration::ZERO);
+            if !self.body.is_empty() || has_more {
+                let name = self.connection.name();
+                self.server.fail_seeing(&format!("{when}, the {name} got more, or a hang-up"));
+            }
+        }
+    }
+
+    /// What a short answer says, which must be a number.
+    #[track_caller]
+    fn number(server: &Server<'_>, method: &str, target: &str) -> u64 {
+        let mut visitor = server.visitor("curious visitor").connection;
+        let answer = ask(server, &mut visitor, method, target, "");
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        match text.trim().parse() {
+            Ok(number) if answer.status == 200 => number,
+            _ => {
+                let status = answer.status;
+                server
+                    .fail_seeing(&format!("`{method} {target}` was answered with {status}: {text}"))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn tick(server: &Server<'_>, more: usize) {
+        number(server, "POST", &format!("/tick/{more}"));
+    }
+
+    #[rstest]
+    #[case::none(0)]
+    #[case::one(1)]
+    #[case::ten(10)]
+    #[case::a_piece_but_one(LINES - 1)]
+    #[case::a_piece(LINES)]
+    #[case::a_piece_and_one(LINES + 1)]
+    #[case::two_pieces(2 * LINES)]
+    #[case::ten_thousand(10_000)]
+    fn so_many_lines_and_no_more(#[case] lines: usize) {
+        let check = check!("11-stream");
+        check.likely(
+            "mind the places where a piece ends: the next one begins with the line behind it, and with the last line it's the \
+             end, be the piece full or not",
+            "11-http-server.html#answers",
+        );
+        let server = check.server(&[]);
+        let target = format!("/count/{lines}");
+        let mut reader = Reader::new(&server, "visitor", &target);
+        let when = format!("after `GET {target}`");
+        reader.reads(&count(1, lines), &when);
+        reader.is_at_the_end(&when);
+        let made = number(&server, "GET", "/made");
+        if made != lines as u64 {
+            server.fail_seeing(&format!("{when}, `GET /made` says {made}"));
+        }
+    }
+
+    #[test]
+    fn a_piece_is_no_longer_than_it_may_be() {
+        let check = check!("11-stream");
+        check.likely(
+            "each visitor has one piece in memory: LINES lines, and the stream goes on with `Flow::More`",
+            "11-http-server.html#back-pressure",
+        );
+        let server = check.server(&[]);
+        let mut reader = Reader::new(&server, "visitor", "/count/20000");
+        reader.reads(&count(1, 20_000), "after `GET /count/20000`");
+        reader.came_in_pieces(LINES * LINE, "lines");
+    }
+
+    #[test]
+    fn it_is_made_as_it_is_taken() {
+        let check = check!("11-stream");
+        check.likely(
+            "all lines are made before the visitor has taken any: make a piece when you are asked for it, and nothing \
+             beforehand",
+            "11-http-server.html#back-pressure",
+        );
+        let server = check.server(&[]);
+        let mut greedy = Reader::new(&server, "greedy visitor", "/count/1000000");
+        let when = "with a greedy visitor who doesn't read";
+        settle(&server, when);
+        let made = number(&server, "GET", "/made");
+        if made > AHEAD {
+            server.fail_seeing(&format!(
+                "{when}, {made} of 1000000 lines were made, and the kernel takes fewer than {AHEAD}"
+            ));
+        }
+        let when = "when the greedy visitor reads at last";
+        greedy.reads(&count(1, 1_000_000), when);
+        greedy.is_at_the_end(when);
+    }
+
+    #[test]
+    fn each_visitor_has_its_own() {
+        let check = check!("11-stream");
+        check.likely(
+            "where a stream has got to is its own affair: a variable that the closure owns, and none that all of them share",
+            "11-http-server.html#answers",
+        );
+        let server = check.server(&[]);
+        let mut greedy = Reader::new(&server, "greedy visitor", "/count/300000");
+        let others = ["second visitor", "third visitor"];
+        let mut others = others.map(|name| Reader::new(&server, name, "/count/200000"));
+        greedy.reads(&count(1, 1000), "with three visitors at once");
+        for other in &mut others {
+            other.reads(&count(1, 200_000), "with three visitors at once");
+            other.is_at_the_end("with three visitors at once");
+        }
+        greedy.reads(&count(1001, 300_000), "when two others have got all of theirs");
+        greedy.is_at_the_end("when two others have got all of theirs");
+    }
+
+    #[test]
+    fn who_hangs_up_ends_it() {
+        let check = check!("11-stream");
+        check.likely(
+            "something goes on to make lines that nobody will take: make them in the stream alone, which goes with its \
+             visitor",
+            "11-http-server.html#back-pressure",
+        );
+        let server = check.server(&[]);
+        let mut rude = Reader::new(&server, "rude visitor", "/count/9999999");
+        rude.reads(&count(1, 1000), "after `GET /count/9999999`");
+        drop(rude);
+        let when = "after the rude visitor has hung up";
+        settle(&server, when);
+        let made = number(&server, "GET", "/made");
+        settle(&server, when);
+        let later = number(&server, "GET", "/made");
+        if later != made {
+            server.fail_seeing(&format!("{when}, lines are still made: {made}, and then {later}"));
+        }
+    }
+
+    #[test]
+    fn a_tick_is_told() {
+        let check = check!("11-stream");
+        check.likely(
+            "a stream that pauses sleeps until somebody resumes it: `ticket.resume(event_loop)`, at each tick; and it isn't at \
+             its end when all are told",
+            "11-http-server.html#answers",
+        );
+        let server = check.server(&[]);
+        let mut listener = Reader::new(&server, "listener", "/ticks");
+        for number in 1..=3 {
+            tick(&server, 1);
+            listener.reads(&ticks(number, number), &format!("after tick {number}"));
+        }
+        listener.nothing_more("after three ticks");
+    }
+
+    #[test]
+    fn silence_costs_nothing() {
+        let check = check!("11-stream");
+        check.likely(
+            "a stream that says `Flow::More` is called again as soon as there is room, with nothing to say, too: `Flow::Pause`",
+            "11-http-server.html#answers",
+        );
+        let server = check.server(&[]);
+        let mut listener = Reader::new(&server, "listener", "/ticks");
+        settle(&server, "with a listener and no tick");
+        tick(&server, 1);
+        listener.reads(&ticks(1, 1), "after the first tick");
+        settle(&server, "with a listener, after the first tick");
+        listener.nothing_more("after the first tick");
+    }
+
+    #[test]
+    fn from_then_on() {
+        let check = check!("11-stream");
+        check.likely(
+            "a listener hears what comes from then on: it begins with the number of ticks that there have been, not with 0",
+            "11-http-server.html#answers",
+        );
+        let server = check.server(&[]);
+        tick(&server, 5);
+        let mut listener = Reader::new(&server, "listener", "/ticks");
+        listener.nothing_more("with five ticks before it came");
+        tick(&server, 1);
+        listener.reads(&ticks(6, 6), "with five ticks before it came, after one more");
+    }
+
+    #[rstest]
+    #[case::two(2)]
+    #[case::a_piece_but_one(LINES - 1)]
+    #[case::a_piece(LINES)]
+    #[case::a_piece_and_one(LINES + 1)]
+    #[case::two_pieces(2 * LINES)]
+    #[case::ten_thousand(10_000)]
+    fn all_of_many_at_once(#[case] more: usize) {
+        let check = check!("11-stream");
+        check.likely(
+            "between two calls of a stream there may be many ticks: all of them are to be told, a piece at a time. Pause when \
+             the last one is told, and not before",
+            "11-http-server.html#answers",
+        );
+        let server = check.server(&[]);
+        let mut listener = Reader::new(&server, "listener", "/ticks");
+        let when = format!("after {more} ticks at once");
+        tick(&server, more);
+        listener.reads(&ticks(1, more), &when);
+        listener.nothing_more(&when);
+        listener.came_in_pieces(LINES * "tick 12345\n".len(), "ticks");
+        tick(&server, 1);
+        listener.reads(&ticks(more + 1, more + 1), &format!("{when}, and one more"));
+    }
+
+    #[test]
+    fn all_who_listen_hear_it() {
+        let check = check!("11-stream");
+        check.likely(
+            "each listener has its own ticket, and has told its own ticks: resume all of them",
+            "11-http-server.html#answers",
+        );
+        let server = check.server(&[]);
+        let names = ["first listener", "second listener", "third listener"];
+        let mut listeners = names.map(|name| Reader::new(&server, name, "/ticks"));
+        let listening = number(&server, "GET", "/listeners");
+        if listening != 3 {
+            server.fail_seeing(&format!("with three listeners, `GET /listeners` says {listening}"));
+        }
+        for number in 1..=3 {
+            tick(&server, 1);
+            for listener in &mut listeners {
+                listener.reads(&ticks(number, number), &format!("after tick {number}"));
+            }
+        }
+        for listener in &mut listeners {
+            listener.nothing_more("after three ticks");
+        }
+    }
+
+    #[test]
+    fn who_does_not_read_fills_no_memory() {
+        let check = check!("11-stream");
+        check.likely(
+            "a queue of lines for each listener is as long as its visitor is slow. A number is enough: the tick that was told \
+             last",
+            "11-http-server.html#back-pressure",
+        );
+        let server = check.server(&[]);
+        let mut greedy = Reader::new(&server, "greedy listener", "/ticks");
+        let mut other = Reader::new(&server, "listener", "/ticks");
+        tick(&server, 1);
+        other.reads(&ticks(1, 1), "after the first tick");
+        let before = peak(&server);
+        tick(&server, 1_000_000);
+        let when = "after a million ticks, with a greedy listener who doesn't read";
+        other.reads(&ticks(2, 1_000_001), when);
+        settle(&server, when);
+        needs_little_memory(&server, before, 8 << 20, when);
+        greedy.reads(&ticks(1, 1_000_001), "when the greedy listener reads at last");
+    }
+
+    #[rstest]
+    #[case::who_has_hung_up(false)]
+    #[case::who_was_cut_off(true)]
+    fn who_has_left_is_forgotten(#[case] rudely: bool) {
+        let check = check!("11-stream");
+        check.likely(
+            "the list of listeners grows with each who comes, and shrinks with none who leaves: `resume` tells who is gone",
+            "11-http-server.html#answers",
+        );
+        let server = check.server(&[]);
+        let mut faithful = Reader::new(&server, "faithful listener", "/ticks");
+        for _ in 0..3 {
+            let listener = Reader::new(&server, "listener", "/ticks");
+            match rudely {
+                true => listener.connection.reset(),
+                false => drop(listener),
+            }
+        }
+        settle(&server, "after three listeners have left");
+        for number in 1..=2 {
+            tick(&server, 1);
+            faithful.reads(&ticks(number, number), "after three listeners have left");
+            settle(&server, "after three listeners have left");
+        }
+        let listening = number(&server, "GET", "/listeners");
+        if listening != 1 {
+            server.fail_seeing(&format!(
+                "three of four listeners have left, and two ticks later `GET /listeners` says {listening}"
+            ));
+        }
+        tick(&server, 1);
+        faithful.reads(&ticks(3, 3), "after three listeners have left");
+    }
+}

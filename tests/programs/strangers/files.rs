@@ -1,0 +1,119 @@
+//! Files that change while they are served.
+
+use std::fs;
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+
+use crate::house::{House, MIB, Visitor};
+use crate::tools::{LOOK, PATIENCE};
+
+/// A change is seen within so long.
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// How long the server goes on giving what isn't there any more. `None`: it's to be gone.
+#[track_caller]
+fn until_seen(house: &House, path: &str, expected: Option<&[u8]>) -> Duration {
+    let mut visitor = house.visitor();
+    let began = Instant::now();
+    loop {
+        // Counted is when we asked: what is asked after a second must be answered rightly.
+        let asked = began.elapsed();
+        visitor.get(path, "");
+        let answer = visitor.answer();
+        let is_right = match expected {
+            Some(bytes) => answer.status == 200 && answer.body == bytes,
+            None => answer.status == 404,
+        };
+        if is_right {
+            return asked;
+        }
+        assert!(asked < PATIENCE, "the change is never seen");
+        thread::sleep(LOOK);
+    }
+}
+
+#[rstest]
+#[case::small(1000)]
+#[case::large(MIB)]
+fn a_change_is_seen_within_a_second(#[case] length: usize) {
+    let house = House::open(&["--workers", "1"]);
+    let path = house.path("page.txt");
+    // Written in its place, as long as before; put into its place; appended to; and gone.
+    type Change = fn(&std::path::Path, &[u8]);
+    let changes: [Change; 3] = [
+        |path, bytes| {
+            let mut file = fs::File::options().write(true).open(path).unwrap();
+            file.write_all(bytes).unwrap();
+        },
+        |path, bytes| {
+            let other = path.with_extension("new");
+            fs::write(&other, bytes).unwrap();
+            fs::rename(other, path).unwrap();
+        },
+        |path, bytes| fs::write(path, [bytes, b"more"].concat()).unwrap(),
+    ];
+    let mut content = vec![0; length];
+    fs::write(&path, &content).unwrap();
+    until_seen(&house, "/page.txt", Some(&content));
+    for (number, change) in changes.iter().enumerate() {
+        // The best of three: on a busy machine we may come late ourselves.
+        let mut took = Vec::new();
+        for turn in 1..=3 {
+            let letter = u8::try_from(number * 3 + turn).unwrap();
+            content = vec![letter; length];
+            change(&path, &content);
+            if number == 2 {
+                content.extend_from_slice(b"more");
+            }
+            took.push(until_seen(&house, "/page.txt", Some(&content)));
+        }
+        assert!(took.iter().min() <= Some(&A_SECOND), "change {number} is seen after {took:?}");
+    }
+    fs::remove_file(&path).unwrap();
+    let gone = until_seen(&house, "/page.txt", None);
+    fs::write(&path, b"again").unwrap();
+    let again = until_seen(&house, "/page.txt", Some(b"again"));
+    assert!(gone.min(again) <= A_SECOND, "{gone:?}, {again:?}");
+}
+
+/// Many a file system's clock stands still for some milliseconds at a time. Whoever looks at a file between two
+/// changes in the same moment mustn't take it for unchanged for ever.
+#[rstest]
+#[case::one_worker("1")]
+#[case::two_workers("2")]
+fn two_changes_in_a_moment_are_seen(#[case] workers: &str) {
+    const FILES: usize = 20;
+    let house = House::open(&["--workers", workers]);
+    let mut visitor = house.visitor();
+    for number in 0..FILES {
+        let path = house.path(&format!("file{number}"));
+        fs::write(&path, b"before").unwrap();
+        let moment = fs::metadata(&path).unwrap().modified().unwrap();
+        visitor.get(&format!("/file{number}"), "");
+        assert_eq!(visitor.answer().text(), "before");
+        // As long, and at the same time, whatever this file system's clock can do.
+        fs::write(&path, b"behind").unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_modified(moment).unwrap();
+    }
+    for number in 0..FILES {
+        until_seen(&house, &format!("/file{number}"), Some(b"behind"));
+    }
+}
+
+/// What is promised can't be kept any more. What can't be is to be seen as such.
+#[test]
+fn a_file_that_becomes_shorter_ends_the_connection() {
+    let house = House::open(&["--workers", "1"]);
+    house.sparse("page", 50 << 20);
+    let mut visitor = Visitor::with_little_room(house.address, 32 * 1024);
+    visitor.get("/page", "Connection: close\r\n");
+    visitor.skip(1000);
+    fs::File::options().write(true).open(house.path("page")).unwrap().set_len(1 << 20).unwrap();
+    let (rest, _) = visitor.rest();
+    assert!(rest.len() < 50 << 20, "{} bytes", rest.len());
+    house.quick();
+    house.is_empty();
+}

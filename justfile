@@ -76,6 +76,10 @@ curves *NAMES:
 timers:
     cargo run --quiet --release --package ch09-timers --example timers > book/figures/09-timers.txt
 
+# Measure anew what chapter 10's parser costs, and write it down.
+heads:
+    cargo run --quiet --release --package ch10-http --example heads > book/figures/10-heads.txt
+
 # Measure anew how much slower the lens makes a server, and write it down (Linux; needs strace).
 cost:
     cargo build --package lens

@@ -416,6 +416,8 @@ mod refused {
     #[case::a_zone("[fe80::1%eth0]")]
     #[case::half_a_percent("a%4")]
     #[case::a_percent_without_digits("a%zz")]
+    #[case::a_percent_and_a_digit("a%4z")]
+    #[case::a_percent_and_a_late_digit("a%z4")]
     #[case::a_character_beyond_ascii("\u{e9}")]
     #[case::a_backslash("a\\b")]
     #[case::a_quote("\"a\"")]
@@ -506,6 +508,7 @@ mod refused {
     #[case::a_cr("\r0\r\n\r\n")]
     #[case::a_byte_too_many("x\r\n0\r\n\r\n")]
     #[case::another_byte_before_the_lf("\rx\n0\r\n\r\n")]
+    #[case::two_bytes_in_its_place("xx0\r\n\r\n")]
     fn a_chunk_with_something_else_than_crlf_behind_it(#[case] behind: &str) {
         let told = story(chunked(&format!("2\r\nhi{behind}")).as_bytes(), Limits::USUAL);
         assert_eq!(told, "POST /a HTTP/1.1 Chunked stays; hi400 closed");

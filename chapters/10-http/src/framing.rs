@@ -135,7 +135,7 @@ impl<'b> Facts<'b> {
                 Err(Refusal::bad("a Transfer-Encoding in HTTP/1.0"))
             }
             None if self.other_coding => {
-                Err(Refusal::new(Status::NOT_IMPLEMENTED, "a coding that isn't known"))
+                Err(Refusal::new(Status::NOT_IMPLEMENTED, "a coding that is unknown"))
             }
             None => Ok(Framing::Chunked),
         }

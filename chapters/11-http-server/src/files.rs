@@ -164,9 +164,15 @@ impl Files {
     fn not_found(&self, now: Duration) -> Response {
         let own = self.look(&[NOT_FOUND.to_vec()], now).ok().flatten();
         match own {
-            Some(served) => Response::new(Status::NOT_FOUND)
-                .with_type(served.content_type)
-                .with(served.body(0, served.version.length)),
+            Some(served) => {
+                let mut response = Response::new(Status::NOT_FOUND)
+                    .with_type(served.content_type)
+                    .with(served.body(0, served.version.length));
+                if let Some((name, value)) = self.marked {
+                    must(&mut response.fields, name, value);
+                }
+                response
+            }
             None => Response::error(Status::NOT_FOUND, "There is nothing of that name here."),
         }
     }

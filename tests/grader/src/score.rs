@@ -269,7 +269,7 @@ fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &S
     anstream::println!();
     match standing {
         Standing::NotStarted => {
-            anstream::println!("Next: read {page} (cargo book makes it), write your part of");
+            anstream::println!("Next: read {page} (cargo book build makes it), write your part of");
             anstream::println!("{file}, and then {again}");
             return;
         }

@@ -130,7 +130,7 @@ impl<'b> Facts<'b> {
             }
             Some(length) => Ok(Framing::Length(length)),
             None if !is_coded => Ok(Framing::None),
-            // A program before us that speaks 1.0 passed it on without understanding it.
+            // A program before us that speaks 1.0 passed it on without knowing it.
             None if version == Version::Http10 => {
                 Err(Refusal::bad("a Transfer-Encoding in HTTP/1.0"))
             }

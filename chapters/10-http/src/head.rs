@@ -70,7 +70,6 @@ impl<'b> Head<'b> {
         let raw = &bytes[..length];
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         let target = Target::of(method, path)?;
-        // ANCHOR: ends_well
         let mut facts = Facts::default();
         let mut lines_end_well = raw.ends_with(b"\r\n\r\n");
         for field in request.headers.iter() {
@@ -81,7 +80,6 @@ impl<'b> Head<'b> {
         if !lines_end_well {
             return Err(Refusal::bad("an LF without a CR before it"));
         }
-        // ANCHOR_END: ends_well
         facts.check_host(version, &target)?;
         let body = facts.framing(version)?;
         Ok(Some(Self {

@@ -120,7 +120,12 @@ impl Files {
         let path = request.head.path();
         let now = context.timers.now(context.event_loop);
         match self.find(path, now) {
-            Ok(Found::File(served)) => self.send(&served, Conditions::of(request.head)),
+            Ok(Found::File(served)) => {
+                let mut conditions = Conditions::of(request.head);
+                // A part goes with GET alone (RFC 9110, section 14.2).
+                conditions.range = conditions.range.filter(|_| request.head.method == "GET");
+                self.send(&served, conditions)
+            }
             Ok(Found::Folder) => moved(path, request.head.query()),
             Ok(Found::Nothing) => self.not_found(now),
             Err(error) => {

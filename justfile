@@ -80,6 +80,11 @@ timers:
 heads:
     cargo run --quiet --release --package ch10-http --example heads > book/figures/10-heads.txt
 
+# Measure anew what a request costs, here and in nginx, and what the calls cost that it's made of; write it down.
+beside:
+    cargo run --quiet --release --package ch11-http-server --example beside > book/figures/11-beside.txt
+    cargo run --quiet --release --package ch11-http-server --example calls > book/figures/11-calls.txt
+
 # Measure anew how much slower the lens makes a server, and write it down (Linux; needs strace).
 cost:
     cargo build --package lens

@@ -467,6 +467,7 @@ mod refused {
     #[rstest]
     #[case::no_size("\r\nhi", 400)]
     #[case::a_size_that_is_no_number("x\r\n", 400)]
+    #[case::an_extension_alone(";a\r\nhi", 400)]
     #[case::a_size_with_a_prefix("0x2\r\nhi", 400)]
     #[case::a_size_with_a_sign("+2\r\nhi", 400)]
     #[case::a_space_before_a_size(" 2\r\nhi", 400)]

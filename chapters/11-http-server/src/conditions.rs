@@ -71,6 +71,7 @@ impl<'a> Conditions<'a> {
     }
 
     // ANCHOR: judge
+    // ANCHOR: order
     /// What they make of `present`, in the order of RFC 9110, section 13.2.2.
     pub fn judge(&self, present: Present<'_>) -> Verdict {
         match (self.if_match, self.if_unmodified_since.and_then(date)) {
@@ -90,6 +91,7 @@ impl<'a> Conditions<'a> {
             _ => Verdict::Whole,
         }
     }
+    // ANCHOR_END: order
 
     // ANCHOR: is_still
     /// Whether what the visitor has a part of is still the same.

@@ -290,6 +290,10 @@ fn has_sent(event_loop: &mut EventLoop, me: Token, sent: Sent, now: Duration) {
         Sent::All if connection.output.is_stream() => {
             connection.enter(Stage::Stream, now);
             connection.again = connection.wanted;
+            // It may pause for ever.
+            if connection.house.is_stopping() && !connection.wanted {
+                event_loop.close(me);
+            }
         }
         Sent::All => {
             connection.write_line();
@@ -487,10 +491,10 @@ fn answer_all(
             connection.again = true;
             break;
         }
+        // ANCHOR_END: enough
         let rest = &bytes[used..];
         let goes_on = match connection.parser.next(rest) {
             Ok(None) => break,
-            // ANCHOR_END: enough
             Ok(Some((event, length))) => {
                 used += length;
                 match event {

@@ -92,19 +92,21 @@ fn who_is_turned_away_takes_no_room() {
 fn who_is_turned_away_while_it_talks_hears_of_it() {
     let (house, _inside) = full_house();
     for length in [10_000, 100_000, 8 * MIB] {
-        house.program.stop();
-        let mut late = house.visitor();
-        let head = "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: ";
-        late.say(format!("{head}{length}\r\n\r\n"));
-        let body = vec![b'x'; length];
-        let (at_first, then) = body.split_at(length.min(100_000));
-        late.say(at_first);
-        house.program.go_on();
-        late.say(then);
-        let (answer, end) = late.rest();
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.starts_with("HTTP/1.1 503 "), "{length} bytes: {answer:?}");
-        assert_eq!(end, End::Closed, "{length} bytes");
+        let hears = || {
+            house.program.stop();
+            let mut late = house.visitor();
+            let head = "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: ";
+            late.say(format!("{head}{length}\r\n\r\n"));
+            let body = vec![b'x'; length];
+            let (at_first, then) = body.split_at(length.min(100_000));
+            late.say(at_first);
+            house.program.go_on();
+            let said = std::io::Write::write_all(&mut late.stream, then);
+            let (answer, end) = late.rest();
+            said.is_ok() && answer.starts_with(b"HTTP/1.1 503 ") && end == End::Closed
+        };
+        // It's listened to for two seconds: on a busy machine that may be too short now and then.
+        assert!((0..5).any(|_| hears()), "of {length} bytes");
     }
 }
 

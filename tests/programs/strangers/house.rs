@@ -20,6 +20,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ch11-http-server");
 pub const PAGE: &str =
     "<!doctype html>\n<title>Welcome</title>\n<p>Good things come to those who wait.\n";
 pub const MIB: usize = 1 << 20;
+const PATIENT: [&str; 4] = ["--idle", "--head", "--answer", "--grace"];
 
 /// The server's program, serving a folder.
 #[derive(Debug)]
@@ -54,6 +55,9 @@ impl House {
         };
         let start = start.arg("127.0.0.1:0").arg("--root").arg(&root);
         let start = start.arg("--log").arg(folder.path().join("log"));
+        // Times that don't pass while a busy machine does other things, unless it's they that are looked at.
+        let patient = PATIENT.iter().filter(|name| !options.contains(name));
+        let start = patient.fold(start, |start, name| start.arg(name).arg("300"));
         let program = options.iter().fold(start, Start::arg).start().expect("it can be started");
         let address = program.listening().expect("it says where it listens");
         Self { program, address, folder }

@@ -394,7 +394,7 @@ fn a_late_answer_behind_others_that_find_no_room_is_not_lost() {
 #[test]
 fn an_answer_that_does_not_come_in_time_is_504() {
     let mut settings = Settings::USUAL;
-    settings.handler = Duration::from_millis(500);
+    settings.handler = Duration::from_secs(3);
     let inside = Inside::open(settings, |_, _| ());
     let mut visitor = inside.visitor();
     visitor.get("/later/a", "");
@@ -571,6 +571,34 @@ fn a_stream_that_pauses_goes_on() {
     assert_eq!(streams.load(Ordering::Relaxed), 0);
 }
 
+/// It's told to say something, and in the same moment the server is told to stop. Then it pauses: it would pause
+/// for ever, or until the server's time is over.
+#[test]
+fn a_stream_that_pauses_after_last_orders_is_no_reason_to_stay() {
+    let inside =
+        Inside::open(Settings { grace: PATIENCE * 10, ..Settings::USUAL }, |routes, tells| {
+            let tells = tells.clone();
+            routes.get("/stream", move |context, _| {
+                tells.send(("stream".to_owned(), context.ticket)).unwrap();
+                Response::stream("text/plain", |_, to| {
+                    to.extend_from_slice(b"once more");
+                    Flow::Pause
+                })
+            });
+        });
+    let mut visitor = inside.visitor();
+    visitor.get("/stream", "");
+    let ticket = inside.next_is("stream");
+    inside.does(move |event_loop, server| {
+        assert!(ticket.resume(event_loop));
+        server.stop(event_loop, EventLoop::stop);
+    });
+    let (text, end) = visitor.rest();
+    assert_eq!(end, End::Closed);
+    assert!(text.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    until("it ends", || inside.thread.as_ref().unwrap().is_finished().then_some(()));
+}
+
 /// Somebody asks for it all, has nothing more to say, and listens to the end.
 #[rstest]
 #[case::read_fast(usize::MAX)]
@@ -604,7 +632,7 @@ fn who_has_finished_sending_gets_the_whole_stream(#[case] room: usize) {
 #[test]
 fn a_body_that_trickles_is_408_and_one_that_comes_is_taken() {
     let mut settings = Settings::USUAL;
-    settings.body = Duration::from_secs(3);
+    settings.body = Duration::from_secs(6);
     let inside = Inside::open(settings, |routes, _| {
         routes.post("/length", |_, request| {
             Response::made("text/plain", request.body.len().to_string())
@@ -628,7 +656,7 @@ fn a_body_that_trickles_is_408_and_one_that_comes_is_taken() {
             visitor.rest().0
         });
         for _ in 0..5 {
-            thread::sleep(Duration::from_millis(900));
+            thread::sleep(Duration::from_millis(1800));
             honest.say([b'x'; 2000]);
         }
         trickles.join().unwrap()

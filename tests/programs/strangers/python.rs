@@ -73,11 +73,17 @@ c.request('POST', '/echo', body=iter([b'x' * 65536] * 17), encode_chunked=True,
 r = c.getresponse()
 assert r.status == 413 and r.will_close, r.status
 r.read()
-# It says all that it has to say before it listens.
-c = http.client.HTTPConnection(HOST, PORT, timeout=40)
-c.request('POST', '/echo', body=b'x' * (8 << 20))
-r = c.getresponse()
-assert r.status == 413 and r.will_close and r.read(), r.status
+# It says all that it has to say before it listens. It's listened to for two seconds: on a busy machine that
+# may be too short now and then.
+def is_told():
+    c = http.client.HTTPConnection(HOST, PORT, timeout=40)
+    try:
+        c.request('POST', '/echo', body=b'x' * (8 << 20))
+        r = c.getresponse()
+    except OSError:
+        return False
+    return r.status == 413 and r.will_close and r.read() != b''
+assert any(is_told() for turn in range(5))
 print('good')
 ",
     );

@@ -79,6 +79,7 @@ fn what_was_begun_is_finished(#[case] workers: &str) {
 #[case::read_slowly(16 * 1024)]
 fn a_large_page_that_was_begun_is_finished(#[case] room: usize) {
     let start = Start::new(PROGRAM).arg("127.0.0.1:0").arg("--workers").arg("1");
+    let start = ["--grace", "300", "--answer", "300"].iter().fold(start, Start::arg);
     let program = start.start().unwrap();
     let address = program.listening().unwrap();
     let mut visitors: Vec<Visitor> = match room {

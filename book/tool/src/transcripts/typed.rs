@@ -59,8 +59,13 @@ impl Typed<'_> {
 fn printed(arguments: &[&str]) -> Result<Vec<u8>> {
     let Some((format, arguments)) = arguments.split_first() else { bail!("there is no text") };
     let text = match format.split_once("%s") {
-        None if arguments.is_empty() => escaped(format)?,
-        None => bail!("a text without `%s` is the only one"),
+        None => {
+            let text = escaped(format)?;
+            if !arguments.is_empty() {
+                bail!("a text without `%s` is the only one");
+            }
+            text
+        }
         Some((before, behind)) => {
             let (before, behind) = (escaped(before)?, escaped(behind)?);
             arguments.iter().map(|argument| format!("{before}{argument}{behind}")).collect()

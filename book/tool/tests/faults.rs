@@ -194,8 +194,11 @@ fn a_page_that_includes_itself() {
 #[case::two_scripts_for_one_file("book/transcripts/scripts.toml", "[[script]]\nrun = \"cargo say\"\nfile = \"say\"\nbeside = [{ run = \"cargo run -p ch02-x\", file = \"say\" }]\n", &[
     ("book/transcripts/scripts.toml:4", "`say` is made in line 3 already"),
 ])]
-#[case::script_that_cannot_be_run("book/transcripts/scripts.toml", "[[script]]\nrun = \"curl localhost\"\nfile = \"say\"\n", &[
-    ("book/transcripts/scripts.toml:3", "`curl localhost` can't be in a transcript"),
+#[case::script_that_cannot_be_run("book/transcripts/scripts.toml", "[[script]]\nrun = \"wget localhost\"\nfile = \"say\"\n", &[
+    ("book/transcripts/scripts.toml:3", "`wget localhost` can't be in a transcript"),
+])]
+#[case::script_with_input_that_cannot_be_given("book/transcripts/scripts.toml", "[[script]]\nrun = \"printf x | cargo say\"\nfile = \"say\"\n", &[
+    ("book/transcripts/scripts.toml:3", "all of TEXT between quotes"),
 ])]
 #[case::script_with_an_unknown_key("book/transcripts/scripts.toml", "[[script]]\nrun = \"cargo say\"\nfiles = \"say\"\n", &[
     ("book/transcripts/scripts.toml:3", "unknown field `files`"),

@@ -70,6 +70,14 @@ fn the_command_comes_first_then_stdout_and_stderr_in_their_order() {
 }
 
 #[test]
+fn what_printf_writes_is_what_the_program_reads() {
+    let run = "printf '%s\\r\\n' 'a' \\\n    '|' |\n  cargo run -p reader";
+    let book = repo_with(&format!("[[script]]\nfile = \"x\"\nrun = '''{run}'''\n"));
+    record(&book);
+    assert_eq!(book.read("book/transcripts/x.txt"), format!("$ {run}\na~\n|~; 5 characters\n"));
+}
+
+#[test]
 fn a_server_beside_runs_on_a_free_port_and_is_shown_on_its_own() {
     let book = repo_with(SERVED);
     record(&book);

@@ -76,7 +76,7 @@ fn measure() -> io::Result<()> {
     }
     print!("{:<20}", "");
     for server in &servers {
-        print!("{:>9}{:>13}", server.name, "CPU");
+        print!("{:>9}{:>12}", server.name, "CPU");
     }
     println!("{}", if servers.len() > 1 { "   nginx's CPU" } else { "" });
     for scenario in &SCENARIOS {
@@ -91,7 +91,7 @@ fn measure() -> io::Result<()> {
         for rounds in &rounds {
             let rate = middle(rounds.iter().map(|round| round.rate));
             let cost = middle(rounds.iter().map(|round| round.cost));
-            print!("{:>9}{:>13}", format!("{rate:.0}/s"), format!("{cost:.2} µs"));
+            print!("{:>9}{:>12}", short(rate), format!("{cost:.2} µs"));
             costs.push(cost);
         }
         match costs.as_slice() {
@@ -100,6 +100,11 @@ fn measure() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Such as `151k/s`: more of it would be another number each time.
+fn short(rate: f64) -> String {
+    if rate < 10_000.0 { format!("{rate:.0}/s") } else { format!("{:.0}k/s", rate / 1000.0) }
 }
 
 fn middle(figures: impl Iterator<Item = f64>) -> f64 {

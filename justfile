@@ -84,6 +84,7 @@ heads:
 beside:
     cargo run --quiet --release --package ch11-http-server --example beside > book/figures/11-beside.txt
     cargo run --quiet --release --package ch11-http-server --example calls > book/figures/11-calls.txt
+    cargo run --quiet --release --package ch11-http-server --example workers > book/figures/11-workers.txt
 
 # Measure anew how much slower the lens makes a server, and write it down (Linux; needs strace).
 cost:

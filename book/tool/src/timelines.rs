@@ -18,6 +18,9 @@ pub struct Drawn {
 /// Besides the chapters' programs: the picture's name, and what the lens is told.
 const OTHERS: [(&str, &[&str]); 1] = [("watching", &["--", "sh", "-c", "sleep 0.3 | cat"])];
 
+/// Chapters whose programs nobody can call on.
+const WITHOUT_SOCKET: &[&str] = &["10-http"];
+
 /// The names of all timelines: the chapters' in order, by their folders, then the others.
 pub fn names(repo: &Repo) -> Result<Vec<String>> {
     let folder = repo.root().join("chapters");
@@ -26,6 +29,7 @@ pub fn names(repo: &Repo) -> Result<Vec<String>> {
         .flatten()
         .filter(|entry| entry.path().is_dir())
         .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| !WITHOUT_SOCKET.contains(&name.as_str()))
         .collect();
     names.sort();
     names.extend(OTHERS.iter().map(|(name, _)| (*name).to_owned()));

@@ -242,12 +242,15 @@ fn serve(
         }
         return Ok(());
     }
-    if connection.stage == Stage::Sending {
-        let sent = connection.send(b"", now)?;
-        has_sent(event_loop, me, sent, now);
+    // What is under way comes first.
+    if !connection.is_free() {
+        if connection.stage == Stage::Sending {
+            let sent = connection.send(b"", now)?;
+            has_sent(event_loop, me, sent, now);
+        }
+        pull(event_loop, me, output, now)?;
+        answer_what_was_given(event_loop, me, output, now)?;
     }
-    pull(event_loop, me, output, now)?;
-    answer_what_was_given(event_loop, me, output, now)?;
     answer_what_came(event_loop, me, came, house, output, now)
 }
 // ANCHOR_END: serve
@@ -493,6 +496,9 @@ fn answer_all(
         }
         // ANCHOR_END: enough
         let rest = &bytes[used..];
+        if rest.is_empty() && connection.parser.is_between() {
+            break; // as a rule
+        }
         let goes_on = match connection.parser.next(rest) {
             Ok(None) => break,
             Ok(Some((event, length))) => {

@@ -344,7 +344,7 @@ impl House {
 
     // ANCHOR: head
     /// Writes the head of an answer. Served the same thing as the one before, a visitor
-    /// gets a copy of its head: a third of the work on a small answer is to write one.
+    /// gets a copy of its head: in a long row of small answers, writing it anew shows.
     pub fn write_head(
         &self,
         to: &mut Vec<u8>,

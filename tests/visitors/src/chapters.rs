@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+/// The chapter whose program reads its standard input.
+const WITHOUT_SOCKET: u32 = 10;
+
 /// A chapter of the book: a folder `chapters/NN-name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Chapter {
@@ -102,6 +105,11 @@ pub fn find(root: &Path, wanted: &str) -> Result<Chapter, String> {
 /// A sentence that says what is wrong: it doesn't compile, cargo isn't there.
 pub fn build(chapter: &Chapter) -> Result<PathBuf, String> {
     let (package, program) = (chapter.package(), chapter.server());
+    if chapter.number == WITHOUT_SOCKET {
+        return Err(format!(
+            "{package} has no socket that anybody could call on; try: cargo run -p {package} -- --help"
+        ));
+    }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "--quiet", "--message-format=json-render-diagnostics"])

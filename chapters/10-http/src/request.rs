@@ -52,7 +52,7 @@ pub struct Refusal {
     pub status: Status,
     /// The connection must close: nobody knows where the next request begins.
     pub close: bool,
-    /// For the log. Not for the answer: whoever probes us learns nothing new.
+    /// What is wrong, in words: for people.
     pub why: &'static str,
     /// What the framing of the answer depends on.
     pub asked: Asked,

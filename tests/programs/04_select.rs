@@ -1,5 +1,7 @@
 //! What chapter 4's program must do, besides its exercises.
 
+#[path = "serving/hangs_up.rs"]
+mod hangs_up;
 #[path = "serving/promises.rs"]
 mod promises;
 mod serving;

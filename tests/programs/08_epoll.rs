@@ -1,5 +1,7 @@
 //! What chapter 8's programs must do, besides its exercises.
 
+#[path = "serving/hangs_up.rs"]
+mod hangs_up;
 #[path = "serving/never_waits.rs"]
 mod never_waits;
 #[path = "serving/promises.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "serving/never_waits.rs"]
 mod never_waits;
+#[path = "serving/promises.rs"]
+mod promises;
 mod serving;
 
 use std::io::{Read, Write};
@@ -27,71 +29,6 @@ const HELLO: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 fn start() -> Server {
     let patient = ["--workers", "1", "--idle", "600", "--head", "600", "--answer", "600"];
     Server::start_with(PROGRAM, CHAPTER, &patient)
-}
-
-#[rstest]
-#[case::one(1)]
-#[case::two(2)]
-#[case::byte_by_byte(usize::MAX)]
-fn a_request_in_pieces_gets_the_same_answer(#[case] pieces: usize) {
-    serving::a_request_in_pieces_gets_the_same_answer(&start(), pieces);
-}
-
-#[test]
-fn visitors_are_served_in_reverse_order() {
-    serving::visitors_are_served_in_reverse_order(&start(), 1000);
-}
-
-#[test]
-fn requests_are_not_mixed_up() {
-    serving::requests_are_not_mixed_up(&start());
-}
-
-#[test]
-fn who_has_finished_sending_is_answered() {
-    serving::who_has_finished_sending_is_answered(&start());
-}
-
-#[test]
-fn who_leaves_at_any_stage_leaves_alone() {
-    serving::who_leaves_at_any_stage_leaves_alone(&start());
-}
-
-#[test]
-fn idle_visitors_cost_no_cpu_time() {
-    serving::idle_visitors_cost_no_cpu_time(&start(), SILENT);
-}
-
-#[test]
-fn many_at_the_same_moment() {
-    serving::many_at_the_same_moment(&start(), 100);
-}
-
-#[test]
-fn without_descriptors_it_waits() {
-    serving::without_descriptors_it_waits(&Server::start_with_few_descriptors(
-        PROGRAM, CHAPTER, 20,
-    ));
-}
-
-#[test]
-fn a_signal_changes_nothing() {
-    serving::a_signal_changes_nothing(&start());
-}
-
-#[test]
-fn bad_arguments_get_one_line_and_status_2() {
-    serving::bad_arguments_get_one_line_and_status_2(PROGRAM);
-}
-
-#[test]
-fn a_port_that_is_taken_gets_one_line_and_status_1() {
-    serving::a_port_that_is_taken_gets_one_line_and_status_1(PROGRAM);
-}
-
-#[test]
-fn one_line_waits() {
-    serving::one_line_waits(&start(), WAITS_IN);
 }
 
 /// The shared port isn't shared with another server that shares.

@@ -1,6 +1,6 @@
 //! What the programs from chapter 4 on must all do: one thread serves everybody, and one line waits.
 //!
-//! `promises` and `never_waits` are the tests, the same for each of them. Here is what they are made of.
+//! `promises`, `hangs_up` and `never_waits` are the tests, the same for each that has them. Here is what they are made of.
 #![allow(dead_code, reason = "no chapter uses all of it")]
 
 use std::cell::Cell;

@@ -37,11 +37,6 @@ fn who_leaves_at_any_stage_leaves_alone() {
 }
 
 #[test]
-fn who_stays_after_its_answer_is_no_burden() {
-    serving::who_stays_after_its_answer_is_no_burden(&start());
-}
-
-#[test]
 fn idle_visitors_cost_no_cpu_time() {
     serving::idle_visitors_cost_no_cpu_time(&start(), SILENT);
 }
@@ -49,11 +44,6 @@ fn idle_visitors_cost_no_cpu_time() {
 #[test]
 fn many_at_the_same_moment() {
     serving::many_at_the_same_moment(&start(), 100);
-}
-
-#[test]
-fn a_request_is_at_most_8_kib() {
-    serving::a_request_is_at_most_8_kib(&start());
 }
 
 #[test]

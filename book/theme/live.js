@@ -24,13 +24,40 @@
         }
     }
 
+    // The reader stays where they were. A browser does that by itself, most of the time: when it's
+    // busy, it may try before the page is long enough.
+    const PLACE = 'live-place';
+
+    function loadAnew() {
+        try {
+            sessionStorage.setItem(PLACE, JSON.stringify([location.pathname, scrollY]));
+            history.scrollRestoration = 'manual';
+        } catch {
+            // Without a memory it's the browser's affair.
+        }
+        location.reload();
+    }
+
+    function goBackToPlace() {
+        try {
+            const [path, top] = JSON.parse(sessionStorage.getItem(PLACE)) ?? [];
+            sessionStorage.removeItem(PLACE);
+            if (path === location.pathname) {
+                scrollTo({ top, behavior: 'instant' });
+            }
+            history.scrollRestoration = 'auto';
+        } catch {
+            // As above.
+        }
+    }
+
     // While nobody listened, the book may have been built, or the server started again.
     async function lookWhetherItChanged() {
         const answer = await fetch(location.href, { method: 'HEAD', cache: 'no-store' });
         const timing = answer.headers.get('Server-Timing') ?? '';
         const built = /\blive;desc=(\w+)/.exec(timing);
         if (built && built[1] !== mark.description) {
-            location.reload();
+            loadAnew();
         }
     }
 
@@ -43,7 +70,7 @@
         source = new EventSource('/live');
         source.addEventListener('open', () => lookWhetherItChanged().catch(() => {}));
         source.addEventListener('numbers', event => show(JSON.parse(event.data)));
-        source.addEventListener('reload', () => location.reload());
+        source.addEventListener('reload', loadAnew);
         source.addEventListener('error', () => show({})); // it tries again by itself
     }
 
@@ -57,5 +84,10 @@
     document.addEventListener('visibilitychange', () => document.hidden ? leave() : listen());
     window.addEventListener('pagehide', leave);
     window.addEventListener('pageshow', listen);
+    if (document.readyState === 'complete') {
+        goBackToPlace();
+    } else {
+        window.addEventListener('load', goBackToPlace, { once: true });
+    }
     listen();
 })();

@@ -133,6 +133,7 @@ fn routes(options: &Options, all: &All) -> io::Result<Routes> {
 /// The page that every server in this book gives.
 const PAGE: &str = "Good things come to those who wait.\nServed by chapter 11.\n";
 
+// ANCHOR: large
 /// The large one: a stream, made as it's taken.
 fn large() -> Response {
     let line = ch07_callbacks::page::LINE;
@@ -146,6 +147,7 @@ fn large() -> Response {
     })
     .of_length(length)
 }
+// ANCHOR_END: large
 
 impl Options {
     fn settings(&self, workers: usize, room: usize) -> Settings {

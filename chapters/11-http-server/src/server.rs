@@ -205,7 +205,6 @@ impl Server {
         for connection in house.connections(event_loop) {
             connection::last_orders(event_loop, connection);
         }
-        say(&format!("stopping; visitors here: {}", house.open.get()));
         let late = Rc::clone(house);
         house.timers.after(event_loop, house.settings.grace, move |event_loop| {
             late.is_stopped(event_loop);

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::thread;
 
 use ch07_callbacks::EventLoop;
+use ch07_callbacks::program::say;
 use ch09_timers::{Clock, Timers, signals};
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
 
 use crate::listen::listen_together;
 use crate::log::{Log, Opened, Writer};
 use crate::mailbox::{Sender, mailbox};
-use crate::metrics::{All, Counters};
+use crate::metrics::{All, Counters, sum};
 use crate::routes::Routes;
 use crate::server::{Server, Settings};
 
@@ -89,7 +90,7 @@ impl Workers {
                 crew.hears(event_loop, news);
             }
         })?;
-        let crew = crew.get_or_init(|| Crew::new(server, all.len(), log.clone()));
+        let crew = crew.get_or_init(|| Crew::new(server, All::clone(&all), log.clone()));
         thread::scope(|scope| {
             for job in jobs {
                 let (all, routes, to_first) = (&all, &routes, to_first.clone());
@@ -145,6 +146,7 @@ impl Job {
 struct Crew {
     /// Its own.
     server: Server,
+    all: All,
     /// What the others are told to stop by.
     others: RefCell<Vec<Sender<()>>>,
     /// How many loops haven't ended, this one among them.
@@ -155,11 +157,12 @@ struct Crew {
 }
 
 impl Crew {
-    fn new(server: Server, loops: usize, log: Option<Log>) -> Self {
+    fn new(server: Server, all: All, log: Option<Log>) -> Self {
         Self {
             server,
+            running: Rc::new(Cell::new(all.len())),
+            all,
             others: RefCell::default(),
-            running: Rc::new(Cell::new(loops)),
             stops: Cell::new(0),
             failed: Cell::default(),
             log,
@@ -199,6 +202,10 @@ impl Crew {
 
     fn stop(&self, event_loop: &mut EventLoop) {
         let is_first = self.stops.get() == 0;
+        if is_first {
+            let here = sum(&self.all, |counters| &counters.open);
+            say(&format!("stopping; visitors here: {here}"));
+        }
         self.stops.set(self.stops.get() + 1);
         self.tell_the_others();
         let running = Rc::clone(&self.running);

@@ -5,8 +5,13 @@
 //! finds the wrong place takes a part of one request for the next one, and everything behind it is a
 //! stranger's word (RFC 9112, section 6.3). Where two readers could find two places, it refuses.
 //!
+//! No Host is asked for here, and a lone LF is left to httparse, which takes it for a line's end. So are empty
+//! lines before a request: it skips them, and counts them as a part of the head.
+//!
 //! Run it:      printf 'GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n' | cargo run -p ex10-http --bin ex10-ends
-//!              and once more with `-- 3` behind it: in pieces of 3 bytes
+//!                  GET /a: head 19, body 0
+//!                  GET /b: head 19, body 0
+//!              and once more with `-- 3` behind it: in pieces of 3 bytes. It tells the same.
 //! Be graded:   cargo grade 10
 
 // Until you have written your part, much is unused here. Take these lines out when you have.
@@ -70,7 +75,8 @@ impl Incoming {
 /// The request with which `bytes` begins. `None`: it isn't whole yet, and may still become one.
 ///
 /// # Errors
-/// These bytes are refused, whatever comes behind them: as soon as that is sure.
+/// These bytes are refused, whatever comes behind them: as soon as that is sure. (For what the fields say
+/// that's when the head ends.)
 fn first(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
     // your turn: find the head, ask `body_length`, and see whether all of it has come
     todo!("find the head, ask `body_length`, and see whether all of it has come")
@@ -81,10 +87,11 @@ fn first(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
 /// one, whatever the method is (RFC 9112, section 6.3).
 ///
 /// # Errors
-/// - 400: a Content-Length and a Transfer-Encoding; two Content-Lengths, even equal ones; a
-///   Content-Length that isn't one or more digits, and nothing else,
+/// - 400: a Content-Length and a Transfer-Encoding, even an empty one; two Content-Lengths, even equal
+///   ones; a Content-Length that isn't one or more digits, and nothing else. What is there in two ways is
+///   400, whatever else is wrong with it: too long as well, say,
 /// - 413: it's longer than [`LONGEST_BODY`],
-/// - 501: a Transfer-Encoding alone. What that means is the next exercise.
+/// - 501: a Transfer-Encoding alone, whatever it says. What that means is the next exercise.
 fn body_length(fields: &[Header<'_>]) -> Result<usize, Refusal> {
     // your turn: say how long the body is, or why nobody can tell
     todo!("say how long the body is, or why nobody can tell")

@@ -6,7 +6,9 @@
 //! end anywhere, in a number too. What it has understood so far, it keeps in a state; no data is kept.
 //!
 //! Run it:      printf '5\r\nhello\r\n7;a=b\r\n, you!\n\r\n0\r\n\r\nGET' | cargo run -p ex10-http --bin ex10-chunks
-//!              and once more with `-- 1` behind it: in pieces of 1 byte
+//!                  hello, you!
+//!                  chunks: 2, bytes: 12, following: 3
+//!              and once more with `-- 1` behind it: in pieces of 1 byte. It tells the same.
 //! Be graded:   cargo grade 10
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,7 +21,8 @@ Decodes a chunked body: from standard input to standard output. PIECE is how man
 looked at at once, at the most: 65536 where not given.";
 
 /// How many bytes may come in a row that are no data: the size's line with its extension, and the line's
-/// end before it; behind the last chunk, the trailers. More are an error: else one could send for ever.
+/// end before it, behind the last data; behind the last chunk, the trailers. More are an error: else one could
+/// send for ever.
 const MOST_BETWEEN: usize = 4 * 1024;
 /// How much is read at once, at the most.
 const PIECE: usize = 64 * 1024;

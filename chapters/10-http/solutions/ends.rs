@@ -5,8 +5,13 @@
 //! finds the wrong place takes a part of one request for the next one, and everything behind it is a
 //! stranger's word (RFC 9112, section 6.3). Where two readers could find two places, it refuses.
 //!
+//! No Host is asked for here, and a lone LF is left to httparse, which takes it for a line's end. So are empty
+//! lines before a request: it skips them, and counts them as a part of the head.
+//!
 //! Run it:      printf 'GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n' | cargo run -p ex10-http --bin ex10-ends
-//!              and once more with `-- 3` behind it: in pieces of 3 bytes
+//!                  GET /a: head 19, body 0
+//!                  GET /b: head 19, body 0
+//!              and once more with `-- 3` behind it: in pieces of 3 bytes. It tells the same.
 //! Be graded:   cargo grade 10
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -75,11 +80,13 @@ impl Incoming {
 /// The request with which `bytes` begins. `None`: it isn't whole yet, and may still become one.
 ///
 /// # Errors
-/// These bytes are refused, whatever comes behind them: as soon as that is sure.
+/// These bytes are refused, whatever comes behind them: as soon as that is sure. (For what the fields say
+/// that's when the head ends.)
 fn first(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
     // your turn: find the head, ask `body_length`, and see whether all of it has come
     // hint: `httparse::Request::new(&mut fields)`, with `let mut fields = [EMPTY_HEADER; MOST_FIELDS]`. Its `parse`
-    //   has three kinds of answer: Complete with the head's length, Partial, and an error.
+    //   has three kinds of answer: Complete with the head's length, Partial, and an error. After Complete,
+    //   `request.headers` is as long as there were fields, and no longer MOST_FIELDS.
     // hint: Partial is "not yet" only while the head can still end within LONGEST_HEAD bytes. Show `parse` no more
     //   than so many: a head that is too long is then Partial in one piece as in many.
     //   Of the errors, TooManyHeaders is a 431 as well, and all others are 400.
@@ -104,10 +111,11 @@ fn first(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
 /// one, whatever the method is (RFC 9112, section 6.3).
 ///
 /// # Errors
-/// - 400: a Content-Length and a Transfer-Encoding; two Content-Lengths, even equal ones; a
-///   Content-Length that isn't one or more digits, and nothing else,
+/// - 400: a Content-Length and a Transfer-Encoding, even an empty one; two Content-Lengths, even equal
+///   ones; a Content-Length that isn't one or more digits, and nothing else. What is there in two ways is
+///   400, whatever else is wrong with it: too long as well, say,
 /// - 413: it's longer than [`LONGEST_BODY`],
-/// - 501: a Transfer-Encoding alone. What that means is the next exercise.
+/// - 501: a Transfer-Encoding alone, whatever it says. What that means is the next exercise.
 fn body_length(fields: &[Header<'_>]) -> Result<usize, Refusal> {
     // your turn: say how long the body is, or why nobody can tell
     // hint: `field.name.eq_ignore_ascii_case(…)` compares names. Count before you read: how many fields of either

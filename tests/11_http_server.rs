@@ -82,6 +82,16 @@ impl Chunks {
     }
 }
 
+/// Whether an answer has begun that doesn't say where it ends.
+fn says_no_length(bytes: &[u8], is_head: bool) -> Option<u16> {
+    let head = &bytes[..head_length(bytes)?];
+    let status = status(bytes)?;
+    let is_chunked =
+        String::from_utf8_lossy(head).to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let has_body = !is_head && !matches!(status, 204 | 304);
+    (has_body && !is_chunked && content_length(head).is_none()).then_some(status)
+}
+
 /// Whether what has come can't be the beginning of an answer.
 fn is_no_answer(bytes: &[u8]) -> bool {
     let begin = b"HTTP/1.1 ";
@@ -109,7 +119,10 @@ fn fail_for(server: &Server<'_>, expected: &str, trouble: &Trouble) -> ! {
 #[track_caller]
 fn answer(server: &Server<'_>, visitor: &mut Connection, is_head: bool, when: &str) -> Answer {
     let name = visitor.name().to_owned();
-    let enough = |bytes: &[u8]| is_no_answer(bytes) || parse(bytes, is_head).is_some();
+    let enough = |bytes: &[u8]| {
+        let is_whole = parse(bytes, is_head).is_some();
+        is_no_answer(bytes) || is_whole || says_no_length(bytes, is_head).is_some()
+    };
     let bytes = match visitor.receive_while_missing(&server.program, enough) {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(Received { bytes, end })) => {
@@ -128,6 +141,11 @@ fn answer(server: &Server<'_>, visitor: &mut Connection, is_head: bool, when: &s
             fail_for(server, &expected, &trouble)
         }
     };
+    if let Some(status) = says_no_length(&bytes, is_head) {
+        server.fail_seeing(&format!(
+            "{when}, the {name}'s {status} has no Content-Length: nobody can tell where it ends"
+        ));
+    }
     match parse(&bytes, is_head) {
         Some((answer, length)) if !is_no_answer(&bytes) => {
             visitor.give_back(&bytes[length..]);
@@ -341,11 +359,13 @@ mod path {
     #[case::encoded_again("a%20file.txt", "/a%2520file.txt")]
     #[case::dots_in_the_middle("a..b.txt", "/a..b.txt")]
     #[case::dots_at_the_end("what...", "/what...")]
+    #[case::a_tab("a\tb.txt", "/a%09b.txt")]
+    #[case::a_delete("a\u{7f}b.txt", "/a%7fb.txt")]
     fn a_name_is_decoded(#[case] name: &str, #[case] target: &str) {
         let check = check!("11-path");
         check.likely(
             "each name is percent-decoded, once, and then it's that file's name, however odd: `+` is a plus there, and \
-             two dots among other letters lead nowhere",
+             two dots among other letters lead nowhere. Of control characters, a NUL alone is refused",
             "11-http-server.html#the-root",
         );
         let place = Place::new(&check);
@@ -536,6 +556,32 @@ mod path {
         place.link("link-to-hello.txt", "hello.txt");
         place.link("link-to-folder", "folder");
         refuses(&place.server(), target, "there is a link on the way");
+    }
+
+    #[test]
+    fn the_root_is_the_one_that_is_held() {
+        let check = check!("11-path");
+        check.likely(
+            "the folder that was opened at the start is served, whatever becomes of its name: begin with `self.folder`, \
+             and with `openat` from there. A path is looked up anew each time",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        let server = place.server();
+        serves(&server, "/hello.txt", "Hello!\n");
+        let elsewhere = place.outside().join("elsewhere");
+        made(&check, fs::rename(place.root(), &elsewhere), &elsewhere);
+        let when = "the root has got another name, and another folder has its old one";
+        for (name, content) in [("hello.txt", "Hello!\n"), ("folder/inner.txt", "In a folder.\n")] {
+            place.file(name, "This is another root.\n");
+            let Answer { status, body, .. } = get(&server, &format!("/{name}"));
+            if status != 200 || body != content.as_bytes() {
+                let (got, expected) = (shown(&body), shown(content.as_bytes()));
+                server.fail_seeing(&format!(
+                    "{when}: `GET /{name}` brought {status} and {got}, and not 200 and {expected}"
+                ));
+            }
+        }
     }
 
     #[test]
@@ -806,11 +852,13 @@ mod range {
     #[case::far_behind_it("bytes=4000-", LENGTH)]
     #[case::the_last_0("bytes=-0", LENGTH)]
     #[case::of_an_empty_file("bytes=0-", 0)]
+    #[case::the_first_of_an_empty_file("bytes=0-0", 0)]
+    #[case::the_last_of_an_empty_file("bytes=-5", 0)]
     fn what_there_is_none_of(#[case] word: &str, #[case] length: u64) {
         let check = check!("11-range");
         check.likely(
             "a part that begins behind the end has no bytes: 416, with `Content-Range: bytes */` and how long the file is, so \
-             that who asks knows better next time",
+             that who asks knows better next time. An empty file has no last byte: subtract nothing from its length",
             "11-http-server.html#parts",
         );
         let film = Film::new(&check, length);
@@ -835,6 +883,7 @@ mod range {
     #[case::another_unit("lines=0-4")]
     #[case::two_parts("bytes=0-0,5-9")]
     #[case::two_parts_and_on("bytes=0-,5-9")]
+    #[case::ends_before_it_begins_behind_the_end("bytes=2000-1500")]
     fn what_cannot_be_understood(#[case] word: &str) {
         let check = check!("11-range");
         check.likely(
@@ -932,6 +981,8 @@ mod range {
         TheDate,
         AWeakTag,
         APartOfTheTag,
+        TheTagWithoutQuotes,
+        AListWithTheTag,
         Is(&'static str),
     }
 
@@ -944,6 +995,10 @@ mod range {
     #[case::any_tag(If::Is("*"), false)]
     #[case::an_earlier_date(If::Is("Sun, 06 Nov 1994 08:49:36 GMT"), false)]
     #[case::a_later_date(If::Is("Sun, 06 Nov 1994 08:49:38 GMT"), false)]
+    #[case::the_tag_without_quotes(If::TheTagWithoutQuotes, false)]
+    #[case::a_list_with_the_tag(If::AListWithTheTag, false)]
+    #[case::the_beginning_of_the_date(If::Is("Sun, 06 Nov 1994"), false)]
+    #[case::the_date_and_more(If::Is("Sun, 06 Nov 1994 08:49:37 GMT+0100"), false)]
     fn a_part_of_the_same_only(#[case] what: If, #[case] is_same: bool) {
         let check = check!("11-range");
         check.likely(
@@ -962,6 +1017,8 @@ mod range {
             If::TheDate => field("Last-Modified"),
             If::AWeakTag => format!("W/{tag}"),
             If::APartOfTheTag => format!("{}\"", &tag[..tag.len().saturating_sub(3)]),
+            If::TheTagWithoutQuotes => tag.trim_matches('"').to_owned(),
+            If::AListWithTheTag => format!("\"another\", {tag}"),
             If::Is(word) => word.to_owned(),
         };
         let fields = |word_of_range| format!("If-Range: {word}\r\nRange: {word_of_range}\r\n");
@@ -1214,8 +1271,8 @@ mod fresh {
     fn who_has_it_is_told_so() {
         let check = check!("11-fresh");
         check.likely(
-            "who names the page's tag in If-None-Match has it: 304, with the ETag, and nothing behind the head, not even \
-             a Content-Length of 0, which would be the page's",
+            "who names the page's tag in If-None-Match has it: 304, with the ETag, and nothing behind the head. It says \
+             nothing of a length: neither 0, which would be the page's, nor the page's, of which nothing comes",
             "11-http-server.html#already-there",
         );
         let page = Page::new(&check);
@@ -1227,11 +1284,9 @@ mod fresh {
             let got = answer.field("ETag").unwrap_or("none").to_owned();
             server.fail_seeing(&format!("the browser's 304 has the ETag {got}, and not {tag}"));
         }
-        let length = CONTENT.len().to_string();
-        if let Some(says) = answer.field("Content-Length").filter(|says| *says != length) {
-            let says = says.to_owned();
+        if let Some(says) = answer.field("Content-Length").map(str::to_owned) {
             server.fail_seeing(&format!(
-                "the browser's 304 says `Content-Length: {says}`, and the page has {length} bytes"
+                "the browser's 304 says `Content-Length: {says}`, and was to say nothing of a length"
             ));
         }
         browser.gets_the_page("");
@@ -1331,11 +1386,12 @@ mod fresh {
     #[case::a_weak_one("W/{tag}", false)]
     #[case::a_weak_one_in_a_list("\"one\", W/{tag}", false)]
     #[case::without_quotes("{inside}", false)]
+    #[case::behind_a_weak_one("W/\"another\", {tag}", true)]
     fn only_if_it_is_that_one(#[case] tags: &str, #[case] is_that_one: bool) {
         let check = check!("11-fresh");
         check.likely(
-            "If-Match wants to be sure: if the page's tag isn't in the list, it's 412. A weak tag says \"about the same\", \
-             which is not enough here",
+            "If-Match wants to be sure: if the page's tag isn't in the list, it's 412, with a Content-Length, be it 0. A weak \
+             tag says \"about the same\", which is not enough here, and harms no other in the list",
             "11-http-server.html#already-there",
         );
         let page = Page::new(&check);
@@ -1419,10 +1475,12 @@ mod fresh {
     #[case::which_is_longer("Good things come to those who wait, and wait, and wait.\n", 0.25)]
     #[case::of_the_same_length(OTHER, 0.75)]
     #[case::in_its_last_letter("Good things come to those who wait!\n", 0.75)]
+    #[case::at_the_same_moment(OTHER, 0.25)]
     fn a_change_is_seen(#[case] content: &str, #[case] part: f64) {
         let check = check!("11-fresh");
         check.likely(
-            "the tag must be another one for another content: neither a length nor a date in whole seconds sees to that",
+            "the tag must be another one for another content: neither a length nor a date sees to that, be it as \
+             exact as the file system knows it. A hash of all of it does",
             "11-http-server.html#already-there",
         );
         let page = Page::new(&check);
@@ -1492,11 +1550,56 @@ mod stream {
         (from..=to).flat_map(|number| format!("tick {number}\n").into_bytes()).collect()
     }
 
+    /// A body as it comes, in either way.
+    enum Coming {
+        InChunks(Chunks),
+        /// So many bytes are to come, as Content-Length says.
+        OfLength(usize),
+    }
+
+    impl Coming {
+        /// What the head says of it.
+        fn new(head: &str) -> Option<Self> {
+            if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+                return Some(Self::InChunks(Chunks::default()));
+            }
+            Some(Self::OfLength(usize::try_from(content_length(head.as_bytes())?).ok()?))
+        }
+
+        /// Takes what can be taken, and says how many bytes that took.
+        fn take(&mut self, bytes: &[u8], to: &mut Vec<u8>) -> usize {
+            match self {
+                Self::InChunks(chunks) => chunks.take(bytes, to),
+                Self::OfLength(left) => {
+                    let used = bytes.len().min(*left);
+                    to.extend_from_slice(&bytes[..used]);
+                    *left -= used;
+                    used
+                }
+            }
+        }
+
+        /// Whether something can be taken of this.
+        fn can_take(&self, bytes: &[u8]) -> bool {
+            match self {
+                Self::InChunks(_) => Chunks::default().take(bytes, &mut Vec::new()) > 0,
+                Self::OfLength(_) => !bytes.is_empty(),
+            }
+        }
+
+        fn ended(&self) -> bool {
+            match self {
+                Self::InChunks(chunks) => chunks.ended,
+                Self::OfLength(left) => *left == 0,
+            }
+        }
+    }
+
     /// Somebody who is being answered with a stream.
     struct Reader<'a> {
         server: &'a Server<'a>,
         connection: Connection,
-        chunks: Chunks,
+        coming: Coming,
         /// What has come, and hasn't been looked at.
         body: Vec<u8>,
         /// How much of it has been, in bytes.
@@ -1535,27 +1638,24 @@ mod stream {
                 let first = head.lines().next().unwrap_or_default();
                 server.fail_seeing(&format!("after `GET {target}`, the {name} got `{first}`"));
             }
-            if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            let Some(coming) = Coming::new(&head) else {
                 server.fail_seeing(&format!(
-                    "after `GET {target}`, the {name} got an answer that was there as a whole, and no stream"
+                    "after `GET {target}`, the {name} got an answer that doesn't say where it ends"
                 ));
-            }
+            };
             connection.give_back(rest);
-            Self { server, connection, chunks: Chunks::default(), body: Vec::new(), read: 0 }
+            Self { server, connection, coming, body: Vec::new(), read: 0 }
         }
 
         /// It has to get just this next.
         #[track_caller]
         fn reads(&mut self, expected: &[u8], when: &str) {
             let name = self.connection.name().to_owned();
-            while self.body.len() < expected.len() && !self.chunks.ended {
-                let has_more = |bytes: &[u8]| {
-                    let (mut chunks, mut body) = (Chunks::default(), Vec::new());
-                    chunks.take(bytes, &mut body) > 0
-                };
+            while self.body.len() < expected.len() && !self.coming.ended() {
+                let has_more = |bytes: &[u8]| self.coming.can_take(bytes);
                 match self.connection.receive_while_missing(&self.server.program, has_more) {
                     Ok(Ok(bytes)) => {
-                        let used = self.chunks.take(&bytes, &mut self.body);
+                        let used = self.coming.take(&bytes, &mut self.body);
                         self.connection.give_back(&bytes[used..]);
                     }
                     Ok(Err(_)) => {
@@ -1611,14 +1711,11 @@ mod stream {
         #[track_caller]
         fn is_at_the_end(&mut self, when: &str) {
             let name = self.connection.name().to_owned();
-            if !self.chunks.ended {
-                let has_more = |bytes: &[u8]| {
-                    let (mut chunks, mut body) = (Chunks::default(), Vec::new());
-                    chunks.take(bytes, &mut body) > 0
-                };
+            if !self.coming.ended() {
+                let has_more = |bytes: &[u8]| self.coming.can_take(bytes);
                 match self.connection.receive_while_missing(&self.server.program, has_more) {
                     Ok(Ok(bytes)) => {
-                        self.chunks.take(&bytes, &mut self.body);
+                        self.coming.take(&bytes, &mut self.body);
                     }
                     Ok(Err(_)) => self.server.fail_seeing(&format!(
                         "{when}, the {name} was hung up on, and the answer had no end"
@@ -1637,10 +1734,11 @@ mod stream {
             }
         }
 
-        /// No piece was longer than this, in bytes.
+        /// No piece was longer than this, in bytes. What came without chunks doesn't tell its pieces.
         #[track_caller]
         fn came_in_pieces(&self, longest: usize, what: &str) {
-            if let Some(length) = self.chunks.lengths.iter().find(|length| **length > longest) {
+            let Coming::InChunks(chunks) = &self.coming else { return };
+            if let Some(length) = chunks.lengths.iter().find(|length| **length > longest) {
                 let name = self.connection.name();
                 self.server.fail_seeing(&format!(
                     "the {name} got a piece of {length} bytes, and {LINES} {what} have {longest}"
@@ -1698,7 +1796,7 @@ mod stream {
         check.likely(
             "mind the places where a piece ends: the next one begins with the line behind it, and with the last line it's the \
              end, be the piece full or not",
-            "11-http-server.html#answers",
+            "11-http-server.html#back-pressure",
         );
         let server = check.server(&[]);
         let target = format!("/count/{lines}");
@@ -1753,7 +1851,7 @@ mod stream {
         let check = check!("11-stream");
         check.likely(
             "where a stream has got to is its own affair: a variable that the closure owns, and none that all of them share",
-            "11-http-server.html#answers",
+            "11-http-server.html#back-pressure",
         );
         let server = check.server(&[]);
         let mut greedy = Reader::new(&server, "greedy visitor", "/count/300000");
@@ -1796,7 +1894,7 @@ mod stream {
         check.likely(
             "a stream that pauses sleeps until somebody resumes it: `ticket.resume(event_loop)`, at each tick; and it isn't at \
              its end when all are told",
-            "11-http-server.html#answers",
+            "11-http-server.html#back-pressure",
         );
         let server = check.server(&[]);
         let mut listener = Reader::new(&server, "listener", "/ticks");
@@ -1812,7 +1910,7 @@ mod stream {
         let check = check!("11-stream");
         check.likely(
             "a stream that says `Flow::More` is called again as soon as there is room, with nothing to say, too: `Flow::Pause`",
-            "11-http-server.html#answers",
+            "11-http-server.html#back-pressure",
         );
         let server = check.server(&[]);
         let mut listener = Reader::new(&server, "listener", "/ticks");
@@ -1828,7 +1926,7 @@ mod stream {
         let check = check!("11-stream");
         check.likely(
             "a listener hears what comes from then on: it begins with the number of ticks that there have been, not with 0",
-            "11-http-server.html#answers",
+            "11-http-server.html#back-pressure",
         );
         let server = check.server(&[]);
         tick(&server, 5);
@@ -1850,10 +1948,11 @@ mod stream {
         check.likely(
             "between two calls of a stream there may be many ticks: all of them are to be told, a piece at a time. Pause when \
              the last one is told, and not before",
-            "11-http-server.html#answers",
+            "11-http-server.html#back-pressure",
         );
         let server = check.server(&[]);
         let mut listener = Reader::new(&server, "listener", "/ticks");
+        settle(&server, "with a listener and no tick");
         let when = format!("after {more} ticks at once");
         tick(&server, more);
         listener.reads(&ticks(1, more), &when);
@@ -1868,7 +1967,7 @@ mod stream {
         let check = check!("11-stream");
         check.likely(
             "each listener has its own ticket, and has told its own ticks: resume all of them",
-            "11-http-server.html#answers",
+            "11-http-server.html#back-pressure",
         );
         let server = check.server(&[]);
         let names = ["first listener", "second listener", "third listener"];
@@ -1877,6 +1976,7 @@ mod stream {
         if listening != 3 {
             server.fail_seeing(&format!("with three listeners, `GET /listeners` says {listening}"));
         }
+        settle(&server, "with three listeners and no tick");
         for number in 1..=3 {
             tick(&server, 1);
             for listener in &mut listeners {
@@ -1917,7 +2017,7 @@ mod stream {
         let check = check!("11-stream");
         check.likely(
             "the list of listeners grows with each who comes, and shrinks with none who leaves: `resume` tells who is gone",
-            "11-http-server.html#answers",
+            "11-http-server.html#back-pressure",
         );
         let server = check.server(&[]);
         let mut faithful = Reader::new(&server, "faithful listener", "/ticks");
@@ -1942,5 +2042,43 @@ mod stream {
         }
         tick(&server, 1);
         faithful.reads(&ticks(3, 3), "after three listeners have left");
+    }
+
+    #[test]
+    fn the_next_tick_reaches_all_who_stayed() {
+        let check = check!("11-stream");
+        check.likely(
+            "who is taken off the list makes another one move into that place, or all behind it move up, and that one is \
+             passed over: `Vec::retain` looks at each of them once",
+            "11-http-server.html#back-pressure",
+        );
+        let server = check.server(&[]);
+        let names = [
+            "first listener",
+            "second listener",
+            "third listener",
+            "fourth listener",
+            "fifth listener",
+            "sixth listener",
+        ];
+        let listeners = names.map(|name| Reader::new(&server, name, "/ticks"));
+        let mut stayed = Vec::new();
+        for (listener, stays) in listeners.into_iter().zip([true, false, false, true, false, true])
+        {
+            match stays {
+                true => stayed.push(listener),
+                false => listener.connection.reset(),
+            }
+        }
+        let when = "with the second, the third and the fifth of six listeners gone";
+        settle(&server, when);
+        for number in 1..=3 {
+            tick(&server, 1);
+            let when = format!("{when}, after tick {number}");
+            for listener in &mut stayed {
+                listener.reads(&ticks(number, number), &when);
+            }
+            settle(&server, &when);
+        }
     }
 }

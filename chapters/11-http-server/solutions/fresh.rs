@@ -8,7 +8,7 @@
 //! head of a 304, or of any answer to HEAD, sends what will be read as the next answer.
 //!
 //! A tag is a name for the page's content: another content has another tag, though it's as long and was
-//! written in the same second; and the same page has the same tag at the next request, and after the server
+//! written at the same moment; and the same page has the same tag at the next request, and after the server
 //! was started again.
 //!
 //! Run it:      cargo run -p ex11-http-server --bin ex11-fresh      and, in a second terminal,

@@ -2,7 +2,7 @@
 //!
 //! A visitor who has the first half of a film, or wants its end, asks for a part: `Range: bytes=500-` (RFC
 //! 9110, section 14). The answer is 206, the part, and `Content-Range: bytes 500-999/1000`, so that it's
-//! known where it belongs. One byte wrong, and what is put together from parts is garbage that nobody
+//! known where it belongs. (`bytes=` in small letters is enough, and without blanks.) One byte wrong, and what is put together from parts is garbage that nobody
 //! notices. What can't be understood, several parts at once, and a Range that isn't GET's are as if they
 //! weren't there: 200, and the whole. A part that begins behind the end is 416 with `Content-Range:
 //! bytes */1000`. And `If-Range` asks whether it's still the same file: only if it says word for word what
@@ -47,8 +47,8 @@ enum Wanted {
 
 /// What a Range field asks for, of a file of `length` bytes. There are three forms: `bytes=2-5` is from here
 /// to there, both included; `bytes=2-` is from here on; `bytes=-5` is the last five. What goes beyond the end
-/// is cut off there; what begins behind it is Nothing, and so are the last 0 bytes. What has another form,
-/// or ends before it begins, is as if it weren't there: Whole.
+/// is cut off there; what begins behind it is Nothing, and so are the last 0 bytes. An empty file has no part
+/// at all. What has another form, or ends before it begins, wherever that is, is as if it weren't there: Whole.
 fn wanted(range: &str, length: u64) -> Wanted {
     // your turn: tell which part it is
     // hint: `"+5".parse::<u64>()` is 5: Rust takes a sign, and HTTP doesn't. Look at the digits yourself. And a number

@@ -6,7 +6,8 @@
 //! piece has LINES lines at the most. `GET /made` tells how many lines have been made so far, for all.
 //!
 //! `GET /ticks` goes on for ever: whoever listens gets the line `tick N` for each tick there is from then on,
-//! all of them, in order, and none from before. Ticks are made by `POST /tick/N`, N at once. In between there
+//! all of them, in order, and none from before. N counts from the program's start: after five ticks, one who
+//! comes hears `tick 6` first. Ticks are made by `POST /tick/N`, N at once. In between there
 //! is nothing to say: the stream pauses, and costs no CPU time until somebody resumes it. A listener who
 //! doesn't read costs no more memory than one who does, however many ticks there are. `GET /listeners` tells
 //! how many there are; who has left is no longer among them at the second tick after that, at the latest.

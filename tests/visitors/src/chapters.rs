@@ -39,6 +39,11 @@ impl Chapter {
         }
     }
 
+    /// Whether anybody can call on its program, or be called on by it.
+    pub fn has_socket(&self) -> bool {
+        self.number != WITHOUT_SOCKET
+    }
+
     /// The package with what the learner writes: `ex02-blocking-server`.
     pub fn exercises_package(&self) -> String {
         format!("ex{}", self.name)
@@ -105,7 +110,7 @@ pub fn find(root: &Path, wanted: &str) -> Result<Chapter, String> {
 /// A sentence that says what is wrong: it doesn't compile, cargo isn't there.
 pub fn build(chapter: &Chapter) -> Result<PathBuf, String> {
     let (package, program) = (chapter.package(), chapter.server());
-    if chapter.number == WITHOUT_SOCKET {
+    if !chapter.has_socket() {
         return Err(format!(
             "{package} has no socket that anybody could call on; try: cargo run -p {package} -- --help"
         ));

@@ -249,10 +249,10 @@ mod writer {
         );
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
-        room.say(48 * 1024, STUCK);
+        room.say(8 * 1024, STUCK);
         // Until the kernels are full and a little is left. (They take a few dozen KiB, where they have been asked to.)
-        let mut tries = 0..400;
-        while tries.next().is_some() && room.queued(0) == Some(0) {
+        let mut tries = 0..600;
+        while tries.next().is_some() && room.queued_exactly() == Some(0) {
             room.say(200, STUCK);
         }
         settle(&server, "with a few bytes in the outbox of a stuck listener");

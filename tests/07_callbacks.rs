@@ -1105,8 +1105,8 @@ mod chat {
         let mut bob = party.members.remove(1);
         // More than the kernel takes where it has been asked to, less than is too much.
         let text = "z".repeat(993);
-        let said = format!("ann: {text}\n").repeat(150);
-        for _ in 0..150 {
+        let said = format!("ann: {text}\n").repeat(230);
+        for _ in 0..230 {
             party.says(0, &text, "with bob there, who doesn't read");
         }
         settle(&server, "with bob there, who doesn't read");

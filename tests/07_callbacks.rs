@@ -1548,7 +1548,7 @@ mod chat {
             party.joined_by(Visitor::narrow(server, "bob"));
             party.joined_by(Visitor::new(server, "cid"));
             let bob = party.members.remove(1);
-            for round in 0..150 {
+            for round in 0..230 {
                 party.says(round % 2, &"z".repeat(990), "with bob there, who doesn't read");
             }
             settle(server, "with bob there, who doesn't read");

@@ -34,6 +34,8 @@ const ANSWERS_A_TURN: usize = 64;
 /// With so much to be sent, in bytes, that is enough for one turn.
 const OUTPUT_A_TURN: usize = 64 * 1024;
 // ANCHOR_END: a_turn
+/// When one who found no room may try again, in seconds (RFC 9110, section 10.2.3).
+const RETRY_AFTER: &str = "1";
 /// So much of a body must come within [`Settings::body`](crate::Settings::body), in
 /// bytes: one who sends a byte now and then mustn't stay for ever.
 const PROGRESS: usize = 1024;
@@ -156,6 +158,13 @@ impl Connection {
         !self.later && matches!(self.stage, Stage::Idle | Stage::Head | Stage::Body)
     }
 
+    /// It's a stream that pauses, perhaps for ever; and the server is being stopped, or
+    /// nobody will tell whether somebody who has finished sending still listens.
+    fn pauses_for_nobody(&self) -> bool {
+        let pauses = self.stage == Stage::Stream && !self.wanted;
+        pauses && (self.ended || self.house.is_stopping())
+    }
+
     /// A stage begins, or begins anew: so does its time.
     fn enter(&mut self, stage: Stage, now: Duration) {
         self.stage = stage;
@@ -245,8 +254,7 @@ fn serve(
     // What is under way comes first.
     if !connection.is_free() {
         if connection.stage == Stage::Sending {
-            let sent = connection.send(b"", now)?;
-            has_sent(event_loop, me, sent, now);
+            send(event_loop, me, output, now)?;
         }
         pull(event_loop, me, output, now)?;
         answer_what_was_given(event_loop, me, output, now)?;
@@ -282,9 +290,16 @@ impl Connection {
 }
 
 // ANCHOR: has_sent
-/// What a connection waits for, after an attempt to send.
-fn has_sent(event_loop: &mut EventLoop, me: Token, sent: Sent, now: Duration) {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
+/// Sends `front`, or what is left, and sees what the connection waits for then.
+fn send(
+    event_loop: &mut EventLoop,
+    me: Token,
+    front: &mut Vec<u8>,
+    now: Duration,
+) -> io::Result<()> {
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    let sent = connection.send(front, now)?;
+    front.clear();
     match sent {
         Sent::NoRoom => {}
         Sent::Enough => connection.again = true,
@@ -293,19 +308,20 @@ fn has_sent(event_loop: &mut EventLoop, me: Token, sent: Sent, now: Duration) {
         Sent::All if connection.output.is_stream() => {
             connection.enter(Stage::Stream, now);
             connection.again = connection.wanted;
-            // It may pause for ever.
-            if connection.house.is_stopping() && !connection.wanted {
+            if connection.pauses_for_nobody() {
                 event_loop.close(me);
             }
         }
         Sent::All => {
             connection.write_line();
             if connection.last {
-                return say_goodbye(event_loop, me, now);
+                say_goodbye(event_loop, me, now);
+            } else {
+                connection.enter(Stage::Idle, now);
             }
-            connection.enter(Stage::Idle, now);
         }
     }
+    Ok(())
 }
 
 // ANCHOR: goodbye
@@ -365,10 +381,7 @@ fn pull(
         Flow::More | Flow::Pause => connection.output.put_back(stream, length),
     }
     connection.wanted |= flow == Flow::More;
-    let sent = connection.send(front, now)?;
-    front.clear();
-    has_sent(event_loop, me, sent, now);
-    Ok(())
+    send(event_loop, me, front, now)
 }
 // ANCHOR_END: pull
 
@@ -387,10 +400,7 @@ fn answer_what_was_given(
     let Some(response) = connection.given.take() else { return Ok(()) };
     connection.later = false;
     connection.respond(*response, front);
-    let sent = connection.send(front, now)?;
-    front.clear();
-    has_sent(event_loop, me, sent, now);
-    Ok(())
+    send(event_loop, me, front, now)
 }
 
 // ANCHOR: came
@@ -409,8 +419,7 @@ fn answer_what_came(
     }
     if !connection.is_free() {
         connection.input.extend_from_slice(came);
-        // Nobody will tell whether somebody who has finished sending still listens.
-        if connection.stage == Stage::Stream && connection.ended && !connection.wanted {
+        if connection.pauses_for_nobody() {
             event_loop.close(me);
         }
         return Ok(());
@@ -434,8 +443,7 @@ fn answer_what_came(
         connection.input = kept;
     }
     if !front.is_empty() {
-        let sent = connection.send(front, now)?;
-        has_sent(event_loop, me, sent, now);
+        send(event_loop, me, front, now)?;
     }
     waits_for_more(event_loop, me, before, now);
     Ok(())
@@ -711,7 +719,7 @@ pub(crate) fn resume(event_loop: &mut EventLoop, ticket: Ticket) -> bool {
 pub(crate) fn turn_away(event_loop: &mut EventLoop, me: Token) {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
     let mut response = Response::error(Status::SERVICE_UNAVAILABLE, "There is no room just now.");
-    let added = response.fields.add("Retry-After", "1");
+    let added = response.fields.add("Retry-After", RETRY_AFTER);
     debug_assert!(added.is_ok());
     connection.turned_away = true;
     connection.give_up(response);
@@ -729,8 +737,7 @@ pub(crate) fn last_orders(event_loop: &mut EventLoop, me: Token) {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
     match connection.stage {
         Stage::Idle if !connection.again => event_loop.close(me),
-        // It may pause for ever.
-        Stage::Stream if !connection.wanted => event_loop.close(me),
+        Stage::Stream if connection.pauses_for_nobody() => event_loop.close(me),
         Stage::Handler => connection.asked.keep_alive = false,
         Stage::Sending | Stage::Stream => {
             connection.asked.keep_alive = false;

@@ -19,6 +19,10 @@ use crate::metrics::Counters;
 /// and counted: visitors don't wait for a log.
 const WAITING: usize = 16 * 1024;
 
+/// Said of a request whose visitor has left before there was an answer. It's nginx's
+/// number for that, and no status that anybody is ever sent.
+const LEFT: u16 = 499;
+
 // ANCHOR: log
 /// Where lines go. Clones write to the same log.
 #[derive(Clone, Debug)]
@@ -182,8 +186,7 @@ impl Line {
     fn text(&self) -> String {
         let Self { from, request, referer, agent, status, bytes } = self;
         let when = when(SystemTime::now());
-        // Nothing was answered: its visitor has left. nginx has a number for that.
-        let status = if *status == 0 { 499 } else { *status };
+        let status = if *status == 0 { LEFT } else { *status };
         format!("{from} - - [{when}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\"\n")
     }
 }

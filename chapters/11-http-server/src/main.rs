@@ -134,13 +134,16 @@ fn routes(options: &Options, all: &All) -> io::Result<Routes> {
 const PAGE: &str = "Good things come to those who wait.\nServed by chapter 11.\n";
 
 // ANCHOR: large
+/// How many lines are made at a time: some 36 KiB.
+const LINES_A_PIECE: usize = 1024;
+
 /// The large one: a stream, made as it's taken.
 fn large() -> Response {
     let line = ch07_callbacks::page::LINE;
     let mut left = ch07_callbacks::page::LARGE;
     let length = (left * line.len()) as u64;
     Response::stream("text/plain", move |_, to| {
-        let lines = left.min(1024);
+        let lines = left.min(LINES_A_PIECE);
         left -= lines;
         to.extend_from_slice(line.repeat(lines).as_bytes());
         if left == 0 { Flow::End } else { Flow::More }

@@ -294,3 +294,51 @@ fn send_file(socket: &TcpStream, file: &File, at: u64, length: u64) -> io::Resul
     let sent = send_now(socket, &piece[..count], MsgFlags::empty())?;
     Ok((sent > 0).then_some(sent as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+
+    use super::*;
+
+    /// The send buffer usually ends a turn by itself. Here it has room for more.
+    #[test]
+    fn of_a_file_no_more_than_its_share_goes_out_in_a_turn() {
+        const SIZE: usize = 3 << 20;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![b'x'; SIZE]).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut visitor = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        setsockopt(&socket, sockopt::SndBuf, &(2 * SIZE)).unwrap();
+        if getsockopt(&socket, sockopt::SndBuf).unwrap() < 2 * SIZE {
+            return eprintln!("skipped: this system gives no send buffer of that size");
+        }
+        let mut output = Output::default();
+        let length = SIZE as u64;
+        output.put(&mut Vec::new(), Body::File { file: Rc::new(file), start: 0, length }, false);
+        let reader = thread::spawn(move || {
+            let mut all = Vec::new();
+            visitor.read_to_end(&mut all).map(|count| (count, all.iter().all(|byte| *byte == b'x')))
+        });
+        let mut turns = 0;
+        loop {
+            let mut taken = 0;
+            let sent = output.go_on(&socket, &mut taken).unwrap();
+            assert!(taken <= FILE_A_TURN, "{taken} bytes in one turn");
+            turns += 1;
+            match sent {
+                Sent::All => break,
+                Sent::Enough => assert_eq!(taken, FILE_A_TURN),
+                Sent::NoRoom => thread::yield_now(),
+            }
+        }
+        drop(socket);
+        assert_eq!(reader.join().unwrap().unwrap(), (SIZE, true));
+        assert!(turns >= 3, "{turns}");
+    }
+}

@@ -180,7 +180,8 @@ impl Server {
         });
         let server = Self(Rc::clone(&house));
         let listener = event_loop.add(Listener::new(listener)?, move |event_loop, me, _| {
-            house.let_in(event_loop, me);
+            // One in each turn: a call that finds nobody at the door costs more than a turn.
+            house.let_one_in(event_loop, me);
             Ok(())
         });
         server.0.listener.set(Some(listener));
@@ -221,11 +222,7 @@ impl Server {
 
 impl House {
     // ANCHOR: let_in
-    /// One in each turn: a call that finds nobody at the door costs more than a turn.
-    fn let_in(self: &Rc<Self>, event_loop: &mut EventLoop, door: Token) {
-        self.let_one_in(event_loop, door);
-    }
-
+    /// Lets in one who is at the door. Whether there was one.
     fn let_one_in(self: &Rc<Self>, event_loop: &mut EventLoop, door: Token) -> bool {
         let Some(listener) = event_loop.get_mut::<Listener>(door) else { return false };
         match listener.accept() {

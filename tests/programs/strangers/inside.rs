@@ -628,6 +628,32 @@ fn who_has_finished_sending_gets_the_whole_stream(#[case] room: usize) {
     inside.is_empty();
 }
 
+/// It goes on for a while, and then pauses. By then its visitor has finished sending: nobody would ever tell whether
+/// they still listen.
+#[test]
+fn a_stream_that_pauses_for_one_who_has_finished_sending_is_over() {
+    const PIECES: usize = 300;
+    let inside = Inside::open(Settings::USUAL, |routes, _| {
+        routes.get("/stream", |_, _| {
+            let mut left = PIECES;
+            Response::stream("text/plain", move |_, to| {
+                left -= 1;
+                to.extend_from_slice(&[b'x'; 10_000]);
+                if left == 0 { Flow::Pause } else { Flow::More }
+            })
+        });
+    });
+    let mut visitor = Visitor::with_little_room(inside.address, 16 * 1024);
+    visitor.get("/stream", "");
+    visitor.finish_sending();
+    let (text, end) = visitor.rest();
+    assert_eq!(end, End::Closed);
+    let sent = text.iter().filter(|byte| **byte == b'x').count();
+    // One is in the head.
+    assert_eq!(sent, PIECES * 10_000 + 1, "all that was said came first");
+    inside.is_empty();
+}
+
 /// Bytes of a body have to come, and not only now and then.
 #[test]
 fn a_body_that_trickles_is_408_and_one_that_comes_is_taken() {

@@ -1,11 +1,11 @@
 //! The graded checks of chapter 6. The judged program is the server; the check plays its visitors, above
 //! all those who don't read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grader::bytes::{
-    Between, all_are_in, between, compare, expect, expect_end, narrow_visitor, nothing_more, send,
-    settle, visitor,
+    all_are_in, between, between_when_still, compare, expect, expect_end, narrow_visitor,
+    nothing_more, send, settle, visitor,
 };
 use grader::check;
 use grader::check::Server;
@@ -15,9 +15,6 @@ use visitors::program::PATIENCE;
 
 /// The most that the exercises keep for a visitor, in bytes.
 const MOST: usize = 64 * 1024;
-
-/// Until all is still in the kernel. Delayed acknowledgments take 0.2 s, at the most.
-const UNTIL_STILL: Duration = Duration::from_secs(5);
 
 /// The bytes number `from` and following of something long in which nothing comes twice.
 fn words(from: usize, count: usize) -> Vec<u8> {
@@ -30,18 +27,6 @@ fn words(from: usize, count: usize) -> Vec<u8> {
     bytes.drain(..from % 8);
     bytes.truncate(count);
     bytes
-}
-
-/// As soon as nothing moves. `None` as well if that doesn't come about.
-fn between_when_still(server: &Server<'_>, visitor: &Connection) -> Option<Between> {
-    let deadline = Instant::now() + UNTIL_STILL;
-    while Instant::now() < deadline {
-        let between = between(server, visitor)?;
-        if between.still {
-            return Some(between);
-        }
-    }
-    None
 }
 
 /// The program's memory in use, in bytes. Where nobody can tell, 0.

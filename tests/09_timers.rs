@@ -1086,7 +1086,7 @@ mod later {
     }
 
     /// An alarm may be late by a millisecond, and by what else the machine does.
-    const TOO_LATE: Duration = ms(30);
+    const TOO_LATE: Duration = ms(15);
     /// On a busy machine some are late, and many in a row.
     const MANY_TRIES: usize = 50;
 

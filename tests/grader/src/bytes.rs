@@ -5,7 +5,7 @@
 use std::fs;
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use visitors::connection::{Connection, End, Received};
 use visitors::doing;
@@ -15,6 +15,9 @@ use crate::check::{Check, Server};
 
 /// How often to look for a connection in the kernel's table.
 const LOOKS: usize = 10;
+
+/// Until all is still in the kernel. Delayed acknowledgments take 0.2 s, at the most.
+const UNTIL_STILL: Duration = Duration::from_secs(5);
 
 /// A visitor who has connected.
 #[track_caller]
@@ -186,6 +189,18 @@ pub fn between(server: &Server<'_>, visitor: &Connection) -> Option<Between> {
         open: there.inode != 0,
         still: there.still && here.still && sent_there == there && sent_here == here,
     })
+}
+
+/// As soon as nothing moves. `None` as well if that doesn't come about.
+pub fn between_when_still(server: &Server<'_>, visitor: &Connection) -> Option<Between> {
+    let deadline = Instant::now() + UNTIL_STILL;
+    while Instant::now() < deadline {
+        let between = between(server, visitor)?;
+        if between.still {
+            return Some(between);
+        }
+    }
+    None
 }
 
 /// One end of a connection, in the kernel's table. All zero: it is closed.

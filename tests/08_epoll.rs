@@ -1529,10 +1529,10 @@ mod edge {
         let when = "when epoll says of everybody, stuck or silent, that they are ready";
         for _ in 0..30 {
             still_serves(&server, when);
+            nothing_more(&server, &silent, when);
         }
         settle(&server, when);
         server.waits_only_in(lens.as_ref(), &["epoll_wait"], when);
-        nothing_more(&server, &silent, when);
         says(&server, &mut silent, when);
         let all = words(0, greedy.sent);
         expect(&server, &mut greedy.connection, &all, when);

@@ -351,14 +351,19 @@ impl Guest<'_> {
     }
 }
 
-/// What of a program's stderr is worth showing: its last panic (where, and its message), or else its last line.
+/// How much a program that hasn't panicked is heard, in lines: what it said of the visitor in question may stand before
+/// what it said of the next one.
+const LAST_LINES: usize = 3;
+
+/// What of a program's stderr is worth showing: its last panic (where, and its message), or else its last lines.
 fn last_words(stderr: &[String]) -> Option<String> {
     // How to get a backtrace is what Rust says after the first panic, and no word of the program's.
     let is_words = |line: &&str| !line.is_empty() && !line.starts_with("note: run with");
     let said: Vec<&str> = stderr.iter().map(String::as_str).filter(is_words).collect();
     match said.iter().rposition(|line| line.contains(" panicked at ")) {
         Some(place) => Some(said[place..said.len().min(place + 2)].join("\n")),
-        None => said.last().map(|line| (*line).to_owned()),
+        None if said.is_empty() => None,
+        None => Some(said[said.len().saturating_sub(LAST_LINES)..].join("\n")),
     }
 }
 
@@ -381,7 +386,8 @@ mod tests {
 
     #[rstest]
     #[case::of_nobody(&[], None)]
-    #[case::a_line(&["visitor 1: connected", "visitor 1: gone"], Some("visitor 1: gone"))]
+    #[case::a_line(&["visitor 1: gone", ""], Some("visitor 1: gone"))]
+    #[case::no_more_than_the_last_lines(&["one", "two", "three", "four"], Some("two\nthree\nfour"))]
     #[case::a_panic(
         &["visitor 1: connected", "", "thread 'main' (7) panicked at seats.rs:9:1:", "RefCell already borrowed",
             "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"],
@@ -392,7 +398,7 @@ mod tests {
             "", "thread 'main' (7) panicked at chat.rs:8:1:", "two", "visitor 2: gone"],
         Some("thread 'main' (7) panicked at chat.rs:8:1:\ntwo")
     )]
-    fn last_words_are_a_panic_or_a_line(#[case] stderr: &[&str], #[case] words: Option<&str>) {
+    fn last_words_are_a_panic_or_lines(#[case] stderr: &[&str], #[case] words: Option<&str>) {
         let stderr: Vec<String> = stderr.iter().map(|line| (*line).to_owned()).collect();
         assert_eq!(last_words(&stderr).as_deref(), words);
     }

@@ -200,7 +200,9 @@ impl EventLoop {
         // slot now has another token.
         let Some(tenant) = self.tenants.get_mut(token) else { return };
         let Some(mut handler) = tenant.handler.take() else { return };
-        self.touch(token);
+        if !mem::replace(&mut tenant.touched, true) {
+            self.touched.push(token);
+        }
         let mut result = Ok(());
         self.guard(Some(token), |event_loop| {
             result = handler(event_loop, token, readiness);
@@ -274,14 +276,6 @@ impl EventLoop {
     }
     // ANCHOR_END: end
 
-    fn touch(&mut self, token: Token) {
-        if let Some(tenant) = self.tenants.get_mut(token)
-            && !mem::replace(&mut tenant.touched, true)
-        {
-            self.touched.push(token);
-        }
-    }
-
     fn least_patience(&mut self) -> Option<Duration> {
         let mut least: Option<Duration> = None;
         self.impatient.retain(|token| {
@@ -307,9 +301,10 @@ impl Waiter {
     /// No call is made when nothing has changed.
     fn tell(&mut self, token: Token, tenant: &mut Tenant, interest: Interest) -> io::Result<()> {
         let from = mem::replace(&mut tenant.asked, interest);
-        let Some(descriptor) = tenant.source.descriptor().filter(|_| interest != from) else {
+        if interest == from {
             return Ok(());
-        };
+        }
+        let Some(descriptor) = tenant.source.descriptor() else { return Ok(()) };
         self.asked += usize::from(interest != Interest::NONE);
         self.asked -= usize::from(from != Interest::NONE);
         self.backend.change(Asked { token, descriptor, interest }, from)

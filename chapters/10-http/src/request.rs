@@ -119,10 +119,10 @@ impl Parser {
     #[inline]
     pub fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<(Event<'b>, usize)>, Refusal> {
         match &mut self.state {
-            State::Head { lines, number } => match find_head(bytes, &self.limits, lines, number) {
-                Ok(Some((head, begin))) => self.accept(head, begin),
-                Ok(None) => Ok(None),
-                Err(refusal) => self.refuse(refusal),
+            State::Head { lines, .. } => match find_head(bytes, &self.limits, lines) {
+                Some(head) => self.accept(head, 0),
+                // If it isn't there, or isn't right, each line is judged as soon as it has come.
+                None => self.next_by_lines(bytes),
             },
             State::Body(body) => match body.next(bytes, &self.limits) {
                 Ok(Some((Event::End, took))) => {
@@ -149,6 +149,19 @@ impl State {
 }
 
 impl Parser {
+    #[cold]
+    fn next_by_lines<'b>(
+        &mut self,
+        bytes: &'b [u8],
+    ) -> Result<Option<(Event<'b>, usize)>, Refusal> {
+        let State::Head { lines, number } = &mut self.state else { return Ok(None) };
+        match find_head_by_lines(bytes, &self.limits, lines, number) {
+            Ok(Some((head, begin))) => self.accept(head, begin),
+            Ok(None) => Ok(None),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
     /// The head stands behind `begin` bytes of empty lines.
     #[inline]
     fn accept<'b>(
@@ -182,30 +195,22 @@ impl Parser {
 }
 
 // ANCHOR: find
+/// The head that `bytes` begin with, if all of it has come at once and nothing is wrong
+/// with it: as a rule.
+#[inline(always)] // as in Head::read
+fn find_head<'b>(bytes: &'b [u8], limits: &Limits, lines: &Lines) -> Option<Head<'b>> {
+    if !lines.are_untouched() {
+        return None;
+    }
+    let head = Head::read(&bytes[..bytes.len().min(limits.head)], limits.fields);
+    head.ok().flatten().filter(|head| head.line() <= limits.line)
+}
+
 /// The head that `bytes` begin with, and how many bytes of empty lines stand before it.
 /// None: not yet.
 ///
 /// # Errors
 /// Those of [`scan`], and when all of it has come, those of [`Head::read`].
-#[inline]
-fn find_head<'b>(
-    bytes: &'b [u8],
-    limits: &Limits,
-    lines: &mut Lines,
-    number: &mut usize,
-) -> Result<Option<(Head<'b>, usize)>, Refusal> {
-    // As a rule all of it has come, and nothing is wrong with it.
-    if lines.are_untouched()
-        && let Ok(Some(head)) = Head::read(&bytes[..bytes.len().min(limits.head)], limits.fields)
-        && head.line() <= limits.line
-    {
-        return Ok(Some((head, 0)));
-    }
-    // If not, each line is judged as soon as it has come.
-    find_head_by_lines(bytes, limits, lines, number)
-}
-
-#[cold]
 fn find_head_by_lines<'b>(
     bytes: &'b [u8],
     limits: &Limits,

@@ -2,12 +2,13 @@
 //!
 //! Read [`Stage`] first, then [`serve`].
 
+use std::borrow::Cow;
 use std::io;
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::thread;
 use std::time::Duration;
 
 use ch07_callbacks::program::say;
@@ -20,7 +21,6 @@ use nix::sys::socket::{MsgFlags, recv};
 use crate::answer::{Answer, Body, Flow, Response, Ticket};
 use crate::log::Line;
 use crate::output::{Length, Output, Sent};
-use crate::routes::Context;
 use crate::server::{Desk, House};
 
 // ANCHOR: ahead
@@ -97,6 +97,8 @@ pub struct Connection {
     lingers: bool,
     /// There is more to be done, without waiting for anything.
     again: bool,
+    /// It's to be hung up on.
+    over: bool,
     /// The stream wants to be called when there is room.
     wanted: bool,
     /// There was no room for it: it isn't counted.
@@ -147,6 +149,7 @@ impl Connection {
             last: false,
             lingers: false,
             again: false,
+            over: false,
             wanted: false,
             turned_away: false,
             line: None,
@@ -163,6 +166,12 @@ impl Connection {
     fn pauses_for_nobody(&self) -> bool {
         let pauses = self.stage == Stage::Stream && !self.wanted;
         pauses && (self.ended || self.house.is_stopping())
+    }
+
+    /// It's over, or nobody will look at its deadline in time.
+    fn is_unsettled(&self) -> bool {
+        let rings = self.timer.map(|(rings, _)| rings);
+        self.over || self.due.is_some_and(|due| rings.is_none_or(|rings| rings > due))
     }
 
     /// A stage begins, or begins anew: so does its time.
@@ -212,132 +221,204 @@ impl Source for Connection {
 // ANCHOR_END: source
 
 /// The handler of all connections.
-pub(crate) fn ready(event_loop: &mut EventLoop, me: Token, readiness: Readiness) -> io::Result<()> {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    connection.again = false;
-    if readiness.error && !readiness.read {
-        let error = connection.socket.take_error()?;
-        return Err(error.unwrap_or_else(|| io::Error::other("an error that nobody can name")));
-    }
-    let house = Rc::clone(&connection.house);
-    let now = house.now(event_loop);
+pub(crate) fn ready(
+    event_loop: &mut EventLoop,
+    me: Token,
+    readiness: Readiness,
+    house: &House,
+) -> io::Result<()> {
     let mut desk = house.take_desk();
-    let served = serve(event_loop, me, readiness, &house, &mut desk, now);
+    let served = serve(event_loop, me, readiness, house, &mut desk);
     house.leave_desk(desk);
-    set_timer(event_loop, me, &house);
-    served
+    if served? {
+        settle(event_loop, me, house);
+    }
+    Ok(())
 }
 
 // ANCHOR: serve
 /// One turn of one connection: receives, goes on with what is under way, and answers
-/// whatever is whole.
+/// whatever is whole. Whether something is to be [settled](settle) then.
 fn serve(
     event_loop: &mut EventLoop,
     me: Token,
     readiness: Readiness,
-    house: &Rc<House>,
+    house: &House,
     desk: &mut Desk,
-    now: Duration,
-) -> io::Result<()> {
-    let Desk { input, output } = desk;
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    let came = match readiness.read && connection.interest().read {
-        true => connection.receive(input)?,
-        false => &[],
-    };
-    if connection.stage == Stage::Leaving {
-        if connection.ended {
-            event_loop.close(me);
-        }
-        return Ok(());
-    }
+) -> io::Result<bool> {
+    let now = house.now(event_loop);
+    let Desk { input, output: front } = desk;
+    let Some(mut connection) = event_loop.get_mut::<Connection>(me) else { return Ok(false) };
+    connection.again = false;
+    let came = connection.receive(readiness, input)?;
     // What is under way comes first.
     if !connection.is_free() {
-        if connection.stage == Stage::Sending {
-            send(event_loop, me, output, now)?;
+        go_on(event_loop, me, front, now)?;
+        let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
+        connection = still_here;
+        if !connection.is_free() {
+            connection.is_told_more(came);
+            return Ok(connection.is_unsettled());
         }
-        pull(event_loop, me, output, now)?;
-        answer_what_was_given(event_loop, me, output, now)?;
     }
-    answer_what_came(event_loop, me, came, house, output, now)
+    let before = (connection.stage, connection.request);
+    let bytes = connection.behind_what_was_kept(came);
+    let (mut used, mut answers) = (0, 0);
+    // ANCHOR: enough
+    loop {
+        if answers == ANSWERS_A_TURN || front.len() >= OUTPUT_A_TURN {
+            connection.again = true;
+            break;
+        }
+        // ANCHOR_END: enough
+        let mut whole = None;
+        let goes_on = match connection.find(&bytes, &mut used, &mut whole, front) {
+            Found::Nothing => break,
+            Found::Refused { goes_on } => goes_on,
+            Found::Request(head, body) => {
+                answers += 1;
+                let (ticket, from) = connection.begin(me, &head);
+                let answer = house.ask(event_loop, ticket, &head, body, from);
+                let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
+                connection = still_here;
+                connection.take(answer, front, now)
+            }
+        };
+        if !goes_on {
+            // What is behind it isn't known to be whole, or not.
+            connection.again = used < bytes.len();
+            break;
+        }
+    }
+    connection.keep(bytes, used);
+    if !front.is_empty() {
+        connection.send(front, now)?;
+    }
+    connection.waits_for_more(before, now);
+    Ok(connection.is_unsettled())
 }
 // ANCHOR_END: serve
 
 impl Connection {
-    fn receive<'d>(&mut self, piece: &'d mut [u8]) -> io::Result<&'d [u8]> {
+    /// What has come. None of it waits: it's there, or it isn't.
+    fn receive<'d>(&mut self, readiness: Readiness, to: &'d mut [u8]) -> io::Result<&'d [u8]> {
+        if readiness.error && !readiness.read {
+            let error = self.socket.take_error()?;
+            return Err(error.unwrap_or_else(|| io::Error::other("an error that nobody can name")));
+        }
+        if !readiness.read || !self.interest().read {
+            return Ok(&[]);
+        }
         // No wait, without having told the socket so by a call of its own.
-        let received = recv(self.socket.as_raw_fd(), piece, MsgFlags::MSG_DONTWAIT);
+        let received = recv(self.socket.as_raw_fd(), to, MsgFlags::MSG_DONTWAIT);
         let Some(count) = ch07_callbacks::now(received.map_err(io::Error::from))? else {
             return Ok(&[]);
         };
         self.ended = count == 0;
+        self.over |= self.ended && self.stage == Stage::Leaving;
         self.house.counters.received.add(count as u64);
-        Ok(&piece[..count])
+        Ok(&to[..count])
     }
 
+    /// Both in a row. As a rule nothing was kept, and nothing is copied.
+    fn behind_what_was_kept<'b>(&mut self, came: &'b [u8]) -> Cow<'b, [u8]> {
+        if self.input.is_empty() {
+            return Cow::Borrowed(came);
+        }
+        let mut all = mem::take(&mut self.input);
+        all.extend_from_slice(came);
+        Cow::Owned(all)
+    }
+
+    /// Keeps what isn't used.
+    fn keep(&mut self, bytes: Cow<'_, [u8]>, used: usize) {
+        if used < bytes.len() {
+            self.input = match bytes {
+                Cow::Borrowed(bytes) => bytes[used..].to_vec(),
+                Cow::Owned(mut bytes) => {
+                    bytes.drain(..used);
+                    bytes
+                }
+            };
+        }
+    }
+
+    // ANCHOR: has_sent
     /// Sends `front` and what was put behind it, or what is left, as far as there is
-    /// room.
-    fn send(&mut self, front: &[u8], now: Duration) -> io::Result<Sent> {
+    /// room; and sees what the connection waits for then.
+    fn send(&mut self, front: &mut Vec<u8>, now: Duration) -> io::Result<()> {
         let mut taken = 0;
         let sent = self.output.send(&self.socket, front, &mut taken)?;
+        front.clear();
         self.house.counters.sent.add(taken);
-        // Its time begins anew when it has taken something, and for nothing else.
-        if sent != Sent::All && (taken > 0 || self.stage != Stage::Sending) {
-            self.enter(Stage::Sending, now);
+        match sent {
+            Sent::NoRoom | Sent::Enough => {
+                // Its time begins anew when it has taken something, and for nothing else.
+                if taken > 0 || self.stage != Stage::Sending {
+                    self.enter(Stage::Sending, now);
+                }
+                self.again = sent == Sent::Enough;
+            }
+            // What was sent were the answers before that one.
+            Sent::All if self.later => self.enter(Stage::Handler, now),
+            Sent::All if self.output.is_stream() => {
+                self.enter(Stage::Stream, now);
+                self.again = self.wanted;
+                self.over |= self.pauses_for_nobody();
+            }
+            Sent::All => {
+                self.write_line();
+                if self.last {
+                    self.say_goodbye(now);
+                } else {
+                    self.enter(Stage::Idle, now);
+                }
+            }
         }
-        Ok(sent)
+        Ok(())
+    }
+    // ANCHOR_END: has_sent
+
+    // ANCHOR: goodbye
+    /// All is said.
+    fn say_goodbye(&mut self, now: Duration) {
+        let lingers = self.lingers || !self.input.is_empty();
+        let hangs_up = self.ended || !lingers || self.socket.shutdown(Shutdown::Write).is_err();
+        self.over |= hangs_up;
+        self.input = Vec::new();
+        self.asking = None;
+        self.enter(Stage::Leaving, now);
+    }
+    // ANCHOR_END: goodbye
+
+    /// Sends what a handler has given later, or a deadline at once.
+    fn answer_what_was_given(&mut self, front: &mut Vec<u8>, now: Duration) -> io::Result<()> {
+        // The answers before it go first.
+        if self.stage == Stage::Sending {
+            return Ok(());
+        }
+        let Some(response) = self.given.take() else { return Ok(()) };
+        self.later = false;
+        self.respond(*response, front);
+        self.send(front, now)
     }
 }
 
-// ANCHOR: has_sent
-/// Sends `front`, or what is left, and sees what the connection waits for then.
-fn send(
+/// What is under way: an answer that isn't sent, a stream, or one that somebody has given.
+fn go_on(
     event_loop: &mut EventLoop,
     me: Token,
     front: &mut Vec<u8>,
     now: Duration,
 ) -> io::Result<()> {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    let sent = connection.send(front, now)?;
-    front.clear();
-    match sent {
-        Sent::NoRoom => {}
-        Sent::Enough => connection.again = true,
-        // What was sent were the answers before that one.
-        Sent::All if connection.later => connection.enter(Stage::Handler, now),
-        Sent::All if connection.output.is_stream() => {
-            connection.enter(Stage::Stream, now);
-            connection.again = connection.wanted;
-            if connection.pauses_for_nobody() {
-                event_loop.close(me);
-            }
-        }
-        Sent::All => {
-            connection.write_line();
-            if connection.last {
-                say_goodbye(event_loop, me, now);
-            } else {
-                connection.enter(Stage::Idle, now);
-            }
-        }
+    if connection.stage == Stage::Sending {
+        connection.send(front, now)?;
     }
-    Ok(())
+    pull(event_loop, me, front, now)?;
+    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    connection.answer_what_was_given(front, now)
 }
-
-// ANCHOR: goodbye
-/// All is said.
-fn say_goodbye(event_loop: &mut EventLoop, me: Token, now: Duration) {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-    let lingers = connection.lingers || !connection.input.is_empty();
-    if connection.ended || !lingers || connection.socket.shutdown(Shutdown::Write).is_err() {
-        return event_loop.close(me);
-    }
-    connection.input = Vec::new();
-    connection.asking = None;
-    connection.enter(Stage::Leaving, now);
-}
-// ANCHOR_END: goodbye
-// ANCHOR_END: has_sent
 
 // ANCHOR: pull
 /// Has a stream say more, if it wants to, now that there is room.
@@ -381,254 +462,159 @@ fn pull(
         Flow::More | Flow::Pause => connection.output.put_back(stream, length),
     }
     connection.wanted |= flow == Flow::More;
-    send(event_loop, me, front, now)
+    connection.send(front, now)
 }
 // ANCHOR_END: pull
 
-/// Sends what a handler has given later, or a deadline at once.
-fn answer_what_was_given(
-    event_loop: &mut EventLoop,
-    me: Token,
-    front: &mut Vec<u8>,
-    now: Duration,
-) -> io::Result<()> {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    // The answers before it go first.
-    if connection.stage == Stage::Sending {
-        return Ok(());
-    }
-    let Some(response) = connection.given.take() else { return Ok(()) };
-    connection.later = false;
-    connection.respond(*response, front);
-    send(event_loop, me, front, now)
+/// What was found in what has come.
+enum Found<'b> {
+    /// Nothing that is whole.
+    Nothing,
+    /// A request, and its body.
+    Request(Head<'b>, &'b [u8]),
+    /// One that is refused. Whether the next one may be looked at.
+    Refused { goes_on: bool },
 }
 
-// ANCHOR: came
-/// Answers all requests that are whole, and keeps the rest.
-fn answer_what_came(
-    event_loop: &mut EventLoop,
-    me: Token,
-    came: &[u8],
-    house: &Rc<House>,
-    front: &mut Vec<u8>,
-    now: Duration,
-) -> io::Result<()> {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    if connection.stage == Stage::Leaving {
-        return Ok(()); // thrown away
-    }
-    if !connection.is_free() {
-        connection.input.extend_from_slice(came);
-        if connection.pauses_for_nobody() {
-            event_loop.close(me);
-        }
-        return Ok(());
-    }
-    let before = (connection.stage, connection.request);
-    let mut kept = mem::take(&mut connection.input);
-    let bytes = if kept.is_empty() {
-        came
-    } else {
-        kept.extend_from_slice(came);
-        &kept
-    };
-    let used = answer_all(event_loop, me, bytes, house, front);
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    if used < bytes.len() {
-        if kept.is_empty() {
-            kept = came[used..].to_vec();
-        } else {
-            kept.drain(..used);
-        }
-        connection.input = kept;
-    }
-    if !front.is_empty() {
-        send(event_loop, me, front, now)?;
-    }
-    waits_for_more(event_loop, me, before, now);
-    Ok(())
-}
-
-/// What a connection waits for that may ask again.
-fn waits_for_more(
-    event_loop: &mut EventLoop,
-    me: Token,
-    (before, request): (Stage, u64),
-    now: Duration,
-) {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-    if !connection.is_free() || connection.again {
-        return;
-    }
-    if connection.ended {
-        return event_loop.close(me);
-    }
-    let stage = match &connection.asking {
-        _ if connection.parser.is_between() && connection.input.is_empty() => Stage::Idle,
-        _ if connection.parser.is_between() => Stage::Head,
-        _ => Stage::Body,
-    };
-    let brought = match &mut connection.asking {
-        Some(asking) if asking.body.len() >= asking.seen + PROGRESS => {
-            asking.seen = asking.body.len();
-            true
-        }
-        _ => false,
-    };
-    // A head's time isn't renewed by a byte more of it.
-    if stage != before || connection.request != request || brought {
-        connection.enter(stage, now);
-    } else {
-        connection.stage = stage;
-    }
-}
-// ANCHOR_END: came
-
-// ANCHOR: all
-/// Answers one request after the other, until there is no whole one, or that is enough
-/// for one turn. The answers are put into `front`. How many bytes were used.
-fn answer_all(
-    event_loop: &mut EventLoop,
-    me: Token,
-    bytes: &[u8],
-    house: &Rc<House>,
-    front: &mut Vec<u8>,
-) -> usize {
-    let mut used = 0;
-    let mut answers = 0;
-    // ANCHOR: enough
-    while let Some(connection) = event_loop.get_mut::<Connection>(me) {
-        if answers == ANSWERS_A_TURN || front.len() >= OUTPUT_A_TURN {
-            connection.again = true;
-            break;
-        }
-        // ANCHOR_END: enough
-        let rest = &bytes[used..];
-        if rest.is_empty() && connection.parser.is_between() {
-            break; // as a rule
-        }
-        let goes_on = match connection.parser.next(rest) {
-            Ok(None) => break,
-            Ok(Some((event, length))) => {
-                used += length;
-                match event {
-                    Event::Head(head) if has_body(&head) => {
-                        let is_first = length == rest.len();
-                        connection.asking = Some(Box::new(Asking {
-                            head: head.raw().to_vec(),
-                            body: Vec::new(),
-                            seen: 0,
-                        }));
-                        !(head.expects_continue && is_first)
-                            || is_told_to_go_on(event_loop, me, &head, house, front)
+impl Connection {
+    // ANCHOR: find
+    /// Looks for the next whole request, behind those bytes that are used. One that has come
+    /// in pieces is put together in `whole`.
+    #[inline]
+    fn find<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        used: &mut usize,
+        whole: &'b mut Option<Box<Asking>>,
+        front: &mut Vec<u8>,
+    ) -> Found<'b> {
+        loop {
+            let rest = &bytes[*used..];
+            if rest.is_empty() && self.parser.is_between() {
+                return Found::Nothing; // as a rule
+            }
+            let (event, length) = match self.parser.next(rest) {
+                Ok(None) => return Found::Nothing,
+                Ok(Some(next)) => next,
+                Err(refusal) => return Found::Refused { goes_on: self.refuse(refusal, front) },
+            };
+            *used += length;
+            match event {
+                Event::Head(head) if has_body(&head) => {
+                    let waits = head.expects_continue && length == rest.len();
+                    if waits && !self.house.routes.has(&head) {
+                        // It gets its answer without having sent the body.
+                        self.lingers = true;
+                        return Found::Request(head, b"");
                     }
+                    if waits {
+                        front.extend_from_slice(CONTINUE);
+                    }
+                    let head = head.raw().to_vec();
+                    self.asking = Some(Box::new(Asking { head, body: Vec::new(), seen: 0 }));
+                }
+                Event::Head(head) => {
                     // It's whole. Its end takes no bytes.
-                    Event::Head(head) => {
-                        let _ = connection.parser.next(&rest[length..]);
-                        answers += 1;
-                        answer(event_loop, me, &head, b"", house, front)
+                    let _ = self.parser.next(&rest[length..]);
+                    return Found::Request(head, b"");
+                }
+                Event::Body(piece) => {
+                    if let Some(asking) = &mut self.asking {
+                        asking.body.extend_from_slice(piece);
                     }
-                    Event::Body(piece) => {
-                        if let Some(asking) = &mut connection.asking {
-                            asking.body.extend_from_slice(piece);
-                        }
-                        true
+                }
+                Event::End => {
+                    // Or else it was the end of one that was refused.
+                    if let Some(asking) = self.asking.take() {
+                        let Asking { head, body, .. } = &**whole.insert(asking);
+                        return match Head::of(head) {
+                            Some(head) => Found::Request(head, body),
+                            None => Found::Nothing, // it was read before
+                        };
                     }
-                    Event::End => match connection.asking.take() {
-                        Some(asking) => {
-                            answers += 1;
-                            let Asking { head, body, .. } = *asking;
-                            Head::of(&head).is_some_and(|head| {
-                                answer(event_loop, me, &head, &body, house, front)
-                            })
-                        }
-                        // The end of one that was refused.
-                        None => true,
-                    },
                 }
             }
-            Err(refusal) => connection.refuse(refusal, front),
-        };
-        if !goes_on {
-            // What is behind it isn't known to be whole, or not.
-            if let Some(connection) = event_loop.get_mut::<Connection>(me) {
-                connection.again = used < bytes.len();
-            }
-            break;
         }
     }
-    used
+    // ANCHOR_END: find
+
+    /// By somebody who must wait.
+    fn is_told_more(&mut self, came: &[u8]) {
+        // Of one who is to leave it's thrown away.
+        if self.stage != Stage::Leaving {
+            self.input.extend_from_slice(came);
+            self.over |= self.pauses_for_nobody();
+        }
+    }
+
+    /// What a connection waits for that may ask again.
+    fn waits_for_more(&mut self, (before, request): (Stage, u64), now: Duration) {
+        if !self.is_free() || self.again {
+            return;
+        }
+        if self.ended {
+            self.over = true;
+            return;
+        }
+        let stage = match &self.asking {
+            _ if self.parser.is_between() && self.input.is_empty() => Stage::Idle,
+            _ if self.parser.is_between() => Stage::Head,
+            _ => Stage::Body,
+        };
+        let brought = match &mut self.asking {
+            Some(asking) if asking.body.len() >= asking.seen + PROGRESS => {
+                asking.seen = asking.body.len();
+                true
+            }
+            _ => false,
+        };
+        // A head's time isn't renewed by a byte more of it.
+        if stage != before || self.request != request || brought {
+            self.enter(stage, now);
+        } else {
+            self.stage = stage;
+        }
+    }
+
+    // ANCHOR: one
+    /// A request is being answered. From now on its ticket is good.
+    fn begin(&mut self, me: Token, head: &Head<'_>) -> (Ticket, SocketAddr) {
+        let house = &self.house;
+        house.counters.requests.add(1);
+        self.request += 1;
+        self.asked = head.asked();
+        self.asked.keep_alive &= !house.is_stopping() && !self.lingers;
+        self.line = house.log.as_ref().map(|_| Box::new(Line::of(self.from, head)));
+        self.later = true;
+        (Ticket { connection: me, request: self.request }, self.from)
+    }
+
+    /// What has become of it. Whether the next one may be looked at.
+    #[inline]
+    fn take(&mut self, answer: thread::Result<Answer>, front: &mut Vec<u8>, now: Duration) -> bool {
+        let response = match answer {
+            Ok(Answer::Now(response)) => response,
+            Ok(Answer::Later) => {
+                self.enter(Stage::Handler, now);
+                return false;
+            }
+            Err(_) => {
+                self.house.counters.panics.add(1);
+                self.asked.keep_alive = false;
+                Response::error(Status::INTERNAL_SERVER_ERROR, "Something went wrong here.")
+            }
+        };
+        // This is the answer, and there is no other.
+        self.given = None;
+        self.later = false;
+        self.respond(response, front)
+    }
+    // ANCHOR_END: one
 }
-// ANCHOR_END: all
 
 fn has_body(head: &Head<'_>) -> bool {
     !matches!(head.body, Framing::None | Framing::Length(0))
 }
-
-/// A visitor who asks before it sends a body: it's told to, or gets its answer without.
-fn is_told_to_go_on(
-    event_loop: &mut EventLoop,
-    me: Token,
-    head: &Head<'_>,
-    house: &Rc<House>,
-    front: &mut Vec<u8>,
-) -> bool {
-    if house.routes.has(head) {
-        front.extend_from_slice(CONTINUE);
-        return true;
-    }
-    if let Some(connection) = event_loop.get_mut::<Connection>(me) {
-        connection.asking = None;
-        connection.lingers = true;
-    }
-    answer(event_loop, me, head, b"", house, front);
-    false
-}
-
-// ANCHOR: one
-/// Has the handler answer one request. Whether the next one may be looked at.
-fn answer(
-    event_loop: &mut EventLoop,
-    me: Token,
-    head: &Head<'_>,
-    body: &[u8],
-    house: &Rc<House>,
-    front: &mut Vec<u8>,
-) -> bool {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return false };
-    house.counters.requests.add(1);
-    let from = connection.from;
-    connection.request += 1;
-    connection.asked = head.asked();
-    connection.asked.keep_alive &= !house.is_stopping() && !connection.lingers;
-    connection.line = house.log.as_ref().map(|_| Box::new(Line::of(from, head)));
-    // From now on its ticket is good.
-    connection.later = true;
-    let ticket = Ticket { connection: me, request: connection.request };
-    let mut context = Context { event_loop, timers: house.timers, ticket };
-    let handle = || house.routes.answer(&mut context, head, body, from);
-    // Asserted: what a handler leaves half done is its own.
-    let answer = catch_unwind(AssertUnwindSafe(handle));
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return false };
-    let response = match answer {
-        Ok(Answer::Now(response)) => response,
-        Ok(Answer::Later) => {
-            let now = house.now_again();
-            connection.enter(Stage::Handler, now);
-            return false;
-        }
-        Err(_) => {
-            house.counters.panics.add(1);
-            connection.asked.keep_alive = false;
-            Response::error(Status::INTERNAL_SERVER_ERROR, "Something went wrong here.")
-        }
-    };
-    // This is the answer, and there is no other.
-    connection.given = None;
-    connection.later = false;
-    connection.respond(response, front)
-}
-// ANCHOR_END: one
 
 impl Connection {
     // ANCHOR: respond
@@ -727,11 +713,11 @@ pub(crate) fn turn_away(event_loop: &mut EventLoop, me: Token) {
 
 // ANCHOR: last_orders
 /// The server is being stopped: what was begun is finished, and nothing else.
-pub(crate) fn last_orders(event_loop: &mut EventLoop, me: Token) {
+pub(crate) fn last_orders(event_loop: &mut EventLoop, me: Token, house: &House) {
     // It may have asked already. (Not the one whose handler says that this is the end.)
     let is_free = event_loop.get::<Connection>(me).is_some_and(Connection::is_free);
     let readiness = Readiness { read: true, ..Readiness::NONE };
-    if is_free && ready(event_loop, me, readiness).is_err() {
+    if is_free && ready(event_loop, me, readiness, house).is_err() {
         return event_loop.close(me);
     }
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
@@ -750,19 +736,20 @@ pub(crate) fn last_orders(event_loop: &mut EventLoop, me: Token) {
 // ANCHOR_END: last_orders
 
 // ANCHOR: timer
-/// Sees to it that somebody looks at the deadline when it's over. A timer that rings too
-/// early looks, and is set again: cheaper than to set it anew with each request.
 // ANCHOR: rings
-fn set_timer(event_loop: &mut EventLoop, me: Token, house: &House) {
+/// Hangs up on a connection that is over. Sees to it that somebody looks at the deadline of
+/// any other. A timer that rings too early looks, and is set again: cheaper than to set it
+/// anew with each request.
+fn settle(event_loop: &mut EventLoop, me: Token, house: &House) {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-    let Some(due) = connection.due else { return };
-    let before = match connection.timer {
-        Some((rings, _)) if rings <= due => return,
-        other => other,
-    };
+    if !connection.is_unsettled() {
+        return;
+    }
+    let (over, due, before) = (connection.over, connection.due, connection.timer.take());
     if let Some((_, timer)) = before {
         house.timers.cancel(event_loop, timer);
     }
+    let Some(due) = due.filter(|_| !over) else { return event_loop.close(me) };
     let timer = house.timers.at(event_loop, due, move |event_loop| rings(event_loop, me));
     if let Some(connection) = event_loop.get_mut::<Connection>(me) {
         connection.timer = Some((due, timer));
@@ -778,7 +765,7 @@ fn rings(event_loop: &mut EventLoop, me: Token) {
         house.counters.late.add(1);
         has_no_more_time(event_loop, me);
     }
-    set_timer(event_loop, me, &house);
+    settle(event_loop, me, &house);
 }
 // ANCHOR_END: rings
 
@@ -787,7 +774,7 @@ fn has_no_more_time(event_loop: &mut EventLoop, me: Token) {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
     connection.due = None;
     match connection.stage {
-        Stage::Idle | Stage::Sending | Stage::Leaving => event_loop.close(me),
+        Stage::Idle | Stage::Sending | Stage::Leaving => connection.over = true,
         Stage::Head | Stage::Body => {
             let why = "The request didn't become whole in time.";
             connection.give_up(Response::error(Status::REQUEST_TIMEOUT, why));

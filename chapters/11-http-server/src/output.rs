@@ -180,13 +180,17 @@ impl Output {
         if count < front.len() {
             // Only now does it cost this connection any memory.
             self.front = front[count..].to_vec();
-        } else if count == all {
-            if matches!(self.then, Then::Bytes { .. }) {
-                self.then = Then::Nothing;
-            }
-            return self.go_on(socket, taken);
+            return Ok(Sent::NoRoom);
         }
-        Ok(Sent::NoRoom)
+        match self.then {
+            Then::Nothing | Then::Stream { .. } => Ok(Sent::All),
+            Then::Bytes { .. } if count < all => Ok(Sent::NoRoom),
+            Then::Bytes { .. } => {
+                self.then = Then::Nothing;
+                Ok(Sent::All)
+            }
+            Then::File { .. } => self.go_on(socket, taken),
+        }
     }
 
     /// Sends what is left, as far as there is room.

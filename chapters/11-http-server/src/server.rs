@@ -3,19 +3,22 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use ch07_callbacks::program::say;
 use ch07_callbacks::{EventLoop, Listener, Readiness, Token};
 use ch09_timers::Timers;
-use ch10_http::{Asked, Date, Delivery, Fields, Limits, Size, Status};
+use ch10_http::{Asked, Date, Delivery, Fields, Head, Limits, Size, Status};
 
+use crate::answer::{Answer, Ticket};
 use crate::connection::{self, Connection, Stage};
 use crate::log::Log;
 use crate::metrics::Counters;
-use crate::routes::Routes;
+use crate::routes::{Context, Routes};
 
 /// How much is read at a time, in bytes, and so from one visitor in one turn.
 const PIECE: usize = 64 * 1024;
@@ -82,7 +85,7 @@ pub(crate) struct House {
     pub log: Option<Log>,
     /// One for all: whoever is being served has it.
     desk: Cell<Option<Box<Desk>>>,
-    time: Cell<Time>,
+    time: RefCell<Time>,
     head: RefCell<LastHead>,
     open: Cell<usize>,
     /// Those who are told that there is no room.
@@ -120,7 +123,6 @@ struct LastHead {
 }
 
 /// What the clocks have said in this turn.
-#[derive(Clone, Copy)]
 struct Time {
     turn: u64,
     now: Duration,
@@ -169,7 +171,7 @@ impl Server {
             counters,
             log,
             desk: Cell::default(),
-            time: Cell::new(time),
+            time: RefCell::new(time),
             head: RefCell::default(),
             open: Cell::new(0),
             turned_away: Cell::new(0),
@@ -204,7 +206,7 @@ impl Server {
         }
         house.stopping.set(true);
         for connection in house.connections(event_loop) {
-            connection::last_orders(event_loop, connection);
+            connection::last_orders(event_loop, connection, house);
         }
         let late = Rc::clone(house);
         house.timers.after(event_loop, house.settings.grace, move |event_loop| {
@@ -257,14 +259,17 @@ impl House {
         self.counters.open.set(self.open.get() as u64);
         let now = self.now(event_loop);
         let connection = Connection::new(Rc::clone(self), socket, from, now);
-        let token = event_loop.add(connection, connection::ready);
+        let house = Rc::clone(self);
+        let token = event_loop.add(connection, move |event_loop, me, readiness| {
+            connection::ready(event_loop, me, readiness, &house)
+        });
         if is_full {
             connection::turn_away(event_loop, token);
         }
         // Most have said already what they want.
         event_loop.guard(Some(token), |event_loop| {
             let readiness = Readiness { read: true, ..Readiness::NONE };
-            if connection::ready(event_loop, token, readiness).is_err() {
+            if connection::ready(event_loop, token, readiness, self).is_err() {
                 event_loop.close(token);
             }
         });
@@ -318,7 +323,7 @@ impl House {
     /// What the timers' clock says. It's looked at once in a turn, and the calendar once
     /// in a second.
     pub fn now(&self, event_loop: &EventLoop) -> Duration {
-        let mut time = self.time.get();
+        let mut time = self.time.borrow_mut();
         if time.turn != event_loop.turns() {
             time.turn = event_loop.turns();
             time.now = self.timers.now(event_loop);
@@ -326,16 +331,26 @@ impl House {
                 time.second = time.now.as_secs();
                 time.date = Date::of(SystemTime::now());
             }
-            self.time.set(time);
             self.counters.turns.set(time.turn);
         }
         time.now
     }
     // ANCHOR_END: time
 
-    /// The same, as it was in this turn.
-    pub fn now_again(&self) -> Duration {
-        self.time.get().now
+    /// Has the handler answer one request.
+    #[inline]
+    pub fn ask(
+        &self,
+        event_loop: &mut EventLoop,
+        ticket: Ticket,
+        head: &Head<'_>,
+        body: &[u8],
+        from: SocketAddr,
+    ) -> thread::Result<Answer> {
+        let mut context = Context { event_loop, timers: self.timers, ticket };
+        let handle = || self.routes.answer(&mut context, head, body, from);
+        // Asserted: what a handler leaves half done is its own.
+        catch_unwind(AssertUnwindSafe(handle))
     }
 
     // ANCHOR: head
@@ -350,8 +365,8 @@ impl House {
         fields: &Fields,
         size: Size,
     ) -> (Delivery, bool) {
-        let Time { second, date, .. } = self.time.get();
-        let from = Some((asked, status, size, second)).filter(|_| fields.is_empty());
+        let time = self.time.borrow();
+        let from = Some((asked, status, size, time.second)).filter(|_| fields.is_empty());
         let mut last = self.head.borrow_mut();
         if let Some(how) = last.how
             && from.is_some()
@@ -363,7 +378,7 @@ impl House {
         }
         let begin = to.len();
         let named = Some(content_type).filter(|name| !name.is_empty());
-        let how = ch10_http::head(to, asked, status, &date, named, fields, size);
+        let how = ch10_http::head(to, asked, status, &time.date, named, fields, size);
         last.from = from;
         last.how = Some(how);
         last.content_type.clear();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use visitors::chapters::{self, Chapter};
 
 use crate::repo::Repo;
 
@@ -18,22 +19,12 @@ pub struct Drawn {
 /// Besides the chapters' programs: the picture's name, and what the lens is told.
 const OTHERS: [(&str, &[&str]); 1] = [("watching", &["--", "sh", "-c", "sleep 0.3 | cat"])];
 
-/// Chapters whose programs nobody can call on.
-const WITHOUT_SOCKET: &[&str] = &["10-http"];
-
 /// The names of all timelines: the chapters' in order, by their folders, then the others.
 pub fn names(repo: &Repo) -> Result<Vec<String>> {
-    let folder = repo.root().join("chapters");
-    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter(|entry| entry.path().is_dir())
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| !WITHOUT_SOCKET.contains(&name.as_str()))
-        .collect();
-    names.sort();
-    names.extend(OTHERS.iter().map(|(name, _)| (*name).to_owned()));
-    Ok(names)
+    let chapters = chapters::all(repo.root()).context("looking for the chapters")?;
+    let with_sockets = chapters.into_iter().filter(Chapter::has_socket);
+    let others = OTHERS.iter().map(|(name, _)| (*name).to_owned());
+    Ok(with_sockets.map(|chapter| chapter.name).chain(others).collect())
 }
 
 /// Runs and draws those `wanted`, or all. Nothing is overwritten unless its run was a success.

@@ -234,11 +234,12 @@ mod writer {
         );
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
-        room.say(8 * 1024, STUCK);
-        // Until the kernels are full and a little is left. (They take a few dozen KiB, where they have been asked to.)
+        room.say(16 * 1024, STUCK);
+        // Until the kernels are full and a little is left: less than a KiB. (They take a few dozen KiB, where they have
+        // been asked to, or some hundred. Each look at what they have takes many milliseconds.)
         let mut tries = 0..600;
         while tries.next().is_some() && room.queued_exactly() == Some(0) {
-            room.say(200, STUCK);
+            room.say(900, STUCK);
         }
         settle(&server, "with a few bytes in the outbox of a stuck listener");
         let missed = words(0, room.said);

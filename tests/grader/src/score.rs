@@ -240,25 +240,42 @@ fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Strin
             }
         }
     }
-    let first = asked.exercises().find(|(_, exercise)| !has_passed(&standings[&exercise.id]));
-    match first {
-        None => {
-            let next = next_chapter(course).map_or(String::new(), |number| format!(" {number}"));
-            anstream::println!("\n{GREEN}All passed.{PLAIN} Next: cargo grade{next}");
-        }
-        Some((lessons, exercise)) => explain(course, lessons, exercise, &standings[&exercise.id]),
+    let open = asked.exercises().filter(|(_, exercise)| !has_passed(&standings[&exercise.id]));
+    let open: Vec<_> = open.collect();
+    // Exercises may be done in any order: who has written one wants to hear of that one.
+    let is_begun = |(_, exercise): &&(&Lessons, &Exercise)| {
+        !matches!(standings[&exercise.id], Standing::NotStarted)
+    };
+    let begun: Vec<_> = open.iter().filter(is_begun).collect();
+    let Some((lessons, exercise)) = begun.first().copied().or(open.first()) else {
+        let next = next_chapter(course, asked).map_or(String::new(), |number| format!(" {number}"));
+        return anstream::println!("\n{GREEN}All passed.{PLAIN} Next: cargo grade{next}");
+    };
+    explain(course, lessons, exercise, &standings[&exercise.id]);
+    if begun.len() > 1 {
+        let others = begun[1..].iter().map(|(_, it)| format!("cargo grade {}", it.id));
+        let others = others.collect::<Vec<_>>().join(", ");
+        anstream::println!("{}", wrapped_by(&format!("What else is wrong: {others}"), "  "));
     }
 }
 
-/// The first chapter with an exercise of which it isn't known that it has passed.
-fn next_chapter(course: &Course) -> Option<u32> {
+/// The chapter to be graded next, one with an exercise of which it isn't known that it has passed: the one
+/// that was asked for, or the first behind it, or the first of all.
+fn next_chapter(course: &Course, asked: &Asked<'_>) -> Option<u32> {
     let progress = Progress::read(&course.root).ok()?;
     let passed = |exercise: &Exercise| {
         let remembered = progress.of(&exercise.name);
         remembered.of > 0 && remembered.best == remembered.of
     };
-    let open = |lessons: &&Lessons| !lessons.exercises.iter().all(passed);
-    Some(course.chapters.iter().find(open)?.chapter.number)
+    let from = asked.chapters.first().map_or(0, |lessons| lessons.chapter.number);
+    let mut open: Vec<u32> = course
+        .chapters
+        .iter()
+        .filter(|lessons| !lessons.exercises.iter().all(passed))
+        .map(|lessons| lessons.chapter.number)
+        .collect();
+    open.sort_by_key(|number| (*number < from, *number));
+    open.first().copied()
 }
 
 /// Explains what stands in the way first, and says what to do.
@@ -301,13 +318,15 @@ fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &S
     );
 }
 
-/// A line of a check's message, indented, and on a terminal no wider than that: cut between words.
+/// A line of a check's message, indented.
 fn wrapped(line: &str) -> String {
+    wrapped_by(&format!("  {line}"), "            ")
+}
+
+/// A line, on a terminal no wider than that: cut between words, and what follows is indented so.
+fn wrapped_by(line: &str, indent: &str) -> String {
     let width = terminal_size::terminal_size().map_or(usize::MAX, |(width, _)| width.0.into());
-    let options = textwrap::Options::new(width)
-        .initial_indent("  ")
-        .subsequent_indent("            ")
-        .break_words(false);
+    let options = textwrap::Options::new(width).subsequent_indent(indent).break_words(false);
     textwrap::fill(line, options)
 }
 

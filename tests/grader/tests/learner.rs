@@ -180,21 +180,32 @@ fn from_the_first_look_to_the_last_check() {
     assert_says(&copy.grade(&["hint", "head"]), 0, &last);
     assert_says(&copy.grade(&["hint", "head"]), 0, &last);
 
+    // Whoever begins with the second one hears of that one.
+    let wrong_length = |answer: String| answer.replace("body.truncate(length);", "let _ = length;");
+    copy.solve("01-blocking-read", "length", wrong_length);
+    let second = copy.grade(&["1"]);
+    let explained =
+        ["not started", "saw:", "Next: mend chapters/01-blocking-read/exercises/length.rs"];
+    assert_says(&second, 1, &explained);
+    assert!(!second.stdout.contains("What else"), "{}", second.stdout);
+
     // Watching: a save is graded at once, and how it goes is said each time.
     copy.solve("01-blocking-read", "head", |answer| {
         answer.replace("came.truncate(end);", "let _ = end;")
     });
     let watching = copy.watch("01-head");
     wait_for(&watching, 1, "13 of 14 checks passed");
+    let both = [
+        "Next: mend chapters/01-blocking-read/exercises/head.rs",
+        "What else is wrong: cargo grade 01-length",
+    ];
+    assert_says(&copy.grade(&["1"]), 1, &both);
     copy.solve("01-blocking-read", "head", |answer| answer);
     wait_for(&watching, 2, "14 of 14 checks passed");
     drop(watching);
 
     // One is right, one has a mistake, one doesn't compile: each counts by itself.
     copy.solve("01-blocking-read", "head", |answer| answer);
-    copy.solve("01-blocking-read", "length", |answer| {
-        answer.replace("body.truncate(length);", "let _ = length;")
-    });
     copy.solve("02-blocking-server", "pieces", |answer| {
         answer.replace("let mut seen = 0;", "let seen = 0;")
     });
@@ -229,6 +240,11 @@ fn from_the_first_look_to_the_last_check() {
     assert_says(&copy.grade(&["1"]), 0, &["All passed. Next: cargo grade 2"]);
     let progress = fs::read_to_string(copy.root.join(".progress")).unwrap();
     assert!(progress.contains("head: best 14 of 14, hints 5\n"), "{progress}");
+
+    // Whoever begins with chapter 3 isn't sent to chapter 1, of which nothing is known now.
+    fs::remove_file(copy.root.join(".progress")).unwrap();
+    copy.solve("03-threads", "stop", |answer| answer);
+    assert_says(&copy.grade(&["03-stop"]), 0, &["All passed. Next: cargo grade 3"]);
 
     // Reset keeps what was written, and never over an earlier copy.
     let written =

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use grader::check;
@@ -12,7 +13,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use visitors::answer::{content_length, head_length, status};
 use visitors::connection::{Connection, End, Received};
-use visitors::program::Trouble;
+use visitors::program::{LOOK_EVERY, Trouble, Watch};
 
 /// An answer, taken apart.
 #[derive(Default)]
@@ -169,21 +170,37 @@ fn ask(
     target: &str,
     fields: &str,
 ) -> Answer {
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
-    send(server, visitor, &request);
-    let when = match fields.trim_end() {
-        "" => format!("after `{method} {target}`"),
-        fields => format!("after `{method} {target}` with `{}`", fields.replace("\r\n", "`, `")),
-    };
+    send(server, visitor, &request(method, target, fields));
+    let when = format!("after {}", called(method, target, fields));
     answer(server, visitor, method == "HEAD", &when)
 }
 
+/// A request. `fields` are whole lines.
+fn request(method: &str, target: &str, fields: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
+}
+
 /// A request, as reports call it.
-fn with(fields: &str) -> String {
-    match fields.trim_end() {
-        "" => "with no field of that kind".to_owned(),
-        fields => format!("with `{}`", fields.replace("\r\n", "` and `")),
+fn called(method: &str, target: &str, fields: &str) -> String {
+    match lines(fields, "`, `") {
+        None => format!("`{method} {target}`"),
+        Some(lines) => format!("`{method} {target}` with `{lines}`"),
     }
+}
+
+/// The fields of a request, as reports call them.
+fn with(fields: &str) -> String {
+    match lines(fields, "` and `") {
+        None => "with no field of that kind".to_owned(),
+        Some(lines) => format!("with `{lines}`"),
+    }
+}
+
+/// The lines of a request's fields, with this between two. A tab isn't to be taken for blanks.
+fn lines(fields: &str, between: &str) -> Option<String> {
+    let fields = fields.strip_suffix("\r\n").unwrap_or(fields);
+    let shown = fields.replace("\r\n", between).replace('\t', "\\t");
+    (!fields.is_empty()).then_some(shown)
 }
 
 /// Waits until the program has done all that it can do for now. It mustn't use CPU time then.
@@ -211,6 +228,26 @@ fn needs_little_memory(server: &Server<'_>, before: Option<u64>, limit: u64, whe
         server.fail_seeing(&format!(
             "{when}, your program needed {more} KiB more memory than before, and {limit} KiB are plenty"
         ));
+    }
+}
+
+/// How many descriptors the program has open. `None` where the system can't tell.
+fn descriptors(server: &Server<'_>) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{}/fd", server.program.pid())).ok()?.count())
+}
+
+/// Fails if more descriptors stay open than there were before.
+#[track_caller]
+fn as_many_descriptors_stay(server: &Server<'_>, before: Option<usize>, when: &str) {
+    let (Some(before), mut watch) = (before, Watch::new(&server.program)) else { return };
+    while let Some(now) = descriptors(server).filter(|now| *now > before) {
+        match watch.trouble() {
+            Some(trouble @ Trouble::Ended { .. }) => fail_for(server, when, &trouble),
+            Some(_) => server.fail_seeing(&format!(
+                "{when}, your program has {now} descriptors open, and it had {before} before"
+            )),
+            None => thread::sleep(LOOK_EVERY / 10),
+        }
     }
 }
 
@@ -387,6 +424,31 @@ mod path {
         }
     }
 
+    #[test]
+    fn a_long_name_is_one() {
+        /// On Linux and on macOS no name is longer.
+        const LONGEST: usize = 255;
+        let check = check!("11-path");
+        check.likely(
+            "how long a name may be is for the file system to say: `openat` tells, and that's a 404 already",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        let name = "n".repeat(LONGEST);
+        // Some file systems have no such names.
+        if fs::write(place.root().join(&name), "Long.\n").is_ok() {
+            let server = place.server();
+            let Answer { status, body, .. } = get(&server, &format!("/{name}"));
+            if status != 200 || body != b"Long.\n" {
+                let got = shown(&body);
+                server.fail_seeing(&format!(
+                    "there is a file whose name is {LONGEST} bytes long, and asked for it your program answered \
+                     {status} with {got}"
+                ));
+            }
+        }
+    }
+
     #[rstest]
     #[case::no_such_file("/nothing.txt", "there is no such file")]
     #[case::no_such_folder("/nowhere/hello.txt", "there is no such folder")]
@@ -502,8 +564,8 @@ mod path {
     fn odd_bytes(#[case] name: &str, #[case] target: &str, #[case] what: &str) {
         let check = check!("11-path");
         check.likely(
-            "at a NUL the kernel stops reading a name, and elsewhere a backslash is a slash: a name with one of them is \
-             refused",
+            "elsewhere a backslash is a slash, and no file has a NUL in its name: `openat` fails then, but not by saying \
+             that it isn't there, which makes a 503. Refuse a name with one of them before it's opened",
             "11-http-server.html#the-root",
         );
         let place = Place::new(&check);
@@ -584,12 +646,14 @@ mod path {
         }
     }
 
-    #[test]
-    fn a_pipe_keeps_nobody_waiting() {
+    #[rstest]
+    #[case::as_the_file("/pipe", "that's a named pipe, and no file")]
+    #[case::on_the_way("/pipe/hello.txt", "that's a named pipe, and no folder")]
+    fn a_pipe_keeps_nobody_waiting(#[case] target: &str, #[case] what: &str) {
         let check = check!("11-path");
         check.likely(
             "opened to be read, a named pipe waits until somebody opens it to write, and all visitors wait with it: \
-             O_NONBLOCK",
+             O_NONBLOCK, for each name, and O_DIRECTORY for those on the way",
             "11-http-server.html#the-root",
         );
         let place = Place::new(&check);
@@ -599,8 +663,41 @@ mod path {
             result => check.fail(format!("no pipe could be made: {result:?}")),
         }
         let server = place.server();
-        refuses(&server, "/pipe", "that's a named pipe, and no file");
+        refuses(&server, target, what);
         serves(&server, "/hello.txt", "Hello!\n");
+    }
+
+    #[rstest]
+    #[case::to_a_file("/one/two/three.txt", 200)]
+    #[case::to_a_file_that_is_not_there("/one/two/four.txt", 404)]
+    #[case::to_a_folder("/one/two", 404)]
+    fn what_was_opened_is_closed(#[case] target: &str, #[case] status: u16) {
+        const TIMES: usize = 30;
+        let check = check!("11-path");
+        check.likely(
+            "each folder that is opened on the way stays open, until no descriptor is left: an `OwnedFd` closes what it owns \
+             when it's dropped, if nobody makes it forget that",
+            "11-http-server.html#the-root",
+        );
+        let place = Place::new(&check);
+        place.file("one/two/three.txt", "Three.\n");
+        let server = place.server();
+        // On one connection: it's open before and after.
+        let mut visitor = server.visitor("curious visitor").connection;
+        let _ = ask(&server, &mut visitor, "GET", "/hello.txt", "");
+        settle(&server, "after `GET /hello.txt`");
+        let before = descriptors(&server);
+        for _ in 0..TIMES {
+            let answer = ask(&server, &mut visitor, "GET", target, "");
+            if answer.status != status {
+                let got = answer.status;
+                server.fail_seeing(&format!(
+                    "`GET {target}` was answered with {got}, and not {status}"
+                ));
+            }
+        }
+        let when = format!("after {TIMES} times `GET {target}`");
+        as_many_descriptors_stay(&server, before, &when);
     }
 }
 
@@ -1107,6 +1204,8 @@ mod fresh {
     const CONTENT: &str = "Good things come to those who wait.\n";
     /// As long.
     const OTHER: &str = "Those who wait have the best seats.\n";
+    /// As long as a page may be, in bytes.
+    const LONG: usize = 1 << 20;
 
     const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -1130,11 +1229,11 @@ mod fresh {
             page
         }
 
-        /// Always in the same second, so much of it after it began.
+        /// So many seconds after [`THEN`].
         #[track_caller]
-        fn write(&self, content: &str, part: f64) {
+        fn write(&self, content: &str, later: f64) {
             made(self.check, fs::write(&self.path, content), &self.path);
-            let then = UNIX_EPOCH + Duration::from_secs_f64(784_111_777.0 + part);
+            let then = UNIX_EPOCH + Duration::from_secs_f64(784_111_777.0 + later);
             let file = made(self.check, File::options().write(true).open(&self.path), &self.path);
             made(self.check, file.set_modified(then), &self.path);
         }
@@ -1149,16 +1248,28 @@ mod fresh {
     struct Browser<'a> {
         server: &'a Server<'a>,
         connection: Connection,
+        /// What the page is, as far as it knows.
+        content: String,
         /// The page's tag, with the quotes.
         tag: String,
+        /// Behind what the next answer stands: `the head of the answer to …`.
+        before: Option<String>,
     }
 
     impl<'a> Browser<'a> {
         /// It has got the page.
         #[track_caller]
         fn new(server: &'a Server<'a>) -> Self {
+            Self::of(server, CONTENT)
+        }
+
+        /// It has got the page, which is this one.
+        #[track_caller]
+        fn of(server: &'a Server<'a>, content: &str) -> Self {
             let connection = server.visitor("browser").connection;
-            let mut browser = Self { server, connection, tag: String::new() };
+            let content = content.to_owned();
+            let mut browser =
+                Self { server, connection, content, tag: String::new(), before: None };
             let answer = browser.gets_the_page("");
             browser.tag = answer.field("ETag").unwrap_or_default().to_owned();
             let inside = browser.tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
@@ -1171,9 +1282,45 @@ mod fresh {
             browser
         }
 
+        /// Asks, and gives the answer. What comes in its place belongs to the answer before.
+        #[track_caller]
+        fn ask(&mut self, method: &str, fields: &str) -> Answer {
+            send(self.server, &mut self.connection, &request(method, "/", fields));
+            self.takes(method, fields)
+        }
+
+        /// The answer to what was asked.
+        #[track_caller]
+        fn takes(&mut self, method: &str, fields: &str) -> Answer {
+            let called = called(method, "/", fields);
+            let server = self.server;
+            if let Some(before) = &self.before {
+                let some = |bytes: &[u8]| bytes.len() >= "HTTP/1.1 ".len() || is_no_answer(bytes);
+                // Whatever else may be wrong shows when the answer is taken.
+                let come = self.connection.receive_while_missing(&server.program, some);
+                let (Ok(Ok(bytes)) | Ok(Err(Received { bytes, .. })) | Err((_, bytes))) = come;
+                if is_no_answer(&bytes) {
+                    let so_far = so_far(&bytes);
+                    server.fail_seeing(&format!(
+                        "behind {before}, the browser got what belongs to no answer ({so_far})"
+                    ));
+                }
+                self.connection.give_back(&bytes);
+            }
+            let is_head = method == "HEAD";
+            let answer = answer(server, &mut self.connection, is_head, &format!("after {called}"));
+            let what = match answer.status {
+                304 => "the head of the answer",
+                _ if is_head => "the head of the answer",
+                _ => "the answer",
+            };
+            self.before = Some(format!("{what} to {called}"));
+            answer
+        }
+
         #[track_caller]
         fn expect(&mut self, method: &str, fields: &str, status: u16) -> Answer {
-            let answer = ask(self.server, &mut self.connection, method, "/", fields);
+            let answer = self.ask(method, fields);
             if answer.status != status {
                 let (with, got) = (with(fields), answer.status);
                 self.server.fail_seeing(&format!(
@@ -1186,7 +1333,7 @@ mod fresh {
         #[track_caller]
         fn gets_the_page(&mut self, fields: &str) -> Answer {
             let answer = self.expect("GET", fields, 200);
-            if answer.body != CONTENT.as_bytes() {
+            if answer.body != self.content.as_bytes() {
                 let (got, with) = (shown(&answer.body), with(fields));
                 self.server
                     .fail_seeing(&format!("{with}, the browser got {got}, and not the page"));
@@ -1294,6 +1441,71 @@ mod fresh {
     }
 
     #[rstest]
+    #[case::get_behind_head(&[("HEAD", "", 200), ("GET", "", 200)])]
+    #[case::head_behind_get(&[("GET", "", 200), ("HEAD", "", 200)])]
+    #[case::with_who_has_it_between(
+        &[("HEAD", "", 200), ("GET", "If-None-Match: {tag}", 304), ("GET", "", 200)]
+    )]
+    #[case::with_who_is_wrong_between(
+        &[("GET", "", 200), ("GET", "If-Match: \"another\"", 412), ("HEAD", "", 200)]
+    )]
+    fn each_in_one_piece_has_its_answer(#[case] asked: &[(&str, &str, u16)]) {
+        let check = check!("11-fresh");
+        check.likely(
+            "requests that come in one piece are answered one behind the other, into the same `to`: what is in there belongs \
+             to the visitor already. Append to it, and take nothing out",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        let filled = |fields: &str| match fields {
+            "" => String::new(),
+            fields => browser.filled(fields),
+        };
+        let asked: Vec<_> = asked
+            .iter()
+            .map(|(method, fields, status)| (*method, filled(fields), *status))
+            .collect();
+        let requests: String =
+            asked.iter().map(|(method, fields, _)| request(method, "/", fields)).collect();
+        let names: Vec<_> =
+            asked.iter().map(|(method, fields, _)| called(method, "/", fields)).collect();
+        let (count, names) = (asked.len(), names.join(", "));
+        send(&server, &mut browser.connection, &requests);
+        // No page has such words in it.
+        let answers = |bytes: &[u8]| bytes.windows(9).filter(|some| some == b"HTTP/1.1 ").count();
+        let come = browser
+            .connection
+            .receive_while_missing(&server.program, |bytes| answers(bytes) == count);
+        let bytes = match come {
+            Ok(Ok(bytes)) => bytes,
+            Err((trouble @ Trouble::Ended { .. }, _)) => fail_for(&server, &names, &trouble),
+            Ok(Err(Received { bytes, .. })) | Err((_, bytes)) => {
+                let got = match answers(&bytes) {
+                    1 => "1 answer".to_owned(),
+                    got => format!("{got} answers"),
+                };
+                server.fail_seeing(&format!(
+                    "{count} requests came in one piece ({names}), and the browser got {got} in all ({})",
+                    so_far(&bytes)
+                ))
+            }
+        };
+        browser.connection.give_back(&bytes);
+        for (method, fields, status) in &asked {
+            let answer = browser.takes(method, fields);
+            if answer.status != *status {
+                let (got, called) = (answer.status, called(method, "/", fields));
+                server.fail_seeing(&format!(
+                    "{count} requests came in one piece ({names}), and {called} was answered with {got}"
+                ));
+            }
+        }
+        browser.gets_the_page("");
+    }
+
+    #[rstest]
     #[case::the_first("If-None-Match: {tag}, \"another\"")]
     #[case::the_last("If-None-Match: \"one\", \"another\", {tag}")]
     #[case::without_blanks("If-None-Match: \"one\",{tag},\"another\"")]
@@ -1305,7 +1517,8 @@ mod fresh {
     fn one_of_its_tags_is_enough(#[case] fields: &str) {
         let check = check!("11-fresh");
         check.likely(
-            "If-None-Match is a list of tags, of whatever the visitor has kept, or `*`. Weak ones count here",
+            "If-None-Match is a list of tags, of whatever the visitor has kept, with blanks or tabs around the commas, or `*`. \
+             Weak ones count here",
             "11-http-server.html#already-there",
         );
         let page = Page::new(&check);
@@ -1321,16 +1534,47 @@ mod fresh {
     #[case::without_quotes("If-None-Match: {inside}")]
     #[case::a_star_in_quotes("If-None-Match: \"*\"")]
     #[case::nothing("If-None-Match:")]
+    #[case::a_star_in_a_list("If-None-Match: \"one\", *")]
+    #[case::a_weak_one_in_a_small_letter("If-None-Match: w/{tag}")]
     fn another_tag_is_none_of_it(#[case] fields: &str) {
         let check = check!("11-fresh");
         check.likely(
             "that If-None-Match is there says nothing, and a tag that has the page's inside is another one: compare each \
-             as a whole, with its quotes",
+             as a whole, with its quotes. `*` is every tag where it stands alone, and a weak one begins with `W/`, in a \
+             capital letter",
             "11-http-server.html#already-there",
         );
         let page = Page::new(&check);
         let server = page.server();
         Browser::new(&server).has_not(fields);
+    }
+
+    #[rstest]
+    #[case::it_has_the_second("If-None-Match: \"one\"\r\nIf-None-Match: {tag}", 304)]
+    #[case::it_has_the_first("If-None-Match: {tag}\r\nIf-None-Match: \"one\"", 304)]
+    #[case::it_is_the_second("If-Match: \"one\"\r\nIf-Match: {tag}", 200)]
+    #[case::it_is_the_first("If-Match: {tag}\r\nIf-Match: \"one\"", 200)]
+    #[case::with_another_field_between(
+        "If-None-Match: \"one\"\r\nAccept: */*\r\nif-none-match: {tag}",
+        304
+    )]
+    #[case::it_has_neither("If-None-Match: \"one\"\r\nIf-None-Match: \"another\"", 200)]
+    #[case::it_is_neither("If-Match: \"one\"\r\nIf-Match: W/{tag}", 412)]
+    fn lines_of_one_name_are_one_list(#[case] fields: &str, #[case] status: u16) {
+        let check = check!("11-fresh");
+        check.likely(
+            "a list may stand in several lines of the same name, and `head.field` gives the first of them alone: look for \
+             the tag in each line of that name in `head.fields()`",
+            "11-http-server.html#already-there",
+        );
+        let page = Page::new(&check);
+        let server = page.server();
+        let mut browser = Browser::new(&server);
+        match status {
+            200 => browser.has_not(fields),
+            304 => browser.has_it(fields),
+            _ => browser.is_wrong(fields),
+        }
     }
 
     #[rstest]
@@ -1387,6 +1631,7 @@ mod fresh {
     #[case::a_weak_one_in_a_list("\"one\", W/{tag}", false)]
     #[case::without_quotes("{inside}", false)]
     #[case::behind_a_weak_one("W/\"another\", {tag}", true)]
+    #[case::a_star_in_a_list("\"one\", *", false)]
     fn only_if_it_is_that_one(#[case] tags: &str, #[case] is_that_one: bool) {
         let check = check!("11-fresh");
         check.likely(
@@ -1460,7 +1705,8 @@ mod fresh {
     fn head_is_answered_like_get(#[case] fields: &str, #[case] status: u16) {
         let check = check!("11-fresh");
         check.likely(
-            "what is asked of GET can be asked of HEAD, and the answer is the same, without a body: a 412 has none either",
+            "what is asked of GET can be asked of HEAD, and the answer is the same head, with nothing behind it: a 412 has no \
+             body either",
             "11-http-server.html#already-there",
         );
         let page = Page::new(&check);
@@ -1472,11 +1718,13 @@ mod fresh {
     }
 
     #[rstest]
-    #[case::which_is_longer("Good things come to those who wait, and wait, and wait.\n", 0.25)]
-    #[case::of_the_same_length(OTHER, 0.75)]
-    #[case::in_its_last_letter("Good things come to those who wait!\n", 0.75)]
-    #[case::at_the_same_moment(OTHER, 0.25)]
-    fn a_change_is_seen(#[case] content: &str, #[case] part: f64) {
+    #[case::which_is_longer("Good things come to those who wait, and wait, and wait.\n", 0.25, 0)]
+    #[case::of_the_same_length(OTHER, 0.75, 0)]
+    #[case::in_its_last_letter("Good things come to those who wait!\n", 0.75, 0)]
+    #[case::at_the_same_moment(OTHER, 0.25, 0)]
+    #[case::of_two_letters_that_change_places("Good thigns come to those who wait.\n", 0.25, 0)]
+    #[case::at_the_end_of_a_long_page("Good things come to those who wait!\n", 0.25, LONG - CONTENT.len())]
+    fn a_change_is_seen(#[case] content: &str, #[case] later: f64, #[case] before: usize) {
         let check = check!("11-fresh");
         check.likely(
             "the tag must be another one for another content: neither a length nor a date sees to that, be it as \
@@ -1484,11 +1732,14 @@ mod fresh {
             "11-http-server.html#already-there",
         );
         let page = Page::new(&check);
+        let [old, content] = [CONTENT, content].map(|content| "-".repeat(before) + content);
+        page.write(&old, 0.25);
         let server = page.server();
-        let mut browser = Browser::new(&server);
-        page.write(content, part);
+        let mut browser = Browser::of(&server, &old);
+        page.write(&content, later);
+        browser.content.clone_from(&content);
         let fields = browser.filled("If-None-Match: {tag}");
-        let answer = ask(&server, &mut browser.connection, "GET", "/", &fields);
+        let answer = browser.ask("GET", &fields);
         if answer.status != 200 || answer.body != content.as_bytes() {
             let (status, tag) = (answer.status, &browser.tag);
             server.fail_seeing(&format!(
@@ -1507,24 +1758,41 @@ mod fresh {
         }
     }
 
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Then {
+        /// It's asked for again.
+        Nothing,
+        ANewStart,
+        /// The page is written again as it was, with a date a minute later.
+        WrittenAgain,
+    }
+
     #[rstest]
-    #[case::at_the_next_request(false)]
-    #[case::after_a_new_start(true)]
-    fn what_stays_has_its_tag(#[case] anew: bool) {
+    #[case::at_the_next_request(Then::Nothing)]
+    #[case::after_a_new_start(Then::ANewStart)]
+    #[case::after_it_was_written_again(Then::WrittenAgain)]
+    fn what_stays_has_its_tag(#[case] then: Then) {
         let check = check!("11-fresh");
         check.likely(
             "the same page has the same tag, or nobody ever has it already: neither the time of day, nor a counter, nor what \
-             is different in each run may be in it",
+             is different in each run may be in it, nor when the page was written: it's a name for what is in there",
             "11-http-server.html#already-there",
         );
         let page = Page::new(&check);
         let first = page.server();
         let tag = Browser::new(&first).tag;
-        let second = anew.then(|| page.server());
+        if then == Then::WrittenAgain {
+            page.write(CONTENT, 60.75);
+        }
+        let second = (then == Then::ANewStart).then(|| page.server());
         let server = second.as_ref().unwrap_or(&first);
         let again = Browser::new(server).tag;
         if again != tag {
-            let when = if anew { "after the server was started again" } else { "once more" };
+            let when = match then {
+                Then::Nothing => "once more",
+                Then::ANewStart => "after the server was started again",
+                Then::WrittenAgain => "after it was written again as it was",
+            };
             server.fail_seeing(&format!(
                 "asked for {when}, the same page has the tag {again}, and it had {tag}"
             ));

@@ -8,8 +8,8 @@
 //! head of a 304, or of any answer to HEAD, sends what will be read as the next answer.
 //!
 //! A tag is a name for the page's content: another content has another tag, though it's as long and was
-//! written at the same moment; and the same page has the same tag at the next request, and after the server
-//! was started again.
+//! written at the same moment; and the same page has the same tag at the next request, after the server was
+//! started again, and after it was written again as it was, whatever its date is then.
 //!
 //! Run it:      cargo run -p ex11-http-server --bin ex11-fresh      and, in a second terminal,
 //!              curl -i 127.0.0.1:7011      and again, with its tag:
@@ -72,8 +72,9 @@ fn tag(page: &Page) -> String {
     // end
 }
 
-/// Whether a list of tags has this one: `"one", W/"two"`, with blanks around the commas or without, or `*`,
-/// which is every tag. `W/` marks a weak one, "about the same". `weakly`: those count.
+/// Whether a list of tags has this one: `"one", W/"two"`, with blanks or tabs around the commas or without, or
+/// `*` alone, which is every tag. `W/`, in a capital letter, marks a weak one, "about the same". `weakly`: those
+/// count.
 fn is_among(list: &str, tag: &str, weakly: bool) -> bool {
     // your turn: look for the tag in the list
     todo!("look for the tag in the list")
@@ -83,9 +84,10 @@ fn is_among(list: &str, tag: &str, weakly: bool) -> bool {
 /// What becomes of a request with this head for this page. There are two questions. First: is it what the
 /// visitor thinks it is? If-Match says so with tags, weak ones don't count; only where there is none of those,
 /// If-Unmodified-Since says so with a date. Then: does the visitor have it? If-None-Match says so with
-/// tags, weak or not; only where there is none of those, If-Modified-Since says so with a date. A page wasn't
-/// modified since a date if its own, in whole seconds, is that one or an earlier one. What is no date is as if
-/// it weren't there.
+/// tags, weak or not; only where there is none of those, If-Modified-Since says so with a date. A field with
+/// tags may stand there in several lines, others between them: all lines of its name are one list, in their
+/// order, as if there were commas between them (RFC 9110, section 5.3). A page wasn't modified since a date if
+/// its own, in whole seconds, is that one or an earlier one. What is no date is as if it weren't there.
 fn judge(page: &Page, head: &Head<'_>) -> Verdict {
     // your turn: look at the four fields, in their order
     todo!("look at the four fields, in their order")
@@ -110,9 +112,10 @@ fn write_head(to: &mut Vec<u8>, status: Status, fields: &[(&str, &str)]) {
     to.extend_from_slice(b"\r\n");
 }
 
-/// Writes the answer to GET or HEAD into `to`, behind what is there. 200 has an ETag, a Last-Modified, a
-/// Content-Length, and the page behind it. 304 has an ETag and nothing behind it, and says nothing of a
-/// length. 412 has a Content-Length, be it 0. To HEAD it's the same head as to GET, and nothing behind it.
+/// Writes the answer to GET or HEAD into `to`, behind what is there: the answers to requests that came in the
+/// same piece. 200 has an ETag, a Last-Modified, a Content-Length, and the page behind it. 304 has an ETag and
+/// nothing behind it, and says nothing of a length. 412 has a Content-Length, be it 0. To HEAD it's the same
+/// head as to GET, and nothing behind it.
 fn answer(page: &Page, head: &Head<'_>, to: &mut Vec<u8>) {
     // your turn: write the head, and the body where there is one
     todo!("write the head, and the body where there is one")

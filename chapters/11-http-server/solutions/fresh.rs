@@ -8,8 +8,8 @@
 //! head of a 304, or of any answer to HEAD, sends what will be read as the next answer.
 //!
 //! A tag is a name for the page's content: another content has another tag, though it's as long and was
-//! written at the same moment; and the same page has the same tag at the next request, and after the server
-//! was started again.
+//! written at the same moment; and the same page has the same tag at the next request, after the server was
+//! started again, and after it was written again as it was, whatever its date is then.
 //!
 //! Run it:      cargo run -p ex11-http-server --bin ex11-fresh      and, in a second terminal,
 //!              curl -i 127.0.0.1:7011      and again, with its tag:
@@ -73,12 +73,13 @@ fn tag(page: &Page) -> String {
     // end
 }
 
-/// Whether a list of tags has this one: `"one", W/"two"`, with blanks around the commas or without, or `*`,
-/// which is every tag. `W/` marks a weak one, "about the same". `weakly`: those count.
+/// Whether a list of tags has this one: `"one", W/"two"`, with blanks or tabs around the commas or without, or
+/// `*` alone, which is every tag. `W/`, in a capital letter, marks a weak one, "about the same". `weakly`: those
+/// count.
 fn is_among(list: &str, tag: &str, weakly: bool) -> bool {
     // your turn: look for the tag in the list
-    // hint: A tag that is only a part of another one isn't it, nor is one without quotes.
-    //   `list.split(',').map(str::trim)` are the tags, and `strip_prefix("W/")` tells a weak one.
+    // hint: A tag that is only a part of another one isn't it, nor is one without quotes, and a `*` beside others is
+    //   none. `list.split(',').map(str::trim)` are the tags, and `strip_prefix("W/")` tells a weak one.
     if list.trim() == "*" {
         return true;
     }
@@ -92,31 +93,44 @@ fn is_among(list: &str, tag: &str, weakly: bool) -> bool {
 /// What becomes of a request with this head for this page. There are two questions. First: is it what the
 /// visitor thinks it is? If-Match says so with tags, weak ones don't count; only where there is none of those,
 /// If-Unmodified-Since says so with a date. Then: does the visitor have it? If-None-Match says so with
-/// tags, weak or not; only where there is none of those, If-Modified-Since says so with a date. A page wasn't
-/// modified since a date if its own, in whole seconds, is that one or an earlier one. What is no date is as if
-/// it weren't there.
+/// tags, weak or not; only where there is none of those, If-Modified-Since says so with a date. A field with
+/// tags may stand there in several lines, others between them: all lines of its name are one list, in their
+/// order, as if there were commas between them (RFC 9110, section 5.3). A page wasn't modified since a date if
+/// its own, in whole seconds, is that one or an earlier one. What is no date is as if it weren't there.
 fn judge(page: &Page, head: &Head<'_>) -> Verdict {
     // your turn: look at the four fields, in their order
     // hint: For each of the two questions there's a field with tags and one with a date, and both are looked at together:
     //   it's two times a `match` on a pair. The second question is asked only if the answer to the first isn't Failed.
     // hint: A page changed half a second past eight has the date eight. By the clock it was changed after that; by its
     //   own date it wasn't, and that's the one that its visitors know.
-    // hint: `head.field("if-match")` is what the field says, if it's there, and `httpdate::parse_http_date` reads all
-    //   three ways to write a date. The first question:
-    //       match (head.field("if-match"), date("if-unmodified-since")) {
-    //           (Some(tags), _) if !is_among(tags, &tag, false) => return Verdict::Failed,
+    // hint: `head.field("if-unmodified-since")` is what the field's first line says, if it's there: enough for a date,
+    //   and `httpdate::parse_http_date` reads all three ways to write one. A list needs all lines: `head.fields()` has
+    //   each field's name and value, in order, the value as bytes. Names are compared with `eq_ignore_ascii_case`.
+    // hint: With two closures, `list`, which joins the lines of a name, and `date`, the first question is:
+    //       let list = |name: &str| {
+    //           let lines = head.fields().filter(|(field, _)| …);
+    //           let lines: Vec<_> = lines.map(|(_, value)| String::from_utf8_lossy(value)).collect();
+    //           (!lines.is_empty()).then(|| lines.join(", "))
+    //       };
+    //       match (list("if-match"), date("if-unmodified-since")) {
+    //           (Some(tags), _) if !is_among(&tags, &tag, false) => return Verdict::Failed,
     //           (None, Some(since)) if modified > since => return Verdict::Failed,
     //           _ => {}
     //       }
     let (tag, modified) = (tag(page), whole_seconds(page.modified));
+    let list = |name: &str| {
+        let lines = head.fields().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        let lines: Vec<_> = lines.map(|(_, value)| String::from_utf8_lossy(value)).collect();
+        (!lines.is_empty()).then(|| lines.join(", "))
+    };
     let date = |name| httpdate::parse_http_date(head.field(name)?).ok();
-    match (head.field("if-match"), date("if-unmodified-since")) {
-        (Some(tags), _) if !is_among(tags, &tag, false) => return Verdict::Failed,
+    match (list("if-match"), date("if-unmodified-since")) {
+        (Some(tags), _) if !is_among(&tags, &tag, false) => return Verdict::Failed,
         (None, Some(since)) if modified > since => return Verdict::Failed,
         _ => {}
     }
-    match (head.field("if-none-match"), date("if-modified-since")) {
-        (Some(tags), _) if is_among(tags, &tag, true) => Verdict::NotModified,
+    match (list("if-none-match"), date("if-modified-since")) {
+        (Some(tags), _) if is_among(&tags, &tag, true) => Verdict::NotModified,
         (None, Some(since)) if modified <= since => Verdict::NotModified,
         _ => Verdict::Send,
     }
@@ -141,9 +155,10 @@ fn write_head(to: &mut Vec<u8>, status: Status, fields: &[(&str, &str)]) {
     to.extend_from_slice(b"\r\n");
 }
 
-/// Writes the answer to GET or HEAD into `to`, behind what is there. 200 has an ETag, a Last-Modified, a
-/// Content-Length, and the page behind it. 304 has an ETag and nothing behind it, and says nothing of a
-/// length. 412 has a Content-Length, be it 0. To HEAD it's the same head as to GET, and nothing behind it.
+/// Writes the answer to GET or HEAD into `to`, behind what is there: the answers to requests that came in the
+/// same piece. 200 has an ETag, a Last-Modified, a Content-Length, and the page behind it. 304 has an ETag and
+/// nothing behind it, and says nothing of a length. 412 has a Content-Length, be it 0. To HEAD it's the same
+/// head as to GET, and nothing behind it.
 fn answer(page: &Page, head: &Head<'_>, to: &mut Vec<u8>) {
     // your turn: write the head, and the body where there is one
     // hint: `Date::of(page.modified).as_str()` is a Last-Modified, and `write_head(to, Status::NOT_MODIFIED, &[("ETag",

@@ -1,6 +1,7 @@
 //! What a request says that it has already, and which part it wants (RFC 9110, sections
 //! 13 and 14).
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::time::SystemTime;
 
@@ -8,10 +9,12 @@ use ch10_http::Head;
 
 // ANCHOR: conditions
 /// The fields of a request that its answer depends on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Conditions<'a> {
-    pub if_match: Option<&'a str>,
-    pub if_none_match: Option<&'a str>,
+    /// A list of tags, or `*`. On several lines it's still one list (RFC 9110, section
+    /// 5.3), and put together here.
+    pub if_match: Option<Cow<'a, str>>,
+    pub if_none_match: Option<Cow<'a, str>>,
     pub if_modified_since: Option<&'a str>,
     pub if_unmodified_since: Option<&'a str>,
     pub if_range: Option<&'a str>,
@@ -46,26 +49,24 @@ pub struct Present<'a> {
 // ANCHOR_END: conditions
 
 impl<'a> Conditions<'a> {
-    /// Those in a request. A field that stands there twice is two lists, of which the
-    /// first counts.
+    /// Those in a request. Of a field that is no list, and stands there twice, the first
+    /// counts.
     pub fn of(head: &Head<'a>) -> Self {
         let mut conditions = Self::default();
         for (name, value) in head.fields() {
-            let place = match name.len() {
-                5 if name.eq_ignore_ascii_case("range") => &mut conditions.range,
-                8 if name.eq_ignore_ascii_case("if-range") => &mut conditions.if_range,
-                8 if name.eq_ignore_ascii_case("if-match") => &mut conditions.if_match,
-                13 if name.eq_ignore_ascii_case("if-none-match") => &mut conditions.if_none_match,
-                17 if name.eq_ignore_ascii_case("if-modified-since") => {
-                    &mut conditions.if_modified_since
-                }
-                19 if name.eq_ignore_ascii_case("if-unmodified-since") => {
-                    &mut conditions.if_unmodified_since
-                }
-                _ => continue,
-            };
             // One that isn't text can't be meant.
-            *place = place.or(std::str::from_utf8(value).ok());
+            let Ok(value) = std::str::from_utf8(value) else { continue };
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            let first = |place: &mut Option<&'a str>| _ = place.get_or_insert(value);
+            match name.len() {
+                5 if is("range") => first(&mut conditions.range),
+                8 if is("if-range") => first(&mut conditions.if_range),
+                8 if is("if-match") => add_to(&mut conditions.if_match, value),
+                13 if is("if-none-match") => add_to(&mut conditions.if_none_match, value),
+                17 if is("if-modified-since") => first(&mut conditions.if_modified_since),
+                19 if is("if-unmodified-since") => first(&mut conditions.if_unmodified_since),
+                _ => {}
+            }
         }
         conditions
     }
@@ -74,13 +75,13 @@ impl<'a> Conditions<'a> {
     // ANCHOR: order
     /// What they make of `present`, in the order of RFC 9110, section 13.2.2.
     pub fn judge(&self, present: Present<'_>) -> Verdict {
-        match (self.if_match, self.if_unmodified_since.and_then(date)) {
+        match (&self.if_match, self.if_unmodified_since.and_then(date)) {
             // A weak tag says "about the same", which isn't enough to be sure.
             (Some(tags), _) if !is_among(tags, present.tag, false) => return Verdict::Failed,
             (None, Some(since)) if present.modified > since => return Verdict::Failed,
             _ => {}
         }
-        match (self.if_none_match, self.if_modified_since.and_then(date)) {
+        match (&self.if_none_match, self.if_modified_since.and_then(date)) {
             (Some(tags), _) if is_among(tags, present.tag, true) => return Verdict::NotModified,
             (None, Some(since)) if present.modified <= since => return Verdict::NotModified,
             _ => {}
@@ -105,6 +106,13 @@ impl<'a> Conditions<'a> {
     }
     // ANCHOR_END: is_still
     // ANCHOR_END: judge
+}
+
+fn add_to<'a>(list: &mut Option<Cow<'a, str>>, more: &'a str) {
+    *list = Some(match list.take() {
+        Some(list) => Cow::Owned(format!("{list}, {more}")),
+        None => Cow::Borrowed(more),
+    });
 }
 
 fn date(word: &str) -> Option<SystemTime> {
@@ -165,6 +173,8 @@ fn part(range: &str, length: u64) -> Verdict {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
+    use ch10_http::{Event, Limits, Parser};
+
     use super::*;
 
     fn judge(conditions: Conditions<'_>) -> Verdict {
@@ -200,7 +210,7 @@ mod tests {
     fn what_the_visitor_has_already() {
         let none_match = |tags| {
             judge(Conditions {
-                if_none_match: Some(tags),
+                if_none_match: Some(Cow::Borrowed(tags)),
                 // Not even looked at, beside a tag.
                 if_modified_since: Some(LATER),
                 ..Conditions::default()
@@ -221,7 +231,9 @@ mod tests {
 
     #[test]
     fn what_the_visitor_takes_it_for() {
-        let matches = |tags| judge(Conditions { if_match: Some(tags), ..Conditions::default() });
+        let matches = |tags| {
+            judge(Conditions { if_match: Some(Cow::Borrowed(tags)), ..Conditions::default() })
+        };
         assert_eq!(matches("\"a,b\""), Verdict::Whole);
         assert_eq!(matches("*"), Verdict::Whole);
         assert_eq!(matches("W/\"a,b\""), Verdict::Failed);
@@ -230,6 +242,18 @@ mod tests {
             |date| judge(Conditions { if_unmodified_since: Some(date), ..Conditions::default() });
         assert_eq!(unmodified(EARLIER), Verdict::Failed);
         assert_eq!(unmodified(THEN), Verdict::Whole);
+    }
+
+    #[test]
+    fn a_list_on_several_lines_is_one_list() {
+        let mut parser = Parser::new(Limits::USUAL);
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"x\"\r\nRange: bytes=0-0\r\n\
+                        if-none-match: W/\"a,b\"\r\nRange: bytes=1-1\r\n\r\n";
+        let Ok(Some((Event::Head(head), _))) = parser.next(request) else { panic!("no head") };
+        let conditions = Conditions::of(&head);
+        assert_eq!(conditions.if_none_match.as_deref(), Some("\"x\", W/\"a,b\""));
+        assert_eq!(conditions.range, Some("bytes=0-0"));
+        assert_eq!(judge(conditions), Verdict::NotModified);
     }
 
     #[test]

@@ -24,9 +24,9 @@ const HELP: &str = "ex10-chunks [PIECE]
 Decodes a chunked body: from standard input to standard output. PIECE is how many bytes are
 looked at at once, at the most: 65536 where not given.";
 
-/// How many bytes may come in a row that are no data: the size's line with its extension, and the line's
-/// end before it, behind the last data; behind the last chunk, the trailers. More are an error: else one could
-/// send for ever.
+/// How many bytes may come in a row that are no data. Before a chunk's data that is the line's end behind the
+/// data before, and the size's line with its extension. Behind all data it's the line's end, the last chunk's
+/// line, all trailers and the empty line: one row, with one count. More are an error: else one could send for ever.
 const MOST_BETWEEN: usize = 4 * 1024;
 /// How much is read at once, at the most.
 const PIECE: usize = 64 * 1024;
@@ -65,9 +65,9 @@ type Broken = &'static str;
 /// A body in chunks, as far as it has come.
 struct Decoder {
     state: State,
-    /// How many chunks have begun; the last one, which is empty, isn't counted.
+    /// How many chunks have begun; the last one, which is empty, isn't counted. `after` counts them.
     chunks: u64,
-    /// How many bytes came in a row that were no data.
+    /// How many bytes came in a row that were no data. `decode` counts them.
     between: usize,
 }
 

@@ -88,10 +88,10 @@ fn first(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
 ///
 /// # Errors
 /// - 400: a Content-Length and a Transfer-Encoding, even an empty one; two Content-Lengths, even equal
-///   ones; a Content-Length that isn't one or more digits, and nothing else. What is there in two ways is
-///   400, whatever else is wrong with it: too long as well, say,
-/// - 413: it's longer than [`LONGEST_BODY`],
-/// - 501: a Transfer-Encoding alone, whatever it says. What that means is the next exercise.
+///   ones. Count these fields before you read one: this is 400 even if a length is too long as well,
+/// - 400: a Content-Length that isn't one or more digits, and nothing else,
+/// - 413: it's longer than [`LONGEST_BODY`], however many digits say so,
+/// - 501: a Transfer-Encoding alone, whatever it says, in HTTP/1.0 too. What it means is the next exercise.
 fn body_length(fields: &[Header<'_>]) -> Result<usize, Refusal> {
     // your turn: say how long the body is, or why nobody can tell
     todo!("say how long the body is, or why nobody can tell")

@@ -253,9 +253,13 @@ fn serve(
     let came = connection.receive(readiness, input)?;
     // What is under way comes first.
     if !connection.is_free() {
-        go_on(event_loop, me, front, now)?;
+        if connection.stage == Stage::Sending {
+            connection.send(front, now)?;
+        }
+        pull(event_loop, me, front, now)?;
         let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
         connection = still_here;
+        connection.answer_what_was_given(front, now)?;
         if !connection.is_free() {
             connection.is_told_more(came);
             return Ok(connection.is_unsettled());
@@ -402,22 +406,6 @@ impl Connection {
         self.respond(*response, front);
         self.send(front, now)
     }
-}
-
-/// What is under way: an answer that isn't sent, a stream, or one that somebody has given.
-fn go_on(
-    event_loop: &mut EventLoop,
-    me: Token,
-    front: &mut Vec<u8>,
-    now: Duration,
-) -> io::Result<()> {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    if connection.stage == Stage::Sending {
-        connection.send(front, now)?;
-    }
-    pull(event_loop, me, front, now)?;
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    connection.answer_what_was_given(front, now)
 }
 
 // ANCHOR: pull

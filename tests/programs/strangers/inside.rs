@@ -599,22 +599,30 @@ fn a_stream_that_pauses_after_last_orders_is_no_reason_to_stay() {
     until("it ends", || inside.thread.as_ref().unwrap().is_finished().then_some(()));
 }
 
+/// So many pieces a stream has, of so many bytes each: more than a send buffer holds.
+const PIECES: usize = 300;
+const PIECE: usize = 10_000;
+
+/// `/stream` gives all its pieces, and then says this.
+fn with_a_stream(then: Flow) -> Inside {
+    Inside::open(Settings::USUAL, move |routes, _| {
+        routes.get("/stream", move |_, _| {
+            let mut left = PIECES;
+            Response::stream("text/plain", move |_, to| {
+                left -= 1;
+                to.extend_from_slice(&[b'x'; PIECE]);
+                if left == 0 { then } else { Flow::More }
+            })
+        });
+    })
+}
+
 /// Somebody asks for it all, has nothing more to say, and listens to the end.
 #[rstest]
 #[case::read_fast(usize::MAX)]
 #[case::read_slowly(16 * 1024)]
 fn who_has_finished_sending_gets_the_whole_stream(#[case] room: usize) {
-    const PIECES: usize = 300;
-    let inside = Inside::open(Settings::USUAL, |routes, _| {
-        routes.get("/stream", |_, _| {
-            let mut left = PIECES;
-            Response::stream("text/plain", move |_, to| {
-                left -= 1;
-                to.extend_from_slice(&[b'x'; 10_000]);
-                if left == 0 { Flow::End } else { Flow::More }
-            })
-        });
-    });
+    let inside = with_a_stream(Flow::End);
     for _ in 0..10 {
         let mut visitor = match room {
             usize::MAX => inside.visitor(),
@@ -622,7 +630,7 @@ fn who_has_finished_sending_gets_the_whole_stream(#[case] room: usize) {
         };
         visitor.get("/stream", "");
         visitor.finish_sending();
-        assert_eq!(visitor.answer().body.len(), PIECES * 10_000);
+        assert_eq!(visitor.answer().body.len(), PIECES * PIECE);
         visitor.is_hung_up_on();
     }
     inside.is_empty();
@@ -632,17 +640,7 @@ fn who_has_finished_sending_gets_the_whole_stream(#[case] room: usize) {
 /// they still listen.
 #[test]
 fn a_stream_that_pauses_for_one_who_has_finished_sending_is_over() {
-    const PIECES: usize = 300;
-    let inside = Inside::open(Settings::USUAL, |routes, _| {
-        routes.get("/stream", |_, _| {
-            let mut left = PIECES;
-            Response::stream("text/plain", move |_, to| {
-                left -= 1;
-                to.extend_from_slice(&[b'x'; 10_000]);
-                if left == 0 { Flow::Pause } else { Flow::More }
-            })
-        });
-    });
+    let inside = with_a_stream(Flow::Pause);
     let mut visitor = Visitor::with_little_room(inside.address, 16 * 1024);
     visitor.get("/stream", "");
     visitor.finish_sending();
@@ -650,7 +648,7 @@ fn a_stream_that_pauses_for_one_who_has_finished_sending_is_over() {
     assert_eq!(end, End::Closed);
     let sent = text.iter().filter(|byte| **byte == b'x').count();
     // One is in the head.
-    assert_eq!(sent, PIECES * 10_000 + 1, "all that was said came first");
+    assert_eq!(sent, PIECES * PIECE + 1, "all that was said came first");
     inside.is_empty();
 }
 

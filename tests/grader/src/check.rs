@@ -16,6 +16,8 @@ use visitors::calls::family;
 use visitors::connection::{Connection, End, Received};
 use visitors::program::{LOOK_EVERY, Program, Start, Trouble};
 
+use crate::causes::{Causes, NOT_WRITTEN_YET};
+
 /// The check of one exercise: `check!("02-pieces")`.
 ///
 /// A macro, because only at compile time cargo tells where the programs of the package lie: the
@@ -42,6 +44,7 @@ const LONGER_THAN_NAPS: Duration = Duration::from_millis(500);
 pub struct Check {
     exercise: &'static str,
     program: PathBuf,
+    cause: Cell<&'static str>,
     likely: Cell<&'static str>,
     book: Cell<&'static str>,
 }
@@ -56,11 +59,19 @@ impl Check {
         let Some(program) = program else {
             panic!("no program to judge: this package has none for {exercise}; give ANSWER=PATH");
         };
-        Self { exercise, program: program.into(), likely: Cell::new(""), book: Cell::new("") }
+        let (cause, likely, book) = (Cell::new(""), Cell::new(""), Cell::new(""));
+        Self { exercise, program: program.into(), cause, likely, book }
+    }
+
+    /// What a failure from here on most likely means: a cause, by its name (see [`causes`](mod@crate::causes)). Where
+    /// the check sees more, it says so by another name.
+    pub fn suspect(&self, cause: &'static str) {
+        self.cause.set(cause);
     }
 
     /// What a failure from here on most likely means, and the place in the book that explains it.
     pub fn likely(&self, likely: &'static str, book: &'static str) {
+        self.cause.set("");
         self.likely.set(likely);
         self.book.set(book);
     }
@@ -72,8 +83,15 @@ impl Check {
     #[track_caller]
     pub fn fail(&self, saw: impl Display) -> ! {
         let saw = saw.to_string().replace('\n', "\n          ");
-        let (likely, book) = (self.likely.get(), self.book.get());
-        panic!("\nsaw:      {saw}\nlikely:   {likely}\nbook:     book/build/{book}\n");
+        let cause = self.cause.get();
+        let chapter = self.exercise.split('-').next().unwrap_or_default();
+        let (likely, book) = match Causes::of_chapter(chapter).get(cause) {
+            Some(cause) => (cause.likely.clone(), cause.book.clone()),
+            None => (format!("{}{cause}", self.likely.get()), self.book.get().to_owned()),
+        };
+        panic!(
+            "\nsaw:      {saw}\ncause:    {cause}\nlikely:   {likely}\nbook:     book/build/{book}\n"
+        );
     }
 
     /// Fails the check: the program was expected to do something, and there was trouble.
@@ -94,7 +112,7 @@ impl Check {
 
     /// The program has come upon a `todo!`.
     fn not_written_yet(&self) {
-        self.likely.set("this part isn't written yet: look for todo! in the exercise");
+        self.cause.set(NOT_WRITTEN_YET);
     }
 
     /// Starts the program.
@@ -217,9 +235,7 @@ impl Server<'_> {
         let naps = in_vain() - before;
         if naps > 0 {
             let time = LONGER_THAN_NAPS.as_millis();
-            self.check.likely.set(
-                "it was told to wait for a while only, or not at all: without a time-out, the call waits until there is news",
-            );
+            self.check.suspect("waits-for-a-while-only");
             self.check.fail(format!(
                 "{when}, your program was woken for nothing: the call that waits came back {naps} times in {time} ms, and \
                  nobody was ready"

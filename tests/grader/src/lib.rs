@@ -2,7 +2,10 @@
 //!
 //! - [`mod@check`]: what the graded checks in `tests/NN_name.rs` are made of. Read it to write one.
 //! - [`bytes`]: more of that, for programs that pass on what they are sent.
+//! - [`steady`]: more of that, for programs that must not keep what is over.
+//! - [`contract`]: what an exercise promises, sentence by sentence, and which check looks at it.
 //! - [`course`]: chapters and exercises as they lie on the disk.
+//! - [`causes`]: what can be wrong with an answer, in a sentence.
 //! - [`markers`]: how a starter and its hints come out of a worked answer.
 //! - [`wrong`]: wrong answers, which prove the checks.
 //! - [`cargo`], [`run`]: building what is judged, and running checks on it.
@@ -10,9 +13,12 @@
 
 pub mod bytes;
 pub mod cargo;
+pub mod causes;
 pub mod check;
+pub mod contract;
 pub mod course;
 pub mod markers;
 pub mod progress;
 pub mod run;
+pub mod steady;
 pub mod wrong;

@@ -22,6 +22,9 @@ pub struct Wrong {
     pub exercise: String,
     /// What is wrong, in a few words with hyphens: `reads-once-and-hopes`.
     pub name: String,
+    /// What is wrong, for whoever wrote it: one of the chapter's causes, by its name.
+    #[serde(default)]
+    pub cause: String,
     /// The check that must fail, as the test runner names it: `head::in_pieces::case_2_two`.
     pub caught_by: String,
     /// A part of the message with which it must fail.

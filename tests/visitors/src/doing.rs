@@ -35,6 +35,8 @@ pub struct Usage {
     pub threads: usize,
     /// Memory in use now (resident set), in bytes.
     pub resident: u64,
+    /// Descriptors open now.
+    pub descriptors: usize,
 }
 
 /// The state of all threads of a process at one moment. Two that are equal, and asleep, are the same sleep.
@@ -115,6 +117,7 @@ pub fn usage(pid: i32) -> Option<Usage> {
         cpu: Duration::from_millis(ticks * 1000 / ticks_a_second.max(1)),
         threads: usize::try_from(count(&status, "Threads:")).ok()?,
         resident: count(&status, "VmRSS:") * 1024,
+        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
     })
 }
 

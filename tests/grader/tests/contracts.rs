@@ -1,0 +1,69 @@
+//! Each sentence of each exercise has a check that fails if it isn't done, or a reason why there is none.
+
+use std::fs;
+use std::path::PathBuf;
+
+use grader::contract::{self, Clause, Contracts};
+use grader::course::{Course, Exercise};
+use rstest::rstest;
+use visitors::chapters;
+
+#[rstest]
+fn every_sentence_has_its_check(#[files("../../tests/[0-9][0-9]_*.rs")] checks: PathBuf) {
+    let course = Course::read(&chapters::root()).unwrap();
+    let lessons = course.chapters.iter().find(|l| l.checks_file(&course.root) == checks).unwrap();
+    let page = course.root.join("book/src").join(&lessons.chapter.name).with_extension("md");
+    let page = fs::read_to_string(page).unwrap();
+    let source = fs::read_to_string(&checks).unwrap();
+    let name = checks.file_stem().unwrap();
+    let file = course.root.join("tests/contracts").join(name).with_extension("toml");
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    let mut contracts: Contracts = toml::from_str(&written).unwrap();
+
+    let mut faults = Vec::new();
+    for exercise in &lessons.exercises {
+        let answer = fs::read_to_string(&exercise.answer).unwrap();
+        let sentences = contract::sentences(&page, &exercise.id, &answer);
+        let clauses = contracts.remove(&exercise.name).unwrap_or_default();
+        for sentence in &sentences {
+            if !clauses.iter().any(|clause| clause.says == *sentence) {
+                faults.push(format!(
+                    "nothing is said of:\n\n[[{}]]\nsays = {sentence:?}\nchecks = []\n",
+                    exercise.name
+                ));
+            }
+        }
+        faults.extend(
+            clauses.iter().filter_map(|clause| fault(clause, exercise, &sentences, &source)),
+        );
+    }
+    faults.extend(contracts.keys().map(|name| format!("there is no exercise {name}")));
+    assert!(
+        faults.is_empty(),
+        "{}, {} faults:\n\n{}\n",
+        file.display(),
+        faults.len(),
+        faults.join("\n")
+    );
+}
+
+/// What is wrong with a clause, if anything is.
+fn fault(
+    clause: &Clause,
+    exercise: &Exercise,
+    sentences: &[String],
+    source: &str,
+) -> Option<String> {
+    let Clause { says, checks, why } = clause;
+    if !sentences.contains(says) {
+        return Some(format!("{}: neither the page nor the answer says: {says}", exercise.id));
+    }
+    if checks.is_empty() == why.is_empty() {
+        return Some(format!("{}: either checks or why, and not both: {says}", exercise.id));
+    }
+    let module = source.find(&format!("mod {} {{", exercise.module()))?;
+    let its_own = &source[module..];
+    let its_own = &its_own[..its_own.find("\n}\n").unwrap_or(its_own.len())];
+    let missing = checks.iter().find(|check| !its_own.contains(&format!("fn {check}(")))?;
+    Some(format!("{}: there is no check {missing}: {says}", exercise.id))
+}

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -75,6 +76,10 @@ impl Causes {
 
 fn parse(path: &Path) -> Result<BTreeMap<String, Cause>, String> {
     let said = |error: String| format!("{}: {error}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| said(error.to_string()))?;
+    let text = match fs::read_to_string(path) {
+        // A chapter without exercises has none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        result => result.map_err(|error| said(error.to_string()))?,
+    };
     toml::from_str(&text).map_err(|error| said(error.to_string()))
 }

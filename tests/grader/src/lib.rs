@@ -8,6 +8,8 @@
 //! - [`causes`]: what can be wrong with an answer, in a sentence.
 //! - [`markers`]: how a starter and its hints come out of a worked answer.
 //! - [`wrong`]: wrong answers, which prove the checks.
+//! - [`evidence`]: what the checks saw of a program, and which causes that speaks for.
+//! - [`workshop`], [`trial`]: build many answers at once, and try them; [`mutants`]: answers with one small change, made mechanically.
 //! - [`cargo`], [`run`]: building what is judged, and running checks on it.
 //! - [`progress`]: what is remembered from one time to the next.
 
@@ -17,8 +19,12 @@ pub mod causes;
 pub mod check;
 pub mod contract;
 pub mod course;
+pub mod evidence;
 pub mod markers;
+pub mod mutants;
 pub mod progress;
 pub mod run;
 pub mod steady;
+pub mod trial;
+pub mod workshop;
 pub mod wrong;

@@ -1,5 +1,6 @@
 //! `cargo grade`: runs a chapter's checks on what the learner wrote, and keeps score.
 
+mod authors;
 mod exercises;
 mod score;
 mod watch;
@@ -44,6 +45,18 @@ enum Command {
         /// Write nothing; say which differ, and fail if any does
         #[arg(long)]
         check: bool,
+    },
+    /// For authors: grade every wrong answer wholly, and write down what the checks saw of each
+    Wrong {
+        /// A chapter, an exercise, or EXERCISE:NAME for one wrong answer in detail. All, if not given
+        #[arg(value_name = "CHAPTER|EXERCISE|EXERCISE:NAME")]
+        what: Option<String>,
+    },
+    /// For authors: change worked answers mechanically, and say which changes no check sees
+    Mutants {
+        /// A chapter or an exercise. All, if not given
+        #[arg(value_name = "CHAPTER|EXERCISE")]
+        what: Option<String>,
     },
 }
 
@@ -91,6 +104,8 @@ fn run(arguments: &Arguments) -> Result<bool, Trouble> {
         }
         Some(Command::Starters { check: true }) => return Ok(exercises::check_starters(&course)?),
         Some(Command::Starters { check: false }) => exercises::write_starters(&course)?,
+        Some(Command::Wrong { what }) => return Ok(authors::wrong(&course, what.as_deref())?),
+        Some(Command::Mutants { what }) => return Ok(authors::mutants(&course, what.as_deref())?),
         None => {
             let what = arguments.what.as_deref();
             let asked = score::Asked::parse(&course, what).map_err(Trouble::Usage)?;

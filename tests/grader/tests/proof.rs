@@ -1,118 +1,135 @@
-//! The checks are proved in both directions, chapter by chapter: the untouched starter fails every
-//! one of them, and each wrong answer of `wrong.toml` is failed by the check that it names, with the
-//! message that it names. (That the worked answers pass is what the chapters' own tests show.)
+//! The checks are proved in both directions, chapter by chapter: the untouched starter fails every one of them, and each
+//! wrong answer of `wrong.toml` is failed by the check that it names, with the message that it names, and told its
+//! cause. (That the worked answers pass is what the chapters' own tests show.)
 
 mod shared;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use grader::cargo;
-use grader::course::{Course, Lessons};
+use grader::causes::{Causes, NOT_WRITTEN_YET};
+use grader::course::{Course, Exercise, Lessons};
+use grader::evidence::{self, Cases, Known, Seen};
 use grader::run::{self, Job, Outcome};
-use grader::wrong;
+use grader::trial;
+use grader::workshop::{self, Made, Workshop};
+use grader::wrong::Wrong;
 use rstest::rstest;
 use visitors::chapters;
-
-/// Wrong programs wait far more than they work.
-const AT_ONCE: usize = 8;
 
 /// Nobody waits longer than this to hear what is wrong, and this is for all wrong answers of a chapter together.
 const ALL_CAUGHT_WITHIN: Duration = Duration::from_secs(180);
 
-/// A program made from a worked answer, and what it is.
-struct Made {
-    /// Its name as a program: `head-reads-once-and-hopes`.
-    name: String,
-    source: String,
-}
+/// Of a hundred wrong answers, so many at least are told their own cause, alone or among others.
+const SHOWN: usize = 90;
+/// And so many at least are told it alone.
+const ALONE: usize = 60;
+
+/// The starter's name among an exercise's programs. No wrong answer is called that.
+const STARTER: &str = "starter";
 
 #[rstest]
 fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     #[files("../../chapters/*/wrong.toml")] file: PathBuf,
 ) {
     let course = Course::read(&chapters::root()).unwrap();
-    let folder = file.parent().unwrap();
-    let lessons = course
-        .chapters
-        .iter()
-        .find(|l| l.chapter.folder.ends_with(folder.file_name().unwrap()))
-        .unwrap();
-    let wrong_answers = wrong::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+    let folder = file.parent().unwrap().file_name().unwrap();
+    let lessons = course.chapters.iter().find(|l| l.chapter.folder.ends_with(folder)).unwrap();
+    let wrong_answers = trial::wrong_answers(lessons).unwrap();
 
-    let mut made = Vec::new();
-    for exercise in &lessons.exercises {
-        let answer = fs::read_to_string(&exercise.answer).unwrap();
-        let count = wrong_answers.iter().filter(|wrong| wrong.exercise == exercise.name).count();
-        assert!(count >= 3, "{} has {count} wrong answers; three are the least", exercise.id);
-        made.push(Made {
-            name: format!("{}-starter", exercise.name),
-            source: exercise.source.starter.clone(),
-        });
-        for wrong in wrong_answers.iter().filter(|wrong| wrong.exercise == exercise.name) {
-            let source = wrong::apply(&answer, wrong).unwrap();
-            made.push(Made { name: format!("{}-{}", exercise.name, wrong.name), source });
-        }
-    }
     let _alone = shared::alone(&format!("proof{:02}", lessons.chapter.number));
-    let (checks, programs) = build(&course, lessons, &made);
-    let names = run::list(&checks, &lessons.checks_file(&course.root)).unwrap();
-
+    let workshop = build(&course, lessons, &wrong_answers);
+    assert!(workshop.refused.is_empty(), "these don't compile: {:#?}", workshop.refused);
+    let program = |exercise: &str, name: &str| {
+        workshop.programs[&(exercise.to_owned(), name.to_owned())].clone()
+    };
+    let job = |check: &str, program: PathBuf| Job {
+        checks: workshop.checks.clone(),
+        name: check.to_owned(),
+        program,
+    };
     let mut jobs = Vec::new();
+    let mut names = Vec::new();
     for exercise in &lessons.exercises {
-        let module = format!("{}::", exercise.module());
-        let its_own = names.iter().filter(|name| name.starts_with(&module));
-        let program = programs.join(format!("{}-starter", exercise.name));
-        let starters = its_own.map(|name| Job {
-            checks: checks.clone(),
-            name: name.clone(),
-            program: program.clone(),
-        });
-        jobs.extend(starters);
+        let checks = trial::checks_of(&course, lessons, &workshop, exercise).unwrap();
+        jobs.extend(checks.iter().map(|check| job(check, program(&exercise.name, STARTER))));
+        names.extend(checks);
     }
     let of_starters = jobs.len();
     for wrong in &wrong_answers {
-        let program = programs.join(format!("{}-{}", wrong.exercise, wrong.name));
-        jobs.push(Job { checks: checks.clone(), name: wrong.caught_by.clone(), program });
+        jobs.push(job(&wrong.caught_by, program(&wrong.exercise, &wrong.name)));
     }
     // One chapter after the other: all of them at once are more than a small machine bears.
     let judging = shared::alone("judging");
     let began = Instant::now();
-    let outcomes = run::run_all(&jobs, AT_ONCE);
-    assert!(began.elapsed() < ALL_CAUGHT_WITHIN, "it took {:?}", began.elapsed());
+    let outcomes = run::run_all(&jobs, trial::AT_ONCE);
+    let took = began.elapsed();
     drop(judging);
+    println!("{} checks took {took:.1?}", jobs.len());
 
     let mut faults = Vec::new();
     for (job, outcome) in jobs[..of_starters].iter().zip(&outcomes) {
+        let seen = Seen::of([(job.name.as_str(), outcome)]);
         match outcome {
             Outcome::Passed => faults.push(format!("the untouched starter passes {}", job.name)),
-            Outcome::Failed(message) if message.contains("isn't written yet") => {}
+            Outcome::Failed(_) if seen.0.values().all(|f| f.suspect == NOT_WRITTEN_YET) => {}
             Outcome::Failed(message) => {
                 faults.push(format!("{} on the starter says:\n{message}", job.name));
             }
         }
     }
+    let known = evidence::read(&lessons.chapter.folder).unwrap();
     for (wrong, outcome) in wrong_answers.iter().zip(&outcomes[of_starters..]) {
-        let (exercise, name, check) = (&wrong.exercise, &wrong.name, &wrong.caught_by);
-        match outcome {
-            Outcome::Passed => faults.push(format!("{exercise}: {name} passes {check}")),
-            Outcome::Failed(message) if message.contains(&wrong.says) => {}
-            Outcome::Failed(message) => {
-                faults.push(format!(
-                    "{exercise}: {check} on {name} doesn't say {:?}, but:\n{message}",
-                    wrong.says
-                ));
-            }
-        }
+        faults.extend(fault(wrong, outcome, &known));
     }
     faults.extend(checks_that_catch_nothing(&names, &wrong_answers));
     assert!(faults.is_empty(), "{} faults:\n\n{}\n", faults.len(), faults.join("\n\n"));
+    assert!(took < ALL_CAUGHT_WITHIN, "it took {took:?}");
+}
+
+fn build(course: &Course, lessons: &Lessons, wrong_answers: &[Wrong]) -> Workshop {
+    let all: Vec<&Wrong> = wrong_answers.iter().collect();
+    let with_starter = |exercise: &Exercise| -> Vec<Made> {
+        let mut made = trial::made(exercise, &all).unwrap();
+        let count = made.len();
+        assert!(count >= 3, "{} has {count} wrong answers; three are the least", exercise.id);
+        let source = exercise.source.starter.clone();
+        made.push(Made { name: STARTER.to_owned(), source });
+        made
+    };
+    let made: Vec<_> = lessons.exercises.iter().map(|it| (it, with_starter(it))).collect();
+    workshop::build(course, lessons, "proof", &made).unwrap()
+}
+
+/// What is wrong with a wrong answer, or with what is known of it, if anything is.
+fn fault(wrong: &Wrong, outcome: &Outcome, known: &[Known]) -> Option<String> {
+    let Wrong { exercise, name, caught_by, says, .. } = wrong;
+    let Outcome::Failed(message) = outcome else {
+        return Some(format!("{exercise}: {name} passes {caught_by}"));
+    };
+    if !message.contains(says) {
+        return Some(format!(
+            "{exercise}: {caught_by} on {name} doesn't say {says:?}, but:\n{message}"
+        ));
+    }
+    let seen = Seen::of([(caught_by.as_str(), outcome)]);
+    let (check, failure) = seen.0.first_key_value()?;
+    let its_own = known.iter().find(|known| known.exercise == *exercise && known.name == *name);
+    let before = its_own.and_then(|known| known.seen.0.get(check));
+    if before.is_none_or(|before| before.suspect != failure.suspect) {
+        return Some(format!(
+            "{exercise}: what {caught_by} sees of {name} isn't what is known of it (suspected then: {:?}, and now: \
+             {:?}): cargo grade wrong {exercise}",
+            before.map(|failure| &failure.suspect),
+            failure.suspect
+        ));
+    }
+    None
 }
 
 /// A check that no wrong answer fails proves nothing.
-fn checks_that_catch_nothing(names: &[String], wrong_answers: &[wrong::Wrong]) -> Vec<String> {
+fn checks_that_catch_nothing(names: &[String], wrong_answers: &[Wrong]) -> Vec<String> {
     let without_case = |name: &str| name.split("::").take(2).collect::<Vec<_>>().join("::");
     let all: BTreeSet<String> = names.iter().map(|name| without_case(name)).collect();
     let catching: BTreeSet<String> =
@@ -120,68 +137,58 @@ fn checks_that_catch_nothing(names: &[String], wrong_answers: &[wrong::Wrong]) -
     all.difference(&catching).map(|name| format!("no wrong answer is caught by {name}")).collect()
 }
 
-/// Builds the chapter's checks, and a package with all that was made. Gives the test program and the programs' folder.
-fn build(course: &Course, lessons: &Lessons, made: &[Made]) -> (PathBuf, PathBuf) {
-    let arguments = ["-p", &lessons.chapter.package(), "--test", &lessons.checks_target()];
-    let built = cargo::build(&course.root, &arguments.map(str::to_owned)).unwrap();
-    assert!(built.complete, "{}", built.said);
-    let checks = built.executables[&lessons.checks_target()].clone();
-
-    let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("proof{:02}", lessons.chapter.number));
-    // Programs of an earlier run must not be judged in place of those that are missing now.
-    let _ = fs::remove_dir_all(folder.join("target"));
-    fs::create_dir_all(folder.join("src")).unwrap();
-    fs::write(folder.join("Cargo.toml"), manifest(course, lessons, made)).unwrap();
-    fs::copy(course.root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    for Made { name, source } in made {
-        fs::write(folder.join("src").join(format!("{name}.rs")), source).unwrap();
-    }
-    let target = folder.join("target");
-    // With the same folder for what is in between, the dependencies are compiled already.
-    let between = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let between = format!("build.build-dir={:?}", between.display().to_string());
-    let target_dir = target.display().to_string();
-    let arguments =
-        ["--offline", "--config", &between, "--target-dir", &target_dir].map(str::to_owned);
-    let built = cargo::build(&folder, &arguments).unwrap();
-    let errors: Vec<&String> = built.errors.values().collect();
-    assert!(built.complete, "{}\n{errors:#?}", built.said);
-    let some_program = &built.executables[&made[0].name];
-    (checks, some_program.parent().unwrap().to_owned())
-}
-
-/// A workspace of its own, with the chapter's dependencies and the course's profiles.
-fn manifest(course: &Course, lessons: &Lessons, made: &[Made]) -> String {
-    let read = |path: &Path| -> toml::Table {
-        toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
-    };
-    let root = read(&course.root.join("Cargo.toml"));
-    let chapter = read(&lessons.chapter.folder.join("Cargo.toml"));
-    let mut text = format!(
-        "[package]\nname = \"proof{:02}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n",
-        lessons.chapter.number
-    );
-    for Made { name, .. } in made {
-        text.push_str(&format!("[[bin]]\nname = \"{name}\"\npath = \"src/{name}.rs\"\n\n"));
-    }
-    let mut rest = toml::Table::new();
-    let mut dependencies = toml::Table::new();
-    for name in chapter["dependencies"].as_table().unwrap().keys() {
-        let mut dependency = root["workspace"]["dependencies"][name].clone();
-        if let Some(path) = dependency.get_mut("path") {
-            let folder = course.root.join(path.as_str().unwrap());
-            *path = folder.display().to_string().into();
+/// Whoever wrote a wrong answer is told what is wrong with it: by what is known of all of them (`cargo grade wrong`
+/// writes it down), the learner's program isn't judged by one check alone.
+#[test]
+fn wrong_answers_are_told_their_own_cause() {
+    let course = Course::read(&chapters::root()).unwrap();
+    let (mut all, mut alone, mut shown) = (0, 0, 0);
+    let (mut unknown_alone, mut unknown_shown) = (0, 0);
+    let mut faults = Vec::new();
+    for lessons in &course.chapters {
+        let wrong_answers = trial::wrong_answers(lessons).unwrap();
+        let causes = Causes::read(&course.root, &lessons.chapter.folder).unwrap();
+        let known = evidence::read(&lessons.chapter.folder).unwrap();
+        for exercise in &lessons.exercises {
+            let cases = Cases::new(&exercise.name, &known, &wrong_answers);
+            for wrong in wrong_answers.iter().filter(|wrong| wrong.exercise == exercise.name) {
+                let label = format!("{}: {}", exercise.id, wrong.name);
+                let cause = wrong.cause.as_str();
+                if causes.get(cause).is_none() {
+                    faults.push(format!("{label}: there is no cause called {cause:?}"));
+                    continue;
+                }
+                let its_own =
+                    known.iter().find(|k| k.exercise == exercise.name && k.name == wrong.name);
+                let Some(its_own) = its_own else {
+                    faults.push(format!(
+                        "{label}: nothing is known of it: cargo grade wrong {}",
+                        exercise.id
+                    ));
+                    continue;
+                };
+                let told = |without| cases.diagnose(&its_own.seen, &[], without).causes;
+                let (now, unknown) = (told(None), told(Some(wrong.name.as_str())));
+                all += 1;
+                alone += usize::from(now == [cause]);
+                shown += usize::from(now.iter().any(|told| told == cause));
+                unknown_alone += usize::from(unknown == [cause]);
+                unknown_shown += usize::from(unknown.iter().any(|told| told == cause));
+            }
         }
-        dependencies.insert(name.clone(), dependency);
     }
-    // From chapter 7 on, a chapter is a library, and its worked answers use it.
-    if chapter.contains_key("lib") {
-        let path = lessons.chapter.folder.display().to_string();
-        let itself = toml::Table::from_iter([("path".to_owned(), path.into())]);
-        dependencies.insert(lessons.chapter.package(), itself.into());
-    }
-    rest.insert("dependencies".to_owned(), dependencies.into());
-    rest.insert("profile".to_owned(), root["profile"].clone());
-    text + &toml::to_string(&rest).unwrap()
+    let share = |count: usize| 100 * count / all.max(1);
+    println!(
+        "{all} wrong answers: of 100, {} are told their own cause alone, {} alone or among others. Judged as if each were \
+         unknown: {} and {}.",
+        share(alone),
+        share(shown),
+        share(unknown_alone),
+        share(unknown_shown)
+    );
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(
+        share(shown) >= SHOWN && share(alone) >= ALONE,
+        "fewer than {SHOWN} shown or {ALONE} alone"
+    );
 }

@@ -1,0 +1,253 @@
+//! What authors of exercises ask: are all wrong answers caught, and told their own cause? Which small change is seen by no check?
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use grader::causes::Causes;
+use grader::course::{Course, Exercise, Lessons};
+use grader::evidence::{self, Cases, Known};
+use grader::mutants::{self, AllExcused};
+use grader::trial;
+use grader::workshop::{self, Made};
+use grader::wrong::Wrong;
+
+/// What came of the diagnosis of many wrong answers.
+#[derive(Default)]
+struct Shares {
+    all: usize,
+    alone: usize,
+    shown: usize,
+    left_out_alone: usize,
+    left_out_shown: usize,
+}
+
+impl Shares {
+    fn print(&self, of: &str) {
+        let share = |count: usize| 100 * count / self.all.max(1);
+        println!(
+            "{of}: of {} wrong answers, {} of 100 are told their own cause alone, {} among others; as if each were \
+             unknown: {} and {}",
+            self.all,
+            share(self.alone),
+            share(self.shown),
+            share(self.left_out_alone),
+            share(self.left_out_shown)
+        );
+    }
+}
+
+/// Grades all wrong answers wholly, of a chapter, an exercise, or `EXERCISE:NAME`, and writes down what was seen. `Ok(false)`: not
+/// all are caught and told their cause.
+pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
+    let (what, only) = match what.and_then(|what| what.split_once(':')) {
+        Some((exercise, name)) => (Some(exercise), Some(name)),
+        None => (what, None),
+    };
+    let mut good = true;
+    for (lessons, exercises) in chosen(course, what)? {
+        let wrong_answers = trial::wrong_answers(lessons)?;
+        let causes = Causes::read(&course.root, &lessons.chapter.folder)?;
+        let wanted: Vec<&Wrong> = wrong_answers
+            .iter()
+            .filter(|wrong| exercises.iter().any(|exercise| exercise.name == wrong.exercise))
+            .filter(|wrong| only.is_none_or(|only| wrong.name == only))
+            .collect();
+        let mut made = Vec::new();
+        for exercise in &exercises {
+            made.push((*exercise, trial::made(exercise, &wanted)?));
+        }
+        let workshop = workshop::build(course, lessons, "wrong", &made)?;
+        for ((exercise, name), words) in &workshop.refused {
+            good = false;
+            println!("{exercise}:{name} doesn't compile:\n{words}\n");
+        }
+        let folder = &lessons.chapter.folder;
+        let mut known = evidence::read(folder).map_err(|error| error.to_string())?;
+        for (exercise, made) in &made {
+            let names: Vec<String> = made.iter().map(|made| made.name.clone()).collect();
+            let refused = |name: &String| {
+                workshop.refused.contains_key(&(exercise.name.clone(), name.clone()))
+            };
+            let names: Vec<String> = names.into_iter().filter(|name| !refused(name)).collect();
+            let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
+            let seen = trial::whole(&workshop, exercise, &names, &checks);
+            match only {
+                None => known.retain(|known| known.exercise != exercise.name),
+                Some(_) => known.retain(|known| {
+                    known.exercise != exercise.name || !names.contains(&known.name)
+                }),
+            }
+            known.extend(seen.iter().cloned());
+            let cases = Cases::new(&exercise.name, &known, &wrong_answers);
+            good &=
+                report(exercise, &seen, &wrong_answers, &cases, &checks, &causes, only.is_some());
+        }
+        let place = |known: &Known| {
+            wrong_answers
+                .iter()
+                .position(|wrong| wrong.exercise == known.exercise && wrong.name == known.name)
+        };
+        known.retain(|known| place(known).is_some());
+        known.sort_by_key(place);
+        evidence::write(folder, &known)
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    Ok(good)
+}
+
+fn report(
+    exercise: &Exercise,
+    seen: &[Known],
+    wrong_answers: &[Wrong],
+    cases: &Cases,
+    checks: &[String],
+    causes: &Causes,
+    in_detail: bool,
+) -> bool {
+    let mut good = true;
+    let mut shares = Shares::default();
+    let mut caught_by = BTreeSet::new();
+    for known in seen {
+        let wrong =
+            wrong_answers.iter().find(|w| w.exercise == known.exercise && w.name == known.name);
+        let Some(wrong) = wrong else { continue };
+        let label = format!("{}:{}", exercise.id, wrong.name);
+        if causes.get(&wrong.cause).is_none() {
+            good = false;
+            println!("{label}: causes.toml has no cause {:?}", wrong.cause);
+        }
+        if known.seen.0.is_empty() {
+            good = false;
+            println!("{label}: passes all checks");
+            continue;
+        }
+        let check = wrong.caught_by.split_once("::").map_or("", |(_, check)| check);
+        caught_by.extend(
+            known
+                .seen
+                .0
+                .keys()
+                .map(|check| check.split("::").next().unwrap_or_default().to_owned()),
+        );
+        match known.seen.0.get(check) {
+            None => {
+                good = false;
+                println!(
+                    "{label}: passes {}, and fails {:?}",
+                    wrong.caught_by,
+                    known.seen.0.keys()
+                );
+            }
+            // What is kept has no long numbers.
+            Some(_) => {}
+        }
+        let told = cases.diagnose(&known.seen, checks, None);
+        let left_out = cases.diagnose(&known.seen, checks, Some(&wrong.name));
+        shares.all += 1;
+        shares.alone += usize::from(told.causes == [wrong.cause.clone()]);
+        shares.shown += usize::from(told.causes.contains(&wrong.cause));
+        shares.left_out_alone += usize::from(left_out.causes == [wrong.cause.clone()]);
+        shares.left_out_shown += usize::from(left_out.causes.contains(&wrong.cause));
+        if in_detail || !told.causes.contains(&wrong.cause) {
+            println!("{label}: has {}; told: {:?}, by {}", wrong.cause, told.causes, told.check);
+            println!("    if it were unknown: {:?}, by {}", left_out.causes, left_out.check);
+        }
+        if in_detail {
+            for (check, failure) in &known.seen.0 {
+                println!("    {check} ({}): {}", failure.suspect, failure.saw);
+            }
+        }
+    }
+    if !in_detail {
+        let mut functions: Vec<&str> =
+            checks.iter().filter_map(|check| check.split("::").nth(1)).collect();
+        functions.dedup();
+        for function in functions.iter().filter(|function| !caught_by.contains(**function)) {
+            good = false;
+            println!("{}: no wrong answer fails {function}", exercise.id);
+        }
+        shares.print(&exercise.id);
+    }
+    good
+}
+
+/// Mutates worked answers, and says which mutants pass all checks without an excuse.
+pub fn mutants(course: &Course, what: Option<&str>) -> Result<bool, String> {
+    let mut good = true;
+    for (lessons, exercises) in chosen(course, what)? {
+        let checks_file = lessons.checks_file(&course.root);
+        let stem = checks_file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file = course.root.join("tests/contracts").join(format!("{stem}.mutants.toml"));
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let excused: AllExcused =
+            toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let mut all = Vec::new();
+        for exercise in &exercises {
+            let answer = fs::read_to_string(&exercise.answer);
+            let answer =
+                answer.map_err(|error| format!("{}: {error}", exercise.answer.display()))?;
+            all.push((*exercise, mutants::of(&grader::markers::without_hints(&answer))));
+        }
+        let made: Vec<(&Exercise, Vec<Made>)> = all
+            .iter()
+            .map(|(exercise, mutants)| {
+                let numbered = (0..).zip(mutants);
+                let made = numbered.map(|(n, mutant)| Made {
+                    name: format!("n{n}"),
+                    source: mutant.source.clone(),
+                });
+                (*exercise, made.collect())
+            })
+            .collect();
+        let workshop = workshop::build(course, lessons, "mutants", &made)?;
+        for (exercise, mutants) in &all {
+            let name = |n: usize| format!("n{n}");
+            let compiles =
+                |n: &usize| workshop.programs.contains_key(&(exercise.name.clone(), name(*n)));
+            let names: Vec<String> = (0..mutants.len()).filter(compiles).map(name).collect();
+            let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
+            let passing = trial::passing(&workshop, exercise, &names, &checks);
+            let excuses = excused.get(&exercise.name).map_or(&[][..], Vec::as_slice);
+            let mut excused_here = 0;
+            for name in &passing {
+                let mutant = &mutants[name[1..].parse::<usize>().unwrap_or_default()];
+                if excuses.iter().any(|excuse| excuse.was == mutant.was && excuse.is == mutant.is) {
+                    excused_here += 1;
+                    continue;
+                }
+                good = false;
+                println!(
+                    "\n[[{}]]\nwas = {:?}\nis = {:?}\nwhy = \"\"",
+                    exercise.name, mutant.was, mutant.is
+                );
+            }
+            println!(
+                "\n# {}: {} mutants, {} don't compile, {} pass, {excused_here} of these with a reason",
+                exercise.id,
+                mutants.len(),
+                mutants.len() - names.len(),
+                passing.len(),
+            );
+        }
+    }
+    Ok(good)
+}
+
+/// The chapters and exercises that are meant.
+fn chosen<'a>(
+    course: &'a Course,
+    what: Option<&str>,
+) -> Result<Vec<(&'a Lessons, Vec<&'a Exercise>)>, String> {
+    if let Some(exercise) = what.and_then(|what| course.exercise(what).ok()) {
+        let holds = |lessons: &&Lessons| lessons.exercises.iter().any(|e| e.id == exercise.id);
+        return Ok(course
+            .chapters
+            .iter()
+            .filter(holds)
+            .map(|lessons| (lessons, vec![exercise]))
+            .collect());
+    }
+    let lessons = course.chosen(what)?;
+    let all = lessons.into_iter().filter(|lessons| !lessons.exercises.is_empty());
+    Ok(all.map(|lessons| (lessons, lessons.exercises.iter().collect())).collect())
+}

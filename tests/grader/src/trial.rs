@@ -1,0 +1,113 @@
+//! Tries a chapter's wrong answers: all checks on each of them, or the first check that one fails.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::course::{Course, Exercise, Lessons};
+use crate::evidence::{Known, Seen};
+use crate::run::{self, Job, Outcome};
+use crate::workshop::{Made, Workshop};
+use crate::wrong::{self, Wrong};
+
+/// Wrong programs wait far more than they work.
+pub const AT_ONCE: usize = 12;
+
+/// A chapter's wrong answers. None where it has none.
+///
+/// # Errors
+/// When they can't be read or understood.
+pub fn wrong_answers(lessons: &Lessons) -> Result<Vec<Wrong>, String> {
+    let file = lessons.chapter.folder.join("wrong.toml");
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let said = |error: String| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(&file).map_err(|error| said(error.to_string()))?;
+    wrong::parse(&text).map_err(said)
+}
+
+/// The wrong answers of an exercise as sources to be built.
+///
+/// # Errors
+/// When an edit doesn't fit the worked answer.
+pub fn made(exercise: &Exercise, wrong: &[&Wrong]) -> Result<Vec<Made>, String> {
+    let answer = fs::read_to_string(&exercise.answer);
+    let answer = answer.map_err(|error| format!("{}: {error}", exercise.answer.display()))?;
+    let its_own = wrong.iter().filter(|wrong| wrong.exercise == exercise.name);
+    let make = |wrong: &&Wrong| {
+        let source =
+            wrong::apply(&answer, wrong).map_err(|error| format!("{}: {error}", exercise.id))?;
+        Ok(Made { name: wrong.name.clone(), source })
+    };
+    its_own.map(make).collect()
+}
+
+/// The checks of an exercise, in the order of their source.
+///
+/// # Errors
+/// When the checks can't be listed.
+pub fn checks_of(
+    course: &Course,
+    lessons: &Lessons,
+    workshop: &Workshop,
+    exercise: &Exercise,
+) -> Result<Vec<String>, String> {
+    let names = run::list(&workshop.checks, &lessons.checks_file(&course.root));
+    let names = names.map_err(|error| format!("{}: {error}", workshop.checks.display()))?;
+    let module = format!("{}::", exercise.module());
+    Ok(names.into_iter().filter(|name| name.starts_with(&module)).collect())
+}
+
+/// Runs all `checks` on all of an exercise's programs: what was seen of each, in the order of `names`.
+pub fn whole(
+    workshop: &Workshop,
+    exercise: &Exercise,
+    names: &[String],
+    checks: &[String],
+) -> Vec<Known> {
+    let mut jobs = Vec::new();
+    for name in names {
+        let program = &workshop.programs[&(exercise.name.clone(), name.clone())];
+        jobs.extend(checks.iter().map(|check| job(workshop, check, program)));
+    }
+    let outcomes = run::run_all(&jobs, AT_ONCE);
+    let rows = outcomes.chunks(checks.len().max(1));
+    names
+        .iter()
+        .zip(rows)
+        .map(|(name, outcomes)| {
+            let results = checks.iter().map(String::as_str).zip(outcomes);
+            Known { exercise: exercise.name.clone(), name: name.clone(), seen: Seen::of(results) }
+        })
+        .collect()
+}
+
+/// Which of the programs pass all checks. A round of checks is over for a program when one has failed.
+pub fn passing(
+    workshop: &Workshop,
+    exercise: &Exercise,
+    names: &[String],
+    checks: &[String],
+) -> Vec<String> {
+    let mut left: Vec<&String> = names.iter().collect();
+    for check in checks {
+        let jobs: Vec<Job> = left
+            .iter()
+            .map(|name| {
+                job(workshop, check, &workshop.programs[&(exercise.name.clone(), (*name).clone())])
+            })
+            .collect();
+        let outcomes = run::run_all(&jobs, AT_ONCE);
+        let passed: BTreeMap<&String, bool> = left
+            .iter()
+            .copied()
+            .zip(outcomes.iter().map(|outcome| *outcome == Outcome::Passed))
+            .collect();
+        left.retain(|name| passed[*name]);
+    }
+    left.into_iter().cloned().collect()
+}
+
+fn job(workshop: &Workshop, check: &str, program: &std::path::Path) -> Job {
+    Job { checks: workshop.checks.clone(), name: check.to_owned(), program: program.to_owned() }
+}

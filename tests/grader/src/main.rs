@@ -2,6 +2,7 @@
 
 mod authors;
 mod exercises;
+mod explain;
 mod score;
 mod watch;
 

@@ -8,6 +8,7 @@ use grader::progress::Progress;
 use grader::run::{self, Job, Outcome};
 
 use crate::exercises::shown;
+use crate::explain;
 
 const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[31m";
@@ -295,22 +296,16 @@ fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &S
             return;
         }
         Standing::DoesNotCompile(message) => anstream::println!("{}", message.trim_end()),
-        Standing::Graded(results) => {
-            let failed = results.iter().find_map(|(name, outcome)| match outcome {
-                Outcome::Failed(message) => Some((name, message)),
-                Outcome::Passed => None,
-            });
-            match failed {
-                Some((name, message)) => {
-                    let words = run::in_words(name);
-                    anstream::println!("{RED}✗ {words}{PLAIN}  {DIM}({}){PLAIN}", exercise.id);
-                    for line in message.lines() {
-                        anstream::println!("{}", wrapped(line));
-                    }
+        Standing::Graded(results) => match explain::failure(course, lessons, exercise, results) {
+            Some((name, lines)) => {
+                let words = run::in_words(name);
+                anstream::println!("{RED}✗ {words}{PLAIN}  {DIM}({}){PLAIN}", exercise.id);
+                for line in lines {
+                    anstream::println!("{}", wrapped(&line));
                 }
-                None => anstream::println!("There are no checks for {}.", exercise.id),
             }
-        }
+            None => anstream::println!("There are no checks for {}.", exercise.id),
+        },
     }
     anstream::println!(
         "\nNext: mend {file}, then {again}. A hint: cargo grade hint {}",

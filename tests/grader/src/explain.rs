@@ -1,0 +1,70 @@
+//! What is said of a program that fails: the failure that shows best what is wrong, and the likely causes.
+
+use grader::causes::{Cause, Causes, NOT_WRITTEN_YET};
+use grader::course::{Course, Exercise, Lessons};
+use grader::evidence::{self, Cases, Diagnosis, Seen};
+use grader::run::Outcome;
+use grader::trial;
+
+/// The check whose failure is explained, and the explanation, in lines. None where nothing has failed.
+pub fn failure<'a>(
+    course: &Course,
+    lessons: &Lessons,
+    exercise: &Exercise,
+    results: &'a [(String, Outcome)],
+) -> Option<(&'a str, Vec<String>)> {
+    let seen = Seen::of(results.iter().map(|(name, outcome)| (name.as_str(), outcome)));
+    let (told, causes) = diagnose(course, lessons, exercise, results, &seen).unwrap_or_default();
+    let failed = results.iter().filter_map(|(name, outcome)| match outcome {
+        Outcome::Failed(message) => Some((name.as_str(), message.as_str())),
+        Outcome::Passed => None,
+    });
+    let failed: Vec<(&str, &str)> = failed.collect();
+    let best = failed.iter().find(|(name, _)| name.ends_with(&format!("::{}", told.check)));
+    let (name, message) = best.or(failed.first())?;
+    let (saw, own) = message.split_once("\ncause:").unwrap_or((message, ""));
+    let mut lines: Vec<String> = saw.lines().map(str::to_owned).collect();
+    let likely: Vec<&Cause> = told.causes.iter().filter_map(|name| causes.get(name)).collect();
+    match likely.as_slice() {
+        // What the check says by itself.
+        [] => lines.extend(own.lines().skip(1).map(str::to_owned)),
+        [one] => {
+            lines.push(format!("likely:   {}", one.likely));
+            lines.extend(place(one).map(|place| format!("book:     {place}")));
+        }
+        several => {
+            lines.push("likely:   one of these".to_owned());
+            for (number, cause) in (1..).zip(several) {
+                let place = place(cause).map_or(String::new(), |place| format!(" ({place})"));
+                lines.push(format!("       {number}. {}{place}", cause.likely));
+            }
+        }
+    }
+    Some((name, lines))
+}
+
+fn place(cause: &Cause) -> Option<String> {
+    (!cause.book.is_empty()).then(|| format!("book/build/{}", cause.book))
+}
+
+/// The likely causes. An error is one of the course's own files, and no reason to say nothing: the check has its own opinion.
+fn diagnose(
+    course: &Course,
+    lessons: &Lessons,
+    exercise: &Exercise,
+    results: &[(String, Outcome)],
+    seen: &Seen,
+) -> Result<(Diagnosis, Causes), String> {
+    let folder = &lessons.chapter.folder;
+    let causes = Causes::read(&course.root, folder)?;
+    let unwritten = seen.0.iter().find(|(_, failure)| failure.suspect == NOT_WRITTEN_YET);
+    if let Some((check, _)) = unwritten {
+        let told = Diagnosis { causes: vec![NOT_WRITTEN_YET.to_owned()], check: check.clone() };
+        return Ok((told, causes));
+    }
+    let known = evidence::read(folder).map_err(|error| error.to_string())?;
+    let wrong_answers = trial::wrong_answers(lessons)?;
+    let cases = Cases::new(&exercise.name, &known, &wrong_answers);
+    let order: Vec<String> = results.iter().map(|(name, _)| name.clone()).collect();
+    Ok((cases.diagnose(seen, &order, None), causes))
+}

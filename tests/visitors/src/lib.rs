@@ -9,6 +9,8 @@
 //! - [`doing`]: what a process is doing at this moment, in words.
 //! - [`calls`]: the system calls that can wait.
 //! - [`answer`]: an HTTP answer as a visitor reads it.
+//! - [`printing`], [`files`], [`names`]: what all tools share: lines that nobody may read, files that stay whole,
+//!   names that were misspelled.
 //! - [`connection`]: one end of a connection, driven step by step: what the graded checks use.
 
 pub mod answer;
@@ -18,9 +20,12 @@ pub mod chapters;
 pub mod connection;
 pub mod crowd;
 pub mod doing;
+pub mod files;
 pub mod hosts;
 mod line;
+pub mod names;
 pub mod play;
+pub mod printing;
 pub mod program;
 mod unread;
 pub mod visit;

@@ -41,6 +41,15 @@ impl Chapter {
         }
     }
 
+    /// The command that starts that program.
+    pub fn run_server(&self) -> String {
+        let (package, server) = (self.package(), self.server());
+        match package == server {
+            true => format!("cargo run -p {package}"),
+            false => format!("cargo run -p {package} --bin {server}"),
+        }
+    }
+
     /// Whether anybody can call on its program, or be called on by it.
     pub fn has_socket(&self) -> bool {
         self.number != WITHOUT_SOCKET

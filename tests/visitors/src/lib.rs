@@ -3,6 +3,7 @@
 //! - [`cast`]: who the visitors are, and how they are asked for in words.
 //! - [`visit`]: what each of them does, and what it experienced; [`crowd`] is for the very many.
 //! - [`play`]: several of them side by side, in an order that is certain.
+//! - [`destination`]: where they go.
 //! - [`hosts`]: the counterpart: servers with manners, for programs that are visitors themselves.
 //! - [`chapters`]: where the chapters lie.
 //! - [`program`]: a program that is visited: started, watched from outside, ended.
@@ -19,6 +20,7 @@ pub mod cast;
 pub mod chapters;
 pub mod connection;
 pub mod crowd;
+pub mod destination;
 pub mod doing;
 pub mod files;
 pub mod hosts;

@@ -46,7 +46,7 @@ impl Reader {
     fn with_closed_book(timeline: &str) -> Option<Self> {
         let browser = Browser::start()?;
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let repo = Repo::at(Path::new(Repo::THIS));
+        let repo = Repo::this().expect("tests run in a checkout");
         let (built, _) = build_what_there_is(&repo, folder.path());
         built.expect("the book can be built");
         let page = folder.path().join(format!("{timeline}.html"));
@@ -163,7 +163,10 @@ struct Run {
 
 impl Run {
     fn of(page: &str) -> Self {
-        let path = Path::new(Repo::THIS).join(format!("book/timelines/{page}.jsonl"));
+        let path = Repo::this()
+            .expect("tests run in a checkout")
+            .timelines()
+            .join(format!("{page}.jsonl"));
         let text = fs::read_to_string(path).expect("the run is there");
         let lines: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("it's JSON")).collect();
@@ -749,7 +752,10 @@ fn a_run_that_is_broken_leaves_the_picture_alone(#[case] line: &str) {
 /// The blocking server's timeline as its page has it, with `more` lines at the end of the run.
 fn figure(more: &str) -> String {
     let read = |ending: &str| {
-        let path = Path::new(Repo::THIS).join(format!("book/timelines/{BLOCKING}.{ending}"));
+        let path = Repo::this()
+            .expect("tests run in a checkout")
+            .timelines()
+            .join(format!("{BLOCKING}.{ending}"));
         fs::read_to_string(path).expect("the timeline is there")
     };
     let (svg, run) = (read("svg"), read("jsonl"));

@@ -84,7 +84,6 @@ fn whatever_brings_a_file_to_the_disk_is_looked_at() {
 #[case::futex_wait("futex_wait", FUTEX_WAIT)]
 #[case::vmsplice("vmsplice", VMSPLICE)]
 #[case::io_pgetevents("io_pgetevents", IO_PGETEVENTS)]
-#[case::tcdrain("ioctl", TCDRAIN)]
 #[case::fifo("openat", FIFO)]
 fn it_waits_where_it_is_put_to_sleep(#[case] name: &str, #[case] script: &str) {
     if !can_look() {
@@ -147,24 +146,6 @@ if result: sys.exit(1)
 events = ctypes.create_string_buffer(64)
 result, error = call(333 if x86 else 292, context, ctypes.c_long(1), ctypes.c_long(1), events, ctypes.byref(Time(0, 100000000)), None)
 sys.exit(result != 0)
-";
-
-const TCDRAIN: &str = "
-import pty, termios, tty
-main, other = pty.openpty()
-tty.setraw(other)
-termios.tcflow(other, termios.TCOOFF)
-os.set_blocking(other, False)
-try:
-    while True: os.write(other, b'x' * 4096)
-except BlockingIOError: pass
-def resume():
-    time.sleep(0.1)
-    termios.tcflow(other, termios.TCOON)
-threading.Thread(target=resume).start()
-began = time.monotonic()
-termios.tcdrain(other)
-sys.exit(time.monotonic() - began < 0.08)
 ";
 
 const FIFO: &str = "

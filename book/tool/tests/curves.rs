@@ -1,7 +1,6 @@
 //! The curves: what is drawn is what was measured, and a table that can't be drawn is told of.
 
 use std::fs;
-use std::path::Path;
 
 use assert_cmd::Command;
 use book::curves::table::Table;

@@ -3,9 +3,10 @@
 mod small_book;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use book::repo::Repo;
 use book::transcripts::command::{Aliases, Program};
 use book::transcripts::{Mode, Outcome, play, scripts};
 use nix::sys::signal::kill;

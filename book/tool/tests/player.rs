@@ -5,7 +5,7 @@
 mod browser;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use book::build::build_what_there_is;
 use book::repo::Repo;
@@ -661,6 +661,28 @@ fn without_javascript_the_picture_is_there_and_says_what_it_shows() {
     );
     let shown = browser.ask_text("document.querySelector('figure.timeline').innerText");
     assert!(!shown.contains("\"kind\""), "the run is shown as text");
+}
+
+#[test]
+fn on_a_phone_no_figure_of_a_table_or_of_what_was_printed_is_cut_off() {
+    let Some(mut reader) = Reader::with_closed_book(THREADS) else { return };
+    let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});
+    reader.browser.command("Emulation.setDeviceMetricsOverride", phone);
+    for entry in fs::read_dir(reader.folder.path()).expect("the pages are there") {
+        let page = entry.expect("a page").path();
+        // print.html has all pages once more; 404.html none.
+        let name = page.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.ends_with(".html") || ["print.html", "404.html", "toc.html"].contains(&&*name) {
+            continue;
+        }
+        reader.browser.open(&page);
+        let cut_off = reader.browser.ask(
+            "[...document.querySelectorAll('main .table-wrapper, main pre > code.language-console')]
+                .filter(box => box.scrollWidth > box.clientWidth)
+                .map(box => box.innerText.slice(0, 80))",
+        );
+        assert_eq!(cut_off, json!([]), "{name}");
+    }
 }
 
 #[rstest]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use grader::course::{Course, Exercise};
-use grader::progress::Progress;
+use grader::progress::{Progress, Remembered};
 use visitors::files::{self, Beside};
 use visitors::{tell, warn};
 
@@ -46,11 +46,14 @@ pub fn hint(course: &Course, exercise: &Exercise, again: bool) -> Result<(), Str
 pub fn reset(course: &Course, exercise: &Exercise) -> Result<(), String> {
     let file = shown(course, &exercise.file);
     let mut progress = Progress::read(&course.root).map_err(in_progress)?;
+    let remembered = progress.of(&exercise.name);
     progress.forget(&exercise.name);
     let progress = progress.prepare().map_err(in_progress)?;
     if exercise.is_untouched() {
-        // Its score may be another's: of what was there before an interrupted reset.
-        progress.put().map_err(in_progress)?;
+        if remembered != Remembered::default() {
+            // It's of what was there before, and that reset was interrupted.
+            progress.put().map_err(in_progress)?;
+        }
         tell!("{file} is as at the beginning already.");
         return Ok(());
     }

@@ -9,6 +9,7 @@
 //! - [`doing`]: what a process is doing at this moment, in words.
 //! - [`calls`]: the system calls that can wait.
 //! - [`answer`]: an HTTP answer as a visitor reads it.
+//! - [`setup`]: what a machine must have for tests, and what a test says that can't show anything there.
 //! - [`connection`]: one end of a connection, driven step by step: what the graded checks use.
 
 pub mod answer;
@@ -22,5 +23,8 @@ pub mod hosts;
 mod line;
 pub mod play;
 pub mod program;
+pub mod setup;
 mod unread;
 pub mod visit;
+
+pub use setup::skipped;

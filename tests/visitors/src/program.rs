@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::doing::{self, Snapshot};
+use crate::setup;
 
 /// The longest that anything here waits for a program, whatever it is doing. Generous, because
 /// it is paid only where something is wrong and the program isn't asleep.
@@ -152,6 +153,7 @@ impl Start {
     /// # Errors
     /// What starting a process gives: the program isn't there, may not be executed, …
     pub fn start(self) -> io::Result<Program> {
+        setup::explain_failures();
         let mut command = Command::new(&self.path);
         if self.apart {
             command.process_group(0);

@@ -8,18 +8,19 @@
 //! a second even while another cargo compiles for minutes.
 
 mod artifact;
+mod place;
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use artifact::Artifact;
+use place::Place;
 
 /// What is built within this time needs no words.
 const SILENT_FOR: Duration = Duration::from_secs(1);
@@ -32,7 +33,11 @@ fn main() -> ExitCode {
         eprintln!("this is what the aliases in .cargo/config.toml start; try: cargo visit --help");
         return ExitCode::from(2);
     };
-    let built = match tool.build() {
+    let Some(place) = Place::find() else {
+        eprintln!("{}: cargo is to start this, by an alias", tool.name());
+        return ExitCode::from(2);
+    };
+    let built = match tool.build(&place) {
         Ok(built) => built,
         Err(error) => {
             eprintln!("{}: can't run cargo: {error}", tool.name());
@@ -43,7 +48,7 @@ fn main() -> ExitCode {
         // Cargo has said why.
         return ExitCode::from(built.status.code().map_or(1, |_| DOES_NOT_COMPILE));
     };
-    let error = tool.become_it(&artifact);
+    let error = tool.become_it(&artifact, &place);
     eprintln!("{}: can't run {}: {error}", tool.name(), artifact.executable.display());
     ExitCode::from(1)
 }
@@ -74,17 +79,18 @@ impl Tool {
     }
 
     /// Has cargo build it. At the first time all that cargo says is shown, later only what takes its time.
-    fn build(&self) -> io::Result<Built> {
+    fn build(&self, place: &Place) -> io::Result<Built> {
         let mut command = Command::new(cargo());
         command.args(["build", "--message-format=json-render-diagnostics"]);
         // Without its package's name, cargo compiles what it needs with the features that any package here wants: just
         // what `cargo test` wants too, so that nothing is compiled twice.
         command.args(["--bin", &self.program]);
-        if let Some(root) = root() {
-            command.arg("--manifest-path").arg(root.join("Cargo.toml"));
+        command.arg("--manifest-path").arg(place.root.join("Cargo.toml"));
+        if let Some(folder) = &place.of_our_own {
+            command.arg("--target-dir").arg(folder);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        if self.was_built() {
+        if place.has(&self.program) {
             // Through a pipe cargo would leave out the colors.
             let color = if io::stderr().is_terminal() { "always" } else { "never" };
             if env::var_os("CARGO_TERM_COLOR").is_none() {
@@ -104,20 +110,17 @@ impl Tool {
         }
     }
 
-    /// Whether it lies where cargo will put it: beside the folder of our own profile.
-    fn was_built(&self) -> bool {
-        let us = env::current_exe().unwrap_or_default();
-        let profiles = us.ancestors().nth(2).unwrap_or(Path::new(""));
-        profiles.join("debug").join(&self.program).exists()
-    }
-
     /// Becomes the tool, in the surroundings that `cargo run` would give it. Returns only if that fails.
-    fn become_it(&self, artifact: &Artifact) -> io::Error {
+    fn become_it(&self, artifact: &Artifact, place: &Place) -> io::Error {
         let mut command = Command::new(&artifact.executable);
         command.args(&self.arguments);
         // By this a tool finds the copy of the repository in which it's called.
         command.env("CARGO_MANIFEST_DIR", &artifact.package);
         command.env("CARGO", cargo());
+        if let Some(folder) = &place.of_our_own {
+            // What the tool has cargo build belongs there, too.
+            command.env("CARGO_TARGET_DIR", folder);
+        }
         command.exec()
     }
 }
@@ -196,11 +199,4 @@ fn show(words: &[u8]) {
 /// The cargo that runs us, so that a chosen toolchain stays chosen.
 fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
-}
-
-/// The copy of the repository in which we are called, as `cargo run` says. Not the one in which we were compiled:
-/// two copies may share a folder for what is compiled, or one may have been moved.
-fn root() -> Option<PathBuf> {
-    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR")?);
-    package.ancestors().nth(2).map(Path::to_owned)
 }

@@ -67,6 +67,67 @@ pub fn with_lateness<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     })
 }
 
+/// Runs a test that depends on the clock: that measures how long something takes, or plays against a time limit. A
+/// busy machine makes it fail by no fault of ours. So if it fails, it's run again once the machine is calm, and its
+/// last word counts if it's calm behind it, too. On a machine that never is, the test is skipped, and says so.
+pub fn by_the_clock(test: impl Fn()) {
+    /// So long it's waited for calm, each time.
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const TRIES: usize = 3;
+    let attempt = || panic::catch_unwind(panic::AssertUnwindSafe(&test));
+    let Err(mut last) = attempt() else { return };
+    for _ in 0..TRIES {
+        if let Err(busy) = calm(PATIENCE) {
+            return skipped(format!("it failed, and {busy}"));
+        }
+        let Err(failed) = attempt() else { return };
+        last = failed;
+        if calm(Duration::ZERO).is_ok() {
+            break;
+        }
+    }
+    panic::resume_unwind(last);
+}
+
+/// Waits until this machine has a processor to spare: for half of a moment one was idle, and no timer was late.
+///
+/// # Errors
+/// What it was like instead, if that didn't come within `patience`.
+pub fn calm(patience: Duration) -> Result<(), String> {
+    const MOMENT: Duration = Duration::from_millis(300);
+    let began = Instant::now();
+    loop {
+        let before = idle();
+        let ((), late) = with_lateness(|| thread::sleep(MOMENT));
+        let idle = idle().zip(before).map(|(now, before)| now.saturating_sub(before));
+        let enough = idle.is_none_or(|idle| idle >= MOMENT / 2);
+        if enough && late < LATE {
+            return Ok(());
+        }
+        if began.elapsed() >= patience {
+            let idle = idle.map_or(String::new(), |idle| {
+                format!(
+                    ", and its processors rest for {} of {} ms",
+                    idle.as_millis(),
+                    MOMENT.as_millis()
+                )
+            });
+            return Err(format!(
+                "this machine is busy: a timer rings {} ms late{idle}",
+                late.as_millis()
+            ));
+        }
+    }
+}
+
+/// How long this machine's processors have been idle, all together, where the system tells (proc_stat(5): in
+/// hundredths of a second).
+fn idle() -> Option<Duration> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let idle: u64 = stat.lines().next()?.split_whitespace().nth(4)?.parse().ok()?;
+    Some(Duration::from_millis(10 * idle))
+}
+
 /// What is missing on this machine, a sentence each, with what to do about it. Empty where all is well.
 pub fn faults() -> Vec<String> {
     let looks = [loopback, descriptors, room, processes];

@@ -38,9 +38,13 @@ hint EXERCISE:
 reset EXERCISE:
     cargo grade reset {{EXERCISE}}
 
-# Run all tests.
+# Check the setup: each chapter's program, each worked answer, each tool.
 test:
     cargo test
+
+# Run all other tests too, or a part: just proof strace
+proof *NAMES:
+    cargo proof {{NAMES}}
 
 # Look for faults in the book: dead links, missing listings, lost pages.
 check:

@@ -165,7 +165,8 @@ impl Sum {
         // A test that shows nothing passes, as far as the test runner knows.
         self.passed += passed.saturating_sub(tests.len());
         self.failed += failed;
-        let names = said.lines().filter_map(|line| {
+        // Behind that line stands what the tests said, who may have run tests themselves.
+        let names = said.lines().take_while(|line| *line != "failures:").filter_map(|line| {
             let rest = line.strip_prefix("test ")?;
             rest.strip_suffix(" ... FAILED")
         });

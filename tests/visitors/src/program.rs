@@ -450,7 +450,9 @@ pub struct Watch<'a> {
     patience: Duration,
     cpu_before: Duration,
     seen: Option<Snapshot>,
-    unchanged_since: Instant,
+    looked: Instant,
+    /// For how long it has been asleep in the same sleep.
+    asleep: Duration,
 }
 
 impl<'a> Watch<'a> {
@@ -462,7 +464,8 @@ impl<'a> Watch<'a> {
             patience: PATIENCE,
             cpu_before: program.usage().unwrap_or_default().cpu,
             seen: None,
-            unchanged_since: Instant::now(),
+            looked: Instant::now(),
+            asleep: Duration::ZERO,
         }
     }
 
@@ -479,19 +482,31 @@ impl<'a> Watch<'a> {
         if cpu.saturating_sub(self.cpu_before) > BUSY_FOR_NOTHING {
             return Some(Trouble::Spinning);
         }
-        // Taken first: whatever holds us up between two looks must not count as the program's sleep.
-        let looked = Instant::now();
-        let now = Snapshot::of(self.program.pid());
-        // Asleep in the same sleep as before: not once scheduled in between, whatever the machine's load.
-        let same_sleep = now.as_ref().is_some_and(Snapshot::asleep) && now == self.seen;
-        if !same_sleep {
-            self.seen = now;
-            self.unchanged_since = Instant::now();
-        } else if looked.saturating_duration_since(self.unchanged_since) > ASLEEP_FOR_GOOD {
+        // Whatever holds us up between two looks must not count as the program's sleep: it may hold up as well
+        // who is about to wake it.
+        let since = self.looked.elapsed().min(2 * LOOK_EVERY);
+        let same_sleep = self.is_in_the_same_sleep();
+        self.looked = Instant::now();
+        self.asleep = if same_sleep { self.asleep + since } else { Duration::ZERO };
+        if self.asleep > ASLEEP_FOR_GOOD {
             let doing = self.program.doing();
-            return Some(Trouble::Asleep { doing });
+            // It may have been woken meanwhile.
+            if self.is_in_the_same_sleep() {
+                return Some(Trouble::Asleep { doing });
+            }
+            self.asleep = Duration::ZERO;
         }
         None
+    }
+
+    /// Asleep in the same sleep as before: not once scheduled in between, whatever the machine's load.
+    fn is_in_the_same_sleep(&mut self) -> bool {
+        let now = Snapshot::of(self.program.pid());
+        let same = now.as_ref().is_some_and(Snapshot::asleep) && now == self.seen;
+        if !same {
+            self.seen = now;
+        }
+        same
     }
 }
 

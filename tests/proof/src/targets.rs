@@ -159,15 +159,15 @@ mod tests {
     #[test]
     fn a_part_is_chosen_by_its_test_its_package_or_both() {
         let all = read(METADATA).expect("it's understood");
-        let chosen = |names: &[&str]| {
+        let find = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            super::chosen(&all, &names)
+            chosen(&all, &names)
         };
-        assert_eq!(names(&chosen(&["strace"]).unwrap()), "lens/strace");
-        assert_eq!(names(&chosen(&["lens/book", "live"]).unwrap()), "book/live lens/book");
+        assert_eq!(names(&find(&["strace"]).unwrap()), "lens/strace");
+        assert_eq!(names(&find(&["lens/book", "live"]).unwrap()), "book/live lens/book");
         // A name of both kinds means both.
-        assert_eq!(names(&chosen(&["book"]).unwrap()), "book/live lens/book");
-        let refused = chosen(&["strance"]).unwrap_err();
+        assert_eq!(names(&find(&["book"]).unwrap()), "book/live lens/book");
+        let refused = find(&["strance"]).unwrap_err();
         assert!(refused.contains("there is no strance") && refused.contains("lens/strace"));
     }
 }

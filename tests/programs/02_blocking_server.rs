@@ -182,7 +182,7 @@ fn it_waits_in_two_places_and_each_excludes_the_other() {
     let (program, address) = start();
     let lens = match Lens::on(&program) {
         Ok(lens) => lens,
-        Err(blind) => return eprintln!("skipped: {blind}"),
+        Err(blind) => return visitors::skipped(blind),
     };
     program.settled().unwrap();
     let silent = Connection::connect(address, "silent visitor").unwrap();
@@ -203,7 +203,7 @@ fn a_signal_in_the_goodbye_changes_nothing() {
     for _ in 0..10 {
         let outcomes = match reads_of_a_goodbye_with_a_signal() {
             Ok(outcomes) => outcomes,
-            Err(blind) => return eprintln!("skipped: {blind}"),
+            Err(blind) => return visitors::skipped(blind),
         };
         let interrupted = outcomes.iter().position(|o| *o == Outcome::Error("EINTR".to_owned()));
         if let Some(interrupted) = interrupted {

@@ -161,7 +161,7 @@ fn each_thread_waits_for_somebody_of_its_own() {
     let (program, address) = start(&[]);
     let lens = match Lens::on(&program) {
         Ok(lens) => lens,
-        Err(blind) => return eprintln!("skipped: {blind}"),
+        Err(blind) => return visitors::skipped(blind),
     };
     program.settled().unwrap();
     let _silent: Vec<_> = (1..=3)

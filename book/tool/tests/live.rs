@@ -278,7 +278,7 @@ fn a_page_outlives_its_server() {
     let port = port.to_string();
     let next = Served::start_with(reader.copy.path(), &["--port", &port], |start| start);
     if next.port.to_string() != port {
-        return eprintln!("skipped: somebody else has taken port {port}");
+        return visitors::skipped(format!("somebody else has taken port {port}"));
     }
     reader
         .browser

@@ -144,12 +144,15 @@ fn stock_mdbook_gives_the_same_pages(#[case] ours: bool) {
 fn stock_mdbook() -> Option<OsString> {
     let mdbook = std::env::var_os("MDBOOK").unwrap_or("mdbook".into());
     let Ok(output) = std::process::Command::new(&mdbook).arg("--version").output() else {
-        eprintln!("skipped: there is no mdbook on the PATH, nor in MDBOOK");
+        visitors::skipped("there is no mdbook on the PATH, nor in MDBOOK");
         return None;
     };
     let version = String::from_utf8_lossy(&output.stdout).trim().replace("mdbook v", "");
     if version != our_version() {
-        eprintln!("skipped: this mdbook is {version}, and our library is {}", our_version());
+        visitors::skipped(format!(
+            "this mdbook is {version}, and our library is {}",
+            our_version()
+        ));
         return None;
     }
     Some(mdbook)
@@ -177,6 +180,10 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder can be made");
     for entry in fs::read_dir(from).expect("the folder is there").flatten() {
         let target = to.join(entry.file_name());
+        // What somebody has written there is no part of the book.
+        if entry.file_name() == "exercises" {
+            continue;
+        }
         if entry.path().is_dir() {
             copy(&entry.path(), &target);
         } else {

@@ -37,7 +37,7 @@ fn has_strace() -> bool {
     let there =
         Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
     if !there {
-        eprintln!("skipped: there is no strace here to compare with");
+        visitors::skipped("there is no strace here to compare with");
     }
     there
 }
@@ -168,7 +168,9 @@ fn compare(run: impl Fn() -> (Vec<Seen>, Vec<Seen>)) {
     // machine that busy two runs can't be compared by the clock.
     let in_time = differences.iter().filter(|difference| matches!(difference, Difference::Time(_)));
     if agreed_in_all_but_time && in_time.count() < STAYS {
-        eprintln!("the times weren't compared: this machine was too busy, {TRIES} times");
+        visitors::skipped(format!(
+            "the times weren't compared: this machine was too busy, {TRIES} times"
+        ));
         return;
     }
     panic!("they differ, {TRIES} times out of {TRIES}: {differences:#?}");

@@ -153,7 +153,7 @@ impl Server {
 
     /// A lens on it, or `None` where this system has none.
     pub fn lens(&self) -> Option<Lens> {
-        Lens::on(&self.program).map_err(|blind| eprintln!("skipped: {blind}")).ok()
+        Lens::on(&self.program).map_err(visitors::skipped).ok()
     }
 }
 
@@ -266,7 +266,7 @@ pub fn room_for_a_crowd() -> MutexGuard<'static, ()> {
 pub fn idle_visitors_cost_no_cpu_time(server: &Server, count: usize) {
     let _room = room_for_a_crowd();
     if let Err(reason) = crowd::make_room(count + 10) {
-        return eprintln!("skipped: {reason}");
+        return visitors::skipped(reason);
     }
     let silent = server.silent(count);
     server.does_nothing();
@@ -398,7 +398,7 @@ pub fn under_a_lens_that_lies(server: &Server) -> Option<(Lens, Vec<Connection>)
     let silent = server.silent(3);
     server.settled();
     let lens = Lens::that_lies_to(&server.program);
-    let lens = lens.map_err(|blind| eprintln!("skipped: {blind}")).ok()?;
+    let lens = lens.map_err(visitors::skipped).ok()?;
     Some((lens, silent))
 }
 

@@ -12,6 +12,7 @@
 //! - [`answer`]: an HTTP answer as a visitor reads it.
 //! - [`printing`], [`files`], [`names`]: what all tools share: lines that nobody may read, files that stay whole,
 //!   names that were misspelled.
+//! - [`setup`]: what a machine must have for tests, and what a test says that can't show anything there.
 //! - [`connection`]: one end of a connection, driven step by step: what the graded checks use.
 
 pub mod answer;
@@ -29,5 +30,8 @@ pub mod names;
 pub mod play;
 pub mod printing;
 pub mod program;
+pub mod setup;
 mod unread;
 pub mod visit;
+
+pub use setup::skipped;

@@ -8,6 +8,7 @@ use grader::check;
 use grader::check::Check;
 use rstest::rstest;
 use visitors::connection::Connection;
+use visitors::doing::Snapshot;
 use visitors::hosts::Host;
 use visitors::program::Program;
 
@@ -82,16 +83,21 @@ impl Call<'_> {
             self.check
                 .fail_for(&format!("after {what}, your program was to sleep in `read`"), &trouble);
         }
+        let pid = self.program.pid();
+        let before = Snapshot::of(pid);
         for _ in 0..LOOKS {
             let doing = self.program.doing();
-            // What runs has been woken by another process' doings, or by us: it is looked at again.
             if doing.starts_with("is inside ")
                 && !["is inside read", "is inside recv"].iter().any(|call| doing.starts_with(call))
             {
-                self.check.suspect("does-not-sleep-in-read");
                 self.check.fail(format!("after {what}, your program {doing}, and not in `read`"));
             }
             thread::sleep(Duration::from_millis(2));
+        }
+        if Snapshot::of(pid) != before {
+            self.check.fail(format!(
+                "after {what}, your program is woken again and again although nothing has come, and not only asleep in `read`"
+            ));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use grader::bytes::shown;
+use grader::bytes::in_lines;
 use grader::check;
 use grader::check::Check;
 use rstest::rstest;
@@ -135,7 +135,7 @@ impl Call<'_> {
     }
 
     fn sent(&self) -> String {
-        format!("{} bytes: {}", self.sent.len(), shown(&self.sent))
+        format!("{} bytes: {}", self.sent.len(), in_lines(&self.sent))
     }
 
     /// Says how what was printed differs from what was to be printed, as closely as can be told.
@@ -185,9 +185,9 @@ impl Call<'_> {
             "after {}, your program {how}. It printed {} bytes: {}\nIt was to print {} bytes: {}\nThe server had sent {}",
             self.what,
             printed.len(),
-            shown(printed),
+            in_lines(printed),
             expected.len(),
-            shown(expected),
+            in_lines(expected),
             self.sent()
         ))
     }
@@ -207,7 +207,7 @@ impl Call<'_> {
             self.check.fail(format!(
                 "after {what}, your program ended well, as if all were there, and printed {} bytes: {}\nIt was to end with an error ({kind}). The server had sent {}",
                 printed.len(),
-                shown(&printed),
+                in_lines(&printed),
                 self.sent()
             ));
         }
@@ -220,7 +220,7 @@ impl Call<'_> {
             self.check.suspect("prints-before-it-is-whole");
             self.check.fail(format!(
                 "after {what}, your program ended with an error, rightly, and had printed this before: {}",
-                shown(&printed)
+                in_lines(&printed)
             ));
         }
         let words = self.program.stderr();

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use grader::bytes::shown;
+use grader::bytes::in_lines;
 use grader::check;
 use grader::check::{Check, Guest, REQUEST, Server};
 use rstest::rstest;
@@ -146,8 +146,8 @@ mod pieces {
         }
         check.fail(format!(
             "{when}, {how}. Answer {number} to the {name}: {}\nIt was to be: {}",
-            shown(&answer.body),
-            shown(&expected)
+            in_lines(&answer.body),
+            in_lines(&expected)
         ));
     }
 
@@ -355,7 +355,7 @@ mod pieces {
         if !more.is_empty() {
             check.fail(format!(
                 "{when}, the rude visitor was sent an answer too many: {}",
-                shown(&more)
+                in_lines(&more)
             ));
         }
         drop(rude);
@@ -940,7 +940,7 @@ mod patience {
         let when = format!("after {after} bytes of a request and a hang-up");
         let came = rude.end(&when);
         if !came.is_empty() {
-            check.fail(format!("{when}, the rude visitor was sent an answer: {}", shown(&came)));
+            check.fail(format!("{when}, the rude visitor was sent an answer: {}", in_lines(&came)));
         }
         drop(rude);
         check.suspect("end-told-wrongly");

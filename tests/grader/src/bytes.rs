@@ -265,20 +265,20 @@ fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
 }
 
 /// How much of what came a report shows, in bytes: more is shown by its beginning and its end.
-const SHOWN: usize = 400;
+const MOST_IN_LINES: usize = 400;
 
 /// Bytes as a report shows them: each line on a line of its own, with all that isn't plain text escaped, so that what
 /// differs looks different.
-pub fn shown(bytes: &[u8]) -> String {
+pub fn in_lines(bytes: &[u8]) -> String {
     let lines = |bytes: &[u8]| {
         let lines = bytes.split_inclusive(|byte| *byte == b'\n');
         lines.map(|line| format!("\n  {}", line.escape_ascii())).collect::<String>()
     };
     match bytes.len() {
         0 => "\n  (nothing)".to_owned(),
-        1..=SHOWN => lines(bytes),
+        1..=MOST_IN_LINES => lines(bytes),
         count => {
-            let (first, last) = (&bytes[..SHOWN / 4], &bytes[count - SHOWN / 4..]);
+            let (first, last) = (&bytes[..MOST_IN_LINES / 4], &bytes[count - MOST_IN_LINES / 4..]);
             format!("{}\n  … {count} bytes in all …{}", lines(first), lines(last))
         }
     }

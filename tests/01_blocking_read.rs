@@ -1,14 +1,10 @@
 //! The graded checks of chapter 1. The judged program is the visitor; the check is the server.
 
-use std::thread;
-use std::time::Duration;
-
-use grader::bytes::in_lines;
+use grader::bytes::{self, in_lines};
 use grader::check;
 use grader::check::Check;
 use rstest::rstest;
 use visitors::connection::Connection;
-use visitors::doing::Snapshot;
 use visitors::hosts::Host;
 use visitors::program::Program;
 
@@ -19,9 +15,6 @@ const BODY: &[u8] = b"hi\xff\0\r\n\r\nyou";
 /// The longest head that 01-head accepts, and the longest answer of 01-length, in bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
 const LONGEST_ANSWER: usize = 1024 * 1024;
-
-/// How often to look where a program sleeps. Who naps between two looks is seen elsewhere at least once.
-const LOOKS: u32 = 20;
 
 /// A conversation between the judged program and a server that the check plays.
 struct Call<'a> {
@@ -85,27 +78,7 @@ impl Call<'_> {
     /// The program has to sleep in `read` now, and nowhere else.
     #[track_caller]
     fn sleeps_in_read(&self) {
-        let what = &self.what;
-        if let Err(trouble) = self.program.settled() {
-            self.check
-                .fail_for(&format!("after {what}, your program was to sleep in `read`"), &trouble);
-        }
-        let pid = self.program.pid();
-        let before = Snapshot::of(pid);
-        for _ in 0..LOOKS {
-            let doing = self.program.doing();
-            if doing.starts_with("is inside ")
-                && !["is inside read", "is inside recv"].iter().any(|call| doing.starts_with(call))
-            {
-                self.check.fail(format!("after {what}, your program {doing}, and not in `read`"));
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        if Snapshot::of(pid) != before {
-            self.check.fail(format!(
-                "after {what}, your program is woken again and again although nothing has come, and not only asleep in `read`"
-            ));
-        }
+        bytes::sleeps_in_read(self.check, &self.program, &format!("after {}", self.what));
     }
 
     /// The program has to end well now, and to have printed just `expected`.

@@ -1,19 +1,12 @@
 //! The graded checks of chapter 2. The judged program is the server; the check plays its visitors.
 
-use std::thread;
-use std::time::Duration;
-
-use grader::bytes::{all_are_in, in_lines};
+use grader::bytes::{self, all_are_in, in_lines};
 use grader::check;
 use grader::check::{Check, Guest, REQUEST, Server};
 use rstest::rstest;
-use visitors::doing::Snapshot;
 
 /// The longest request that the exercises accept, in bytes.
 const LONGEST_REQUEST: usize = 8 * 1024;
-
-/// How often to look where a program sleeps. Who naps between two looks is seen elsewhere at least once.
-const LOOKS: u32 = 20;
 
 /// What stands between two lines, and ends nothing.
 const ODD: [&[u8]; 6] = [b"\n\n", b"\n\r\n", b"\r\n\n", b"\r\n\r", b"\r\r\r\r", b"\r\n\r\r\n"];
@@ -68,25 +61,7 @@ fn says(server: &Server<'_>, number: usize, expected: &str, when: &str) {
 fn sleeps_in_read(server: &Server<'_>, when: &str) {
     // On a busy machine somebody may be connected long before the server hears of it.
     all_are_in(server, 1);
-    if let Err(trouble) = server.program.settled() {
-        server.check.fail_for(&format!("{when}, your program was to sleep in `read`"), &trouble);
-    }
-    let pid = server.program.pid();
-    let before = Snapshot::of(pid);
-    for _ in 0..LOOKS {
-        let doing = server.program.doing();
-        let elsewhere = doing.starts_with("is inside ")
-            && !["is inside read", "is inside recv"].iter().any(|call| doing.starts_with(call));
-        if elsewhere {
-            server.check.fail(format!("{when}, your program {doing}, and not in `read`"));
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    if Snapshot::of(pid) != before {
-        server.check.fail(format!(
-            "{when}, your program is woken again and again although nothing has come, and not only asleep in `read`"
-        ));
-    }
+    bytes::sleeps_in_read(server.check, &server.program, when);
 }
 
 /// The next answer has to have this status.
@@ -591,14 +566,13 @@ mod pieces {
         check.suspect("keeps-those-who-left");
         let server = server(&check, &[]);
         let mut visitor = server.visitor("visitor with many questions");
-        // Two at a time, and always a part of the next.
-        let (one, other) = (request_of(3_000), request_of(1_500));
-        let both = [&one[100..], &*other, &one[..100]].concat();
+        // Always with a part of the next one.
+        let one = request_of(3_000);
+        let rest_and_part = [&one[100..], &one[..100]].concat();
         visitor.send(&one[..100]);
         server.keeps_nothing(100, "requests of one visitor", |_| {
-            for _ in 0..50 {
-                visitor.send(&both);
-                visitor.answer("after a request and a part of the next");
+            for _ in 0..100 {
+                visitor.send(&rest_and_part);
                 visitor.answer("after a request and a part of the next");
             }
         });
@@ -607,7 +581,7 @@ mod pieces {
 
 mod patience {
     use super::*;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     /// So short that a check is soon done. Whoever must be served has sent everything before its turn begins.
     const SHORT: &str = "150";

@@ -1,8 +1,8 @@
 //! Exercise 01-length: read as much of an answer as its head promises.
 //!
-//! This program asks for a page and prints the body alone: as many bytes as `Content-Length`
-//! says, although the server keeps the connection open. Where the head gives no length, the body
-//! ends where the connection ends (RFC 9112, section 6.3).
+//! This program asks for a page, prints the body of the answer, and ends. The server may keep the
+//! connection open, so the head's field `Content-Length` has to tell how long the body is. Where the
+//! head gives no length, the body ends where the connection ends (RFC 9112, section 6.3).
 //!
 //! Run it:      cargo host holding      and, in a second terminal,
 //!              cargo run -p ex01-blocking-read --bin ex01-length -- 127.0.0.1:7001
@@ -26,8 +26,8 @@ use nix::unistd::{read, write};
 
 /// Longest answer that is accepted, head and body, in bytes: a server must not fill our memory.
 const LONGEST_ANSWER: usize = 1024 * 1024;
-/// How long the server may say nothing, in seconds.
-const PATIENCE: i64 = 60;
+/// How long the server may say nothing, unless the second argument says otherwise, in milliseconds.
+const PATIENCE: i64 = 60_000;
 
 /// What [`read_some`] tells.
 enum Came {
@@ -38,14 +38,12 @@ enum Came {
 }
 
 /// Reads the answer from `socket` and gives its body: as many bytes as the head's `Content-Length`
-/// says, or, where it says nothing, all until the server hangs up.
-///
-/// The name of a header field is the same in capitals and small letters (RFC 9110, section 5.1),
-/// and its value may stand between spaces.
+/// says, or, where the head has no such field, all until the server hangs up.
 ///
 /// # Errors
 /// - `ErrorKind::UnexpectedEof` when the server hangs up before the head or the promised body is whole,
-/// - `ErrorKind::InvalidData` when the length is no number, or the answer longer than `LONGEST_ANSWER`,
+/// - `ErrorKind::InvalidData` when the length is no number, when two lengths differ, and as soon as it's
+///   plain that head and body together are longer than `LONGEST_ANSWER`,
 /// - what `read_some` gives.
 fn read_body(socket: &OwnedFd) -> io::Result<Vec<u8>> {
     // your turn: read the head, find out how long the body is, and read that much of it
@@ -55,7 +53,7 @@ fn read_body(socket: &OwnedFd) -> io::Result<Vec<u8>> {
 
 /// Reads what there is. A signal in between changes nothing.
 fn read_some(socket: &OwnedFd) -> io::Result<Came> {
-    let mut piece = [0; 1024];
+    let mut piece = [0; 16 * 1024];
     loop {
         // waits: until the server sends, or hangs up
         match read(socket, &mut piece) {
@@ -69,26 +67,29 @@ fn read_some(socket: &OwnedFd) -> io::Result<Came> {
 
 fn main() -> ExitCode {
     let address = std::env::args().nth(1).and_then(|address| address.parse().ok());
-    let Some(address) = address else {
-        eprintln!("ex01-length: give the server's address, such as 127.0.0.1:7001");
+    let patience = std::env::args().nth(2).map_or(Ok(PATIENCE), |number| number.parse());
+    let (Some(address), Ok(patience)) = (address, patience) else {
+        eprintln!(
+            "ex01-length: give the server's address, such as 127.0.0.1:7001, and a patience in milliseconds if you like"
+        );
         return ExitCode::from(2);
     };
-    let body = ask(address).and_then(|socket| read_body(&socket));
+    let body = ask(address, patience).and_then(|socket| read_body(&socket));
     match body.and_then(|body| io::stdout().write_all(&body)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ex01-length: {error}");
+            eprintln!("ex01-length: {error} ({:?})", error.kind());
             ExitCode::FAILURE
         }
     }
 }
 
 /// Connects, and sends a request after which the server may keep the connection open.
-fn ask(address: SocketAddr) -> io::Result<OwnedFd> {
+fn ask(address: SocketAddr, patience: i64) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
     // A server that says nothing for this long is given up: `read` fails with EAGAIN then.
-    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::milliseconds(patience))?;
     // waits: until the server's kernel has answered
     connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");

@@ -1,8 +1,8 @@
 //! Exercise 02-patience: give each visitor two seconds, so that silence can't stop the shop for ever.
 //!
 //! This server serves one visitor after the other, like chapter 2's. But a visitor has only so long
-//! to send its whole request; after that it is told 408 (RFC 9110, section 15.5.9), and the next one
-//! has its turn. A visitor that sends a byte now and then must not get away with it.
+//! to send its whole request. Whoever isn't done by then is told 408 (RFC 9110, section 15.5.9), and
+//! the next one has its turn.
 //!
 //! Run it:      cargo run -p ex02-blocking-server --bin ex02-patience      and, in a second terminal,
 //!              cargo visit 127.0.0.1:7002 silent quick slow quick
@@ -28,7 +28,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 enum Request {
     /// Its empty line has come.
     Whole,
-    /// It has no empty line in its first `LONGEST_REQUEST` bytes.
+    /// It is longer than `LONGEST_REQUEST`, or will be: so many bytes have come without an empty line.
     TooLong,
     /// The visitor's time was over before the request was whole.
     TooSlow,
@@ -36,7 +36,8 @@ enum Request {
     HungUp(usize),
 }
 
-/// Reads until the empty line that ends a request, for `patience` in all and no longer.
+/// Reads until the empty line that ends a request, for `patience` in all and no longer. The time begins
+/// with the call.
 ///
 /// # Errors
 /// What `read` gives, save for two: a signal (`ErrorKind::Interrupted`) changes nothing, and the end

@@ -2,8 +2,8 @@
 //!
 //! A visitor may send several requests on one connection, and needn't wait for an answer before it
 //! sends the next (RFC 9112, section 9.3.2: pipelining). So one `read` may bring half a request, or
-//! two and a half. This server answers each of them, in order, until the visitor hangs up; then
-//! it serves the next visitor.
+//! two and a half. This server answers each of them, in order, with its number and the request's own
+//! bytes, until the visitor hangs up. Then it serves the next visitor.
 //!
 //! Run it:      cargo run -p ex02-blocking-server --bin ex02-pieces      and, in a second terminal,
 //!              cargo visit 127.0.0.1:7002 quick slow rude quick
@@ -27,7 +27,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 enum Next {
     /// A whole request, up to and with its empty line.
     Request(Vec<u8>),
-    /// A request without an empty line in its first `LONGEST_REQUEST` bytes.
+    /// A request that is longer than `LONGEST_REQUEST`, or will be: so many bytes have come without an empty line.
     TooLong,
     /// The visitor has hung up, after so many bytes of a request that isn't whole.
     HungUp(usize),
@@ -55,18 +55,17 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Answers a visitor's requests until it hangs up. Each answer says which one it is, and what was asked.
+/// Answers a visitor's requests until it hangs up. Each answer has its number, and then the whole request.
 fn serve(mut visitor: &TcpStream) -> io::Result<String> {
     let mut kept = Vec::new();
     for number in 1.. {
         match next_request(visitor, &mut kept)? {
             Next::Request(request) => {
-                let text = String::from_utf8_lossy(&request);
-                let asked = text.lines().next().unwrap_or_default();
-                visitor.write_all(answer("200 OK", &format!("{number}: {asked}\n")).as_bytes())?;
+                let body = [format!("{number}: ").as_bytes(), &request].concat();
+                visitor.write_all(&answer("200 OK", &body))?;
             }
             Next::TooLong => {
-                visitor.write_all(answer("431 Request Header Fields Too Large", "").as_bytes())?;
+                visitor.write_all(&answer("431 Request Header Fields Too Large", b""))?;
                 say_goodbye(visitor)?;
                 return Ok(format!("asked too much in request {number}"));
             }
@@ -107,11 +106,10 @@ fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
     }
 }
 
-fn answer(status: &str, body: &str) -> String {
+fn answer(status: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}");
+    [head.as_bytes(), b"\r\n\r\n", body].concat()
 }
 
 /// One line an event. A closed stderr ends no server.

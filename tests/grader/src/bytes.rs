@@ -7,9 +7,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use visitors::calls::{self, family};
 use visitors::connection::{Connection, End, Received};
-use visitors::doing;
-use visitors::program::{LOOK_EVERY, Watch};
+use visitors::doing::{self, Snapshot};
+use visitors::program::{LOOK_EVERY, Program, Watch};
 
 use crate::check::{Check, Server, shown};
 
@@ -262,4 +263,53 @@ fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
     let heard_the_end = fields.get(3)? == &"08";
     let inode = fields.get(9)?.parse().ok()?;
     Some(Row { under_way, unread: hex(unread)?, inode, heard_the_end, still })
+}
+
+/// How often to look where a program sleeps, and how long to wait in between. Who naps is seen elsewhere at least once.
+const LOOKS_AT_SLEEP: usize = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
+/// The program, one of a single thread, has to sleep in `read` now, and nothing may wake it: nobody sends anything.
+#[track_caller]
+pub fn sleeps_in_read(check: &Check, program: &Program, when: &str) {
+    if let Err(trouble) = program.settled() {
+        check.fail_for(&format!("{when}, your program was to sleep in `read`"), &trouble);
+    }
+    let pid = program.pid();
+    let before = Snapshot::of(pid);
+    for _ in 0..LOOKS_AT_SLEEP {
+        // Who runs is in no call. (To describe it takes longer: the kernel's table of connections is read for that.)
+        let inside = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+        let number = inside.split(' ').next().and_then(|number| number.parse().ok());
+        if number.and_then(calls::find).is_some_and(|call| family(call.name) != "read") {
+            let doing = program.doing();
+            check.fail(format!("{when}, your program {doing}, and not in `read`"));
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    if Snapshot::of(pid) != before {
+        check.fail(format!(
+            "{when}, your program is woken again and again although nothing has come, and not only asleep in `read`"
+        ));
+    }
+}
+
+/// How much of what came a report shows, in bytes: more is shown by its beginning and its end.
+const MOST_IN_LINES: usize = 400;
+
+/// Bytes as a report shows them: each line on a line of its own, with all that isn't plain text escaped, so that what
+/// differs looks different.
+pub fn in_lines(bytes: &[u8]) -> String {
+    let lines = |bytes: &[u8]| {
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        lines.map(|line| format!("\n  {}", line.escape_ascii())).collect::<String>()
+    };
+    match bytes.len() {
+        0 => "\n  (nothing)".to_owned(),
+        1..=MOST_IN_LINES => lines(bytes),
+        count => {
+            let (first, last) = (&bytes[..MOST_IN_LINES / 4], &bytes[count - MOST_IN_LINES / 4..]);
+            format!("{}\n  … {count} bytes in all …{}", lines(first), lines(last))
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What the graded checks are made of. A check starts the program that is judged, plays visitors or
 //! hosts, and fails with three things: what it saw, what is likely wrong, where the book explains it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::env;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -47,6 +47,7 @@ pub struct Check {
     cause: Cell<&'static str>,
     likely: Cell<&'static str>,
     book: Cell<&'static str>,
+    where_seen: RefCell<Vec<(&'static str, &'static str)>>,
 }
 
 impl Check {
@@ -60,13 +61,20 @@ impl Check {
             panic!("no program to judge: this package has none for {exercise}; give ANSWER=PATH");
         };
         let (cause, likely, book) = (Cell::new(""), Cell::new(""), Cell::new(""));
-        Self { exercise, program: program.into(), cause, likely, book }
+        let where_seen = RefCell::new(Vec::new());
+        Self { exercise, program: program.into(), cause, likely, book, where_seen }
     }
 
     /// What a failure from here on most likely means: a cause, by its name (see [`causes`](mod@crate::causes)). Where
     /// the check sees more, it says so by another name.
     pub fn suspect(&self, cause: &'static str) {
         self.cause.set(cause);
+    }
+
+    /// What a failure most likely means whose report has these words, whatever is suspected else: `a loop that never waits`,
+    /// `panicked at`. Of several, the last.
+    pub fn suspect_where(&self, words: &'static str, cause: &'static str) {
+        self.where_seen.borrow_mut().push((words, cause));
     }
 
     /// What a failure from here on most likely means, and the place in the book that explains it.
@@ -83,7 +91,11 @@ impl Check {
     #[track_caller]
     pub fn fail(&self, saw: impl Display) -> ! {
         let saw = saw.to_string().replace('\n', "\n          ");
-        let cause = self.cause.get();
+        let seen = self.where_seen.borrow().iter().rfind(|(words, _)| saw.contains(words)).copied();
+        let cause = match (self.cause.get(), seen) {
+            (suspected, Some((_, cause))) if suspected != NOT_WRITTEN_YET => cause,
+            (suspected, _) => suspected,
+        };
         let chapter = self.exercise.split('-').next().unwrap_or_default();
         let (likely, book) = match Causes::of_chapter(chapter).get(cause) {
             Some(cause) => (cause.likely.clone(), cause.book.clone()),

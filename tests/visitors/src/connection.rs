@@ -132,8 +132,12 @@ impl Connection {
         }
     }
 
-    /// Waits at the most `time` until something has come, or the connection has ended. True if so.
+    /// Waits at the most `time` until something has come, or the connection has ended. True if so, and true at once where
+    /// something was given back.
     pub fn readable_within(&self, time: Duration) -> bool {
+        if !self.pending.is_empty() {
+            return true;
+        }
         let mut list = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         let time = u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
         matches!(poll(&mut list, PollTimeout::from(time)), Ok(count) if count > 0)

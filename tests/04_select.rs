@@ -771,7 +771,7 @@ mod echo {
     #[test]
     fn beyond_descriptor_1024() {
         let check = check!("04-echo");
-        check.suspect("descriptor-too-high");
+        check.suspect("descriptor-not-looked-at");
         if let Err(reason) = visitors::crowd::make_room(1100) {
             return eprintln!("skipped: {reason}");
         }
@@ -837,7 +837,7 @@ mod echo {
             let mut new = server.visitor("visitor who comes when there is room for one");
             echoes(&server, &mut new, b"is there room?", when);
             inside.push(new);
-            check.suspect("descriptor-too-high");
+            check.suspect("descriptor-not-looked-at");
             is_hung_up_on(&server, &mut server.visitor("visitor who is one too many"), when);
             check.suspect("never-room-again");
         }
@@ -1182,7 +1182,7 @@ mod room {
     #[test]
     fn a_reset_in_the_middle_of_a_line() {
         let check = check!("04-room");
-        check.suspect("reset-ends-everything");
+        check.suspect("failed-read-ends-everything");
         let server = check.server(&[]);
         let mut room = room_of(&server, 3);
         let mut rude = room.remove(1);
@@ -1201,7 +1201,7 @@ mod room {
     #[case::was_reset(Leaves::ByReset)]
     fn a_guest_who_is_gone_before_it_is_greeted(#[case] leaves: Leaves) {
         let check = check!("04-room");
-        check.suspect("gone-guest-ends-it");
+        check.suspect("gone-visitor-ends-it");
         let server = check.server(&[]);
         let mut room = room_of(&server, 2);
         server.program.stop();

@@ -342,10 +342,12 @@ mod pool {
         for visitor in &mut waiting {
             visitor.send(REQUEST);
             settle(&server, &when);
-            if visitor.connection.readable_within(Duration::ZERO)
-                && waiting_is_full(&server, workers)
-            {
-                check.suspect("the-accepting-thread-serves");
+            if visitor.connection.readable_within(Duration::ZERO) {
+                if threads(&server).len() > workers + 2 {
+                    check.suspect("a-thread-for-a-visitor");
+                } else if waiting_is_full(&server, workers) {
+                    check.suspect("the-accepting-thread-serves");
+                }
             }
             visitor.no_answer_yet(&when);
         }
@@ -414,11 +416,12 @@ mod pool {
     #[case::one_worker(1)]
     #[case::three_workers(3)]
     fn the_queue_has_an_end(#[case] workers: usize) {
+        const CROWD: usize = 40;
         let check = check!("03-pool");
         check.suspect("a-queue-without-an-end");
         let server = check.server(&[&workers.to_string()]);
         server.still_serves("at the beginning");
-        let mut crowd = silent(&server, 40);
+        let mut crowd = silent(&server, CROWD);
         // With each worker, in the queue, and in the hand of the thread that accepts.
         let (least, most) = (workers + QUEUE, workers + QUEUE + 1);
         let look = |when: &str| {
@@ -427,7 +430,7 @@ mod pool {
             let accepted = accepted(&server, least);
             let holds = format!("{workers} workers and a queue for {QUEUE} hold {least} visitors");
             if accepted > most {
-                let is_longer = accepted < most + workers + QUEUE;
+                let is_longer = accepted < CROWD - 3;
                 check.suspect(if is_longer { "a-longer-queue" } else { "a-queue-without-an-end" });
                 check.fail(format!(
                     "{holds}, and one may be on its way into it; {when}, your program has accepted {accepted}"
@@ -534,11 +537,23 @@ mod pool {
         let check = check!("03-pool");
         check.suspect("panic-ends-the-worker");
         let server = check.server(ARGUMENTS);
+        settle(&server, "with nobody there");
+        let before = threads(&server).len();
         for _ in 0..2 * WORKERS {
             let mut unlucky = server.visitor("unlucky visitor");
             unlucky.send(b"GET /panic HTTP/1.1\r\n\r\n");
+            let _ = server.program.settled();
+            // What has become of the worker?
+            check.suspect(if server.program.exit_status().is_some() {
+                "panic-ends-everything"
+            } else if threads(&server).len() < before {
+                "panic-ends-the-worker"
+            } else {
+                "connection-kept-open"
+            });
             unlucky.end("after it met a bug");
         }
+        check.suspect("panic-ends-the-worker");
         server.still_serves("after six visitors met a bug");
         serves_at_once(
             &server,
@@ -711,11 +726,20 @@ mod stop {
         } else if words.contains("waits for the next visitor to connect") {
             // It came out of `accept`, took its own connection for a visitor, and went back.
             let own_visit = server.program.stderr().iter().any(|line| line.contains("hung up"));
-            check.suspect(if own_visit {
-                "connects-before-the-flag"
-            } else {
-                "nobody-wakes-accept"
-            });
+            let _late = Connection::connect(server.address, "late visitor");
+            let wakes = server.program.ended().is_ok();
+            let (cause, seen) = match (own_visit, wakes) {
+                (true, _) => {
+                    ("connects-before-the-flag", "it had taken its own connection for a visitor's")
+                }
+                (false, true) => ("nobody-wakes-accept", "one more visitor woke it, and it ended"),
+                (false, false) => ("goes-on-accepting", "one more visitor didn't make it end"),
+            };
+            check.suspect(cause);
+            check.fail(format!(
+                "{when}, it was to end, but your program {}; {seen}",
+                words.trim_start_matches("it ")
+            ));
         }
         check.fail_for(&format!("{when}, your program was to end"), &trouble);
     }
@@ -1199,6 +1223,28 @@ mod stop {
         server.still_serves("when there was room for stacks again");
         server.program.signal(Signal::SIGTERM);
         ends_well(&server, "after SIGTERM, when there had been no thread for some visitors");
+    }
+
+    #[test]
+    fn no_stack_is_kept() {
+        let check = check!("03-stop");
+        check.suspect("keeps-every-join-handle");
+        let server = check.server(&[]);
+        let visits = |count: usize| {
+            (0..count).for_each(|_| a_short_visit(&server));
+            settle(&server, "after many visitors");
+            // None where the system doesn't tell. A stack is two rows: itself, and the page that guards it.
+            let maps = fs::read_to_string(format!("/proc/{}/maps", server.program.pid()));
+            maps.unwrap_or_default().lines().count()
+        };
+        let before = visits(50);
+        let after = visits(200);
+        if after > before + 100 {
+            check.fail(format!(
+                "200 visitors came and went, and your program has {} parts of memory more than before them, as many as stacks",
+                after - before
+            ));
+        }
     }
 
     #[test]

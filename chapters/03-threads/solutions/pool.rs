@@ -51,7 +51,7 @@ fn pool(listener: &TcpListener, workers: usize) -> io::Result<()> {
     //               … serve it inside catch_unwind …
     //           })?;
     //       }
-    //       loop { … accept, and queue.send(visitor) … }
+    //       loop { … accept, and queue.send(visitor); if it fails, sleep for PAUSE … }
     fn work(arrivals: &Mutex<Receiver<TcpStream>>) {
         loop {
             // waits: until no other worker stands at the queue

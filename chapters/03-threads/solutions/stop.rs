@@ -40,8 +40,8 @@ fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     //   thread that waits in `SigSet::wait`.
     // hint: That thread can set an `AtomicBool`. But `accept` doesn't look at it while it waits. Someone
     //   has to connect to wake it, and that can be the same thread: `TcpStream::connect` to the
-    //   listener's own address. Set the flag first, then connect; and after each `accept` look at the flag, also after
-    //   one that has failed.
+    //   listener's own address. Set the flag first, then connect. Look at the flag after each `accept`,
+    //   also after one that has failed.
     // hint: `thread::scope` returns only when all threads started in it have ended: that is the waiting
     //   for the present visitors. Drop the listener before its end, inside the scope, or new visitors
     //   can still connect (to the kernel's backlog) and will never be served.

@@ -1,9 +1,7 @@
 //! Exercise 03-pool: so many threads and no more.
 //!
-//! This server has a fixed number of worker threads (the second argument, 4 where not given) and a
-//! queue for at most [`QUEUE`] accepted visitors. Who comes when the queue is full isn't accepted
-//! yet: the kernel keeps such visitors in the backlog. A bug in the handler (`GET /panic`) loses
-//! the visitor that met it, and nobody else.
+//! This server has a fixed number of worker threads and one queue for accepted visitors. Whoever comes
+//! when the queue is full waits in the kernel's backlog. The rules are on the book's page.
 //!
 //! Run it:      cargo run -p ex03-threads --bin ex03-pool      and, in a second terminal,
 //!              cargo visit 127.0.0.1:7003 quick silent quick slow quick
@@ -29,10 +27,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Longest accepted request, in bytes: a visitor must not fill our memory.
 const LONGEST_REQUEST: usize = 8 * 1024;
 
-/// Accepts visitors for ever and has each served, by `serve`, in one of `workers` threads.
+/// Accepts visitors for ever, and has each of them served by `serve` in one of `workers` threads.
+/// At most `QUEUE` visitors wait in the queue for a worker, and the first to come is the first to be
+/// served. No visitor ends more than its own visit, whatever it does and whatever happens to it.
+/// An `accept` that fails is tried again after `PAUSE`.
 ///
 /// # Errors
-/// When the threads can't be started.
+/// When one of the threads can't be started.
 fn pool(listener: &TcpListener, workers: usize) -> io::Result<()> {
     // your turn: start the workers, and hand them each visitor through a queue that has an end
     todo!("start the workers, and hand them each visitor through a queue that has an end")

@@ -1,8 +1,9 @@
 //! Exercise 03-stop: an orderly stop.
 //!
-//! Whoever runs a server stops it with SIGTERM: `kill PID`, a service manager, a shutdown. Unasked,
-//! the kernel then ends the process on the spot, and whoever was being served is cut off. This
-//! server takes no new visitors after SIGTERM, lets the present ones finish, and ends with status 0.
+//! Whoever runs a server stops it with SIGTERM: `kill PID`, a service manager, a shutdown. If a
+//! program makes no arrangements, the kernel ends it on the spot, and whoever is being served is cut
+//! off. This server takes no new visitors after SIGTERM, lets the present ones finish, and ends with
+//! status 0. The rules are on the book's page.
 //!
 //! Run it:      cargo run -p ex03-threads --bin ex03-stop      and, in a second terminal,
 //!              cargo visit 127.0.0.1:7003 silent --seconds 9   and, meanwhile, in a third one,
@@ -29,11 +30,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a visitor may say nothing: without a limit, a silent one keeps the server from stopping.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Has each visitor served, by `serve`, in a thread of its own, until SIGTERM comes. From then on
-/// nobody new can connect; returns when the last of the present visitors has been served.
+/// Has each visitor served by `serve`, in a thread of its own, until SIGTERM comes. From then on nobody
+/// new can connect. Returns when the last of the present visitors has been served. A visitor for whom
+/// there is no thread is sent away. An `accept` that fails is tried again after `PAUSE`, unless SIGTERM
+/// has come meanwhile.
 ///
 /// # Errors
-/// What the set-up gives: blocking the signal, starting a thread.
+/// When the signal can't be blocked, or the thread that waits for it can't be started.
 fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     // your turn: serve in threads until SIGTERM, then close the listener and wait for the visitors
     todo!("serve in threads until SIGTERM, then close the listener and wait for the visitors")

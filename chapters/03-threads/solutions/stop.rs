@@ -1,8 +1,9 @@
 //! Exercise 03-stop: an orderly stop.
 //!
-//! Whoever runs a server stops it with SIGTERM: `kill PID`, a service manager, a shutdown. Unasked,
-//! the kernel then ends the process on the spot, and whoever was being served is cut off. This
-//! server takes no new visitors after SIGTERM, lets the present ones finish, and ends with status 0.
+//! Whoever runs a server stops it with SIGTERM: `kill PID`, a service manager, a shutdown. If a
+//! program makes no arrangements, the kernel ends it on the spot, and whoever is being served is cut
+//! off. This server takes no new visitors after SIGTERM, lets the present ones finish, and ends with
+//! status 0. The rules are on the book's page.
 //!
 //! Run it:      cargo run -p ex03-threads --bin ex03-stop      and, in a second terminal,
 //!              cargo visit 127.0.0.1:7003 silent --seconds 9   and, meanwhile, in a third one,
@@ -25,11 +26,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a visitor may say nothing: without a limit, a silent one keeps the server from stopping.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Has each visitor served, by `serve`, in a thread of its own, until SIGTERM comes. From then on
-/// nobody new can connect; returns when the last of the present visitors has been served.
+/// Has each visitor served by `serve`, in a thread of its own, until SIGTERM comes. From then on nobody
+/// new can connect. Returns when the last of the present visitors has been served. A visitor for whom
+/// there is no thread is sent away. An `accept` that fails is tried again after `PAUSE`, unless SIGTERM
+/// has come meanwhile.
 ///
 /// # Errors
-/// What the set-up gives: blocking the signal, starting a thread.
+/// When the signal can't be blocked, or the thread that waits for it can't be started.
 fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     // your turn: serve in threads until SIGTERM, then close the listener and wait for the visitors
     // hint: A signal needn't interrupt anybody: it can be waited for like a visitor. Block SIGTERM with
@@ -37,7 +40,8 @@ fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     //   thread that waits in `SigSet::wait`.
     // hint: That thread can set an `AtomicBool`. But `accept` doesn't look at it while it waits. Someone
     //   has to connect to wake it, and that can be the same thread: `TcpStream::connect` to the
-    //   listener's own address. Set the flag first, then connect; and after each `accept` look at the flag.
+    //   listener's own address. Set the flag first, then connect. Look at the flag after each `accept`,
+    //   also after one that has failed.
     // hint: `thread::scope` returns only when all threads started in it have ended: that is the waiting
     //   for the present visitors. Drop the listener before its end, inside the scope, or new visitors
     //   can still connect (to the kernel's backlog) and will never be served.
@@ -57,10 +61,13 @@ fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     told.add(Signal::SIGTERM);
     told.thread_block()?;
     let address = listener.local_addr()?;
+    // Gives its place to the connection below: visitors may have all the other descriptors.
+    let spare = listener.try_clone()?;
     thread::Builder::new().spawn(move || {
         // It can only fail for a signal that doesn't exist.
         let _ = told.wait(); // waits: until SIGTERM is sent
         STOPPING.store(true, Ordering::SeqCst);
+        drop(spare);
         // Wakes `accept`. If it fails, the listener is gone, and nobody sleeps in `accept`.
         let _ = TcpStream::connect(address);
     })?;

@@ -46,7 +46,8 @@ fn main() {
 /// The next visitor, and its number.
 fn accept(listener: &TcpListener, number: &mut u64) -> (u64, TcpStream) {
     loop {
-        let accepted = listener.accept(); // waits: until somebody connects
+        // waits: until somebody connects
+        let accepted = listener.accept();
         match accepted {
             Ok((visitor, from)) => {
                 *number += 1;
@@ -54,7 +55,8 @@ fn accept(listener: &TcpListener, number: &mut u64) -> (u64, TcpStream) {
                 return (*number, visitor);
             }
             Err(error) => {
-                // Out of descriptors, most likely. Trying again at once would burn CPU time.
+                // Out of descriptors, most likely. Trying again at once
+                // would burn CPU time.
                 log(*number + 1, &format!("not accepted: {error}"));
                 thread::sleep(PAUSE);
             }
@@ -64,7 +66,8 @@ fn accept(listener: &TcpListener, number: &mut u64) -> (u64, TcpStream) {
 // ANCHOR_END: accept
 
 // ANCHOR: thread_for_each
-/// Somebody else waits: each visitor has a thread, and only that thread waits for it.
+/// Somebody else waits: each visitor has a thread, and only that thread
+/// waits for it.
 fn thread_for_each(listener: &TcpListener) {
     let mut last = 0;
     loop {
@@ -78,8 +81,8 @@ fn thread_for_each(listener: &TcpListener) {
 // ANCHOR_END: thread_for_each
 
 // ANCHOR: pool
-/// So many threads and no more. Who comes when all are busy waits in a queue, which has
-/// an end too.
+/// So many threads and no more. Who comes when all are busy waits in a
+/// queue, which has an end too.
 fn pool(listener: &TcpListener, workers: usize) {
     let (queue, arrivals) = sync_channel(QUEUE);
     let arrivals = Arc::new(Mutex::new(arrivals));
@@ -93,7 +96,8 @@ fn pool(listener: &TcpListener, workers: usize) {
     let mut last = 0;
     loop {
         let visitor = accept(listener, &mut last);
-        let sent = queue.send(visitor); // waits: until there is room in the queue
+        // waits: until there is room in the queue
+        let sent = queue.send(visitor);
         if sent.is_err() {
             return; // no worker is left
         }
@@ -105,8 +109,10 @@ fn work(arrivals: &Mutex<Receiver<(u64, TcpStream)>>) {
     loop {
         // waits: until no other worker stands at the queue
         let Ok(queue) = arrivals.lock() else { return };
-        let next = queue.recv(); // waits: until there is a visitor in it
-        // Without this, nobody else could take a visitor while this one is served.
+        // waits: until there is a visitor in it
+        let next = queue.recv();
+        // Without this, nobody else could take a visitor while this one
+        // is served.
         drop(queue);
         let Ok((number, visitor)) = next else { return };
         attend(number, &visitor);
@@ -115,8 +121,8 @@ fn work(arrivals: &Mutex<Receiver<(u64, TcpStream)>>) {
 // ANCHOR_END: pool
 
 // ANCHOR: attend
-/// Serves one visitor, and says what came of it. A bug met on the way loses this
-/// visitor, not the thread.
+/// Serves one visitor, and says what came of it. A bug met on the way
+/// loses this visitor, not the thread.
 fn attend(number: u64, visitor: &TcpStream) {
     let outcome = catch_unwind(AssertUnwindSafe(|| serve(visitor)));
     match outcome {

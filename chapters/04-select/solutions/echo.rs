@@ -1,9 +1,9 @@
 //! Exercise 04-echo: an echo for everybody.
 //!
-//! Whatever a visitor sends is sent back to that visitor, at once. That is the least that a server can
-//! do, so nothing here distracts from the loop around it: one thread, any number of visitors, and one
-//! line that waits. It is the loop of every program from here on. (`write_all` waits too, for a visitor
-//! that doesn't read what comes back. Let it: that one is chapter 6's subject.)
+//! Whatever a visitor sends is sent back to that visitor, at once. A server can hardly do less, so
+//! nothing here distracts from the loop around it: one thread, many visitors, and one line that waits.
+//! It is the loop of every program from here on. (`write_all` waits too, for a visitor that doesn't
+//! read what comes back. Let it wait: chapter 6 is about that.) The rules are on the book's page.
 //!
 //! Run it:      cargo run -p ex04-select --bin ex04-echo      and, in two more terminals,
 //!              nc 127.0.0.1 7004                             and type
@@ -29,14 +29,14 @@ struct Visitor {
 
 /// Sends back to each visitor what comes from it, for ever.
 ///
-/// In each turn: waits in `select`, the only line that waits; reads once from each visitor that is
-/// ready, and sends that back; forgets who has finished sending, and who was reset; lets in one
-/// visitor, if somebody is at the door. Whoever has a descriptor for which no set has room is hung up
-/// on. Nothing that a visitor does ends anything but its own visit, and a signal ends nothing. (An
-/// `accept` that fails for want of a descriptor is no concern here: see [`raise_limit`].)
+/// In each turn: waits in `select`; reads once from each visitor that is ready, and sends back what
+/// came; forgets who has finished sending, and who was reset; lets in one visitor, if somebody is at
+/// the door. Whoever gets a descriptor for which no set has room is hung up on. No visitor ends more
+/// than its own visit, and a signal ends nothing. (An `accept` that fails for want of a descriptor is
+/// no concern here: see [`raise_limit`].)
 ///
 /// # Errors
-/// When `select` fails.
+/// When `select` fails for another reason than a signal.
 fn echo_all(listener: &TcpListener) -> io::Result<()> {
     // your turn: the loop: fill the set, select, serve who is ready, let one in
     // hint: A turn begins with a new, empty `FdSet`: the kernel crosses out whoever isn't ready, so the

@@ -1,10 +1,9 @@
 //! Exercise 04-room: a room in which everybody hears everybody.
 //!
 //! Guests type lines, and each line reaches all the others as `guest N: LINE`. The loop is written
-//! here: it waits, greets who comes, and tells you whom a `read` won't keep waiting. You write what
-//! happens to them in a turn. No guest can be read for long enough to have a whole line, because the
-//! others would have to wait meanwhile: what has come of a line is kept with the guest whose line it is.
-//! (A guest that doesn't read holds up everybody here. That one is chapter 6's subject.)
+//! here: it waits, greets who comes, and tells you for whom a `read` won't wait. You write what
+//! happens to them in a turn. (A guest that doesn't read holds up everybody here. Chapter 6 is about
+//! that.) The rules are on the book's page.
 //!
 //! Run it:      cargo run -p ex04-select --bin ex04-room      and, in two more terminals,
 //!              nc 127.0.0.1 7004                             and type
@@ -45,13 +44,12 @@ impl Guest {
 
 /// One turn: `ready[i]` says that one read from `guests[i]` won't wait.
 ///
-/// Each whole line that a guest has sent reaches all others as `guest N: LINE` and `\n`. A line ends
-/// with `\n` or `\r\n` and may hold any bytes. A guest that has hung up or was reset is taken off the
-/// list: the others hear what it had sent of a line without an end, if that is anything, and then
-/// `guest N left`. One that sends more than LONGEST_LINE bytes of one line, its end not counted, is
-/// thrown out, whether the end has come or not: the others hear the lines before it, nothing of that
-/// line, and then that it left. (A `\r` that comes last may be the first half of a line end, and
-/// doesn't count yet.)
+/// Reads once from each guest that is ready, and keeps what has come of a line with the guest whose
+/// line it is. Each whole line reaches all other guests as `guest N: LINE` and `\n`; it ends with `\n`
+/// or `\r\n`, and may hold any bytes. A guest that has hung up or was reset is taken off the list: the
+/// others hear what it had said without a line end, if that is anything, and then `guest N left`.
+/// A guest whose line has more than LONGEST_LINE bytes, its end not counted, is thrown out: the others
+/// hear the lines before that one, nothing of that one, and then `guest N left`.
 fn take_turns(guests: &mut Vec<Guest>, ready: &[bool]) {
     // your turn: read once from each who is ready, pass on whole lines, see off those who leave
     // hint: Read from everybody who is ready first, and only note down what is to be told, and by whom:

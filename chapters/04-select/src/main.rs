@@ -63,12 +63,14 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
         match selected {
             Ok(0) => door.shut = false,
             Ok(_) => {}
-            // A signal. The set says nothing now, and the next turn makes a new one.
+            // A signal. The set says nothing now, and the next turn
+            // makes a new one.
             Err(Errno::EINTR) => continue,
             Err(error) => return Err(error.into()),
         }
 
-        // The set borrows the sockets: it has to be gone before one of them is closed.
+        // The set borrows the sockets: it has to be gone before one of
+        // them is closed.
         let somebody_new = readable.contains(listener.as_fd());
         let is_ready = |visitor: &Visitor| readable.contains(visitor.socket.as_fd());
         let ready: Vec<bool> = visitors.iter().map(is_ready).collect();
@@ -96,7 +98,8 @@ struct Visitor {
 enum State {
     /// To send the rest of its request. This is what has come.
     Asking(Vec<u8>),
-    /// To hang up: it has its answer. What it sends meanwhile is thrown away.
+    /// To hang up: it has its answer. What it sends meanwhile is thrown
+    /// away.
     Leaving,
 }
 // ANCHOR_END: state
@@ -144,8 +147,8 @@ impl Visitor {
 }
 
 // ANCHOR: answer_to
-/// The answer and the outcome, when enough has come. "Not yet" is `None`. `new` tells how
-/// many of the bytes have just come.
+/// The answer and the outcome, when enough has come. "Not yet" is
+/// `None`. `new` tells how many of the bytes have just come.
 fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
     // The empty line may have begun in the piece before this one.
     let from = request.len().saturating_sub(new + 3);
@@ -164,9 +167,9 @@ fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
 /// Where visitors come in.
 #[derive(Default)]
 struct Door {
-    /// Whether the listener is left out. Without a descriptor to give, the kernel lets
-    /// nobody in, and the listener stays ready: asked about, it would make a loop that
-    /// never waits.
+    /// Whether the listener is left out. Without a descriptor to give,
+    /// the kernel lets nobody in, and the listener stays ready: asked
+    /// about, it would make a loop that never waits.
     shut: bool,
     /// The last visitor's number.
     last: u64,
@@ -175,7 +178,8 @@ struct Door {
 }
 
 impl Door {
-    /// Lets one visitor in, because one `accept` won't wait: somebody is there.
+    /// Lets one visitor in, because one `accept` won't wait: somebody
+    /// is there.
     fn accept(&mut self, listener: &TcpListener) -> Option<Visitor> {
         let (socket, from) = match listener.accept() {
             Ok(accepted) => accepted,
@@ -195,11 +199,13 @@ impl Door {
         Some(Visitor { number: self.last, socket, state })
     }
 
-    /// Says why, and keeps the socket for a while. Closed now, with its request unread,
-    /// it would be reset; and nobody can wait for it to hang up.
+    /// Says why, and keeps the socket for a while. Closed now, with its
+    /// request unread, it would be reset; and nobody can wait for it to
+    /// hang up.
     fn turn_away(&mut self, mut socket: TcpStream) {
         let why = b"Everybody who fits into a set is here.\n";
-        // Nothing was sent before, so there is room. Who is gone already needs no answer.
+        // Nothing was sent before, so there is room. Who is gone
+        // already needs no answer.
         let _ = socket.write_all(&answer(FULL, why));
         let _ = socket.shutdown(Shutdown::Write);
         log(self.last, &format!("turned away: descriptor {}", socket.as_raw_fd()));

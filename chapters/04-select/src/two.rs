@@ -52,7 +52,8 @@ fn complain(status: u8, message: &str) -> ExitCode {
 }
 
 // ANCHOR: loop
-/// Hears them all, in whatever order they speak, until each has finished.
+/// Hears them all, in whatever order they speak, until each has
+/// finished.
 fn hear_all(mut servers: Vec<Server>) -> io::Result<()> {
     while !servers.is_empty() {
         let mut readable = FdSet::new();
@@ -93,7 +94,8 @@ impl Server {
     }
 
     // ANCHOR: read
-    /// Reads once: it has something for us, so this won't wait. A second read might.
+    /// Reads once: it has something for us, so this won't wait. A second
+    /// read might.
     fn goes_on(&mut self) -> bool {
         let mut piece = [0; 4096];
         let end = match self.socket.read(&mut piece) {

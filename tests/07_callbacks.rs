@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -224,6 +226,41 @@ impl<'a> Visitor<'a> {
     }
 }
 
+/// One of thousands who come and go. It costs this side as little as may be.
+struct Passer<'a> {
+    server: &'a Server<'a>,
+    stream: TcpStream,
+}
+
+impl<'a> Passer<'a> {
+    #[track_caller]
+    fn new(server: &'a Server<'a>) -> Self {
+        let connected = TcpStream::connect(server.address);
+        let patient = connected.and_then(|stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            Ok(stream)
+        });
+        match patient {
+            Ok(stream) => Self { server, stream },
+            Err(error) => server.fail_seeing(&format!("one of many couldn't connect: {error}")),
+        }
+    }
+
+    /// Sends one thing, and has to get another.
+    #[track_caller]
+    fn exchanges(&mut self, sent: &[u8], expected: &[u8]) {
+        let mut came = vec![0; expected.len()];
+        let exchanged =
+            self.stream.write_all(sent).and_then(|()| self.stream.read_exact(&mut came));
+        if exchanged.is_err() || came != expected {
+            let (sent, came, expected) = (shown(sent), shown(&came), shown(expected));
+            self.server.fail_seeing(&format!(
+                "one of many sent {sent}, and got {came}, and not {expected}"
+            ));
+        }
+    }
+}
+
 /// How many descriptors the program has open. `None` where the system can't tell.
 fn descriptors(server: &Server<'_>) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{}/fd", server.program.pid())).ok()?.count())
@@ -335,13 +372,21 @@ mod frames {
         visitor
     }
 
+    /// It gets these answers, REFUSAL behind them, and a proper end.
+    #[track_caller]
+    fn refused_behind(visitor: &mut Visitor<'_>, answers: &[u8], when: &str) {
+        visitor.expect(&[answers, REFUSAL].concat(), when);
+        visitor.server.check.suspect("refusal-is-not-the-end");
+        visitor.expect_end(b"", &format!("{when}, and was told that it is no frame"));
+    }
+
     #[rstest]
-    #[case::in_one_piece(1)]
-    #[case::in_three_pieces(3)]
-    #[case::byte_by_byte(usize::MAX)]
-    fn a_frame_is_answered(#[case] pieces: usize) {
+    #[case::in_one_piece("answers-at-the-end-only", 1)]
+    #[case::in_three_pieces("half-is-lost", 3)]
+    #[case::byte_by_byte("half-is-lost", usize::MAX)]
+    fn a_frame_is_answered(#[case] cause: &'static str, #[case] pieces: usize) {
         let check = check!("07-frames");
-        check.suspect("half-is-lost");
+        check.suspect(cause);
         let server = check.server(&[]);
         let mut visitor = Visitor::new(&server, "visitor");
         for (sent, expected) in [("5:hello,", "5:olleh,"), ("12:twelve bytes,", "12:setyb evlewt,")]
@@ -353,18 +398,18 @@ mod frames {
     }
 
     #[rstest]
-    #[case::none(b"")]
-    #[case::commas_and_colons(b"a,b:c,,:,")]
-    #[case::line_ends(b"\r\n\n,\n")]
-    #[case::blanks(b"  a  b\t ")]
-    #[case::digits(b"0123456789")]
-    #[case::what_looks_like_a_frame(b"3:abc,")]
-    #[case::letters_of_two_bytes("größer, 世界".as_bytes())]
-    #[case::zeros(b"\0\0a\0")]
-    #[case::all_there_are(&ALL_BYTES)]
-    fn any_bytes_may_be_in_it(#[case] bytes: &[u8]) {
+    #[case::none("empty-frame-is-not-answered", b"")]
+    #[case::commas_and_colons("looks-for-the-comma", b"a,b:c,,:,")]
+    #[case::line_ends("what-is-in-it-matters", b"\r\n\n,\n")]
+    #[case::blanks("blanks-are-dropped", b"  a  b\t ")]
+    #[case::digits("what-is-in-it-matters", b"0123456789")]
+    #[case::what_looks_like_a_frame("looks-for-the-comma", b"3:abc,")]
+    #[case::letters_of_two_bytes("text-not-bytes", "größer, 世界".as_bytes())]
+    #[case::zeros("what-is-in-it-matters", b"\0\0a\0")]
+    #[case::all_there_are("text-not-bytes", &ALL_BYTES)]
+    fn any_bytes_may_be_in_it(#[case] cause: &'static str, #[case] bytes: &[u8]) {
         let check = check!("07-frames");
-        check.suspect("what-is-in-it-matters");
+        check.suspect(cause);
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "visitor");
         for pieces in [1, 2, usize::MAX] {
@@ -460,7 +505,7 @@ mod frames {
     #[case::in_fifty_pieces(50)]
     fn the_longest(#[case] pieces: usize) {
         let check = check!("07-frames");
-        check.suspect("longest-is-too-long");
+        check.suspect("limit-is-off");
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "visitor");
         for length in [LONGEST - 1, LONGEST] {
@@ -480,7 +525,7 @@ mod frames {
         let mut visitor = Visitor::new(&server, "visitor");
         visitor.send(b"1:a,2:bc,3:defg,1:h,");
         let when = "after it sent two frames, something that is none, and one more";
-        visitor.expect_end(&[b"1:a,2:cb,", REFUSAL].concat(), when);
+        refused_behind(&mut visitor, b"1:a,2:cb,", when);
     }
 
     /// What can't be the beginning of a frame, and nothing behind it.
@@ -521,11 +566,8 @@ mod frames {
         let mut visitor = visitor(&server, "visitor");
         visitor.send(sent);
         let when = format!("after it sent {}", shown(sent));
-        let expected = match sent.strip_prefix(b"5:hello,") {
-            Some(_) => [b"5:olleh,", REFUSAL].concat(),
-            None => REFUSAL.to_vec(),
-        };
-        visitor.expect_end(&expected, &when);
+        let answers: &[u8] = if sent.starts_with(b"5:hello,") { b"5:olleh," } else { b"" };
+        refused_behind(&mut visitor, answers, &when);
         check.suspect("a-refusal-ends-others");
         bystander.send(b"lo,");
         let when = format!("after somebody else had sent {}", shown(sent));
@@ -560,7 +602,7 @@ mod frames {
             check.suspect(cause);
             visitor.send(&[byte]);
             let whole = [begin.as_bytes(), &[byte]].concat();
-            visitor.expect_end(REFUSAL, &format!("after it sent {}", shown(&whole)));
+            refused_behind(&mut visitor, b"", &format!("after it sent {}", shown(&whole)));
             // Hundreds of connections that were closed politely would stay in the kernel's table for a minute.
             visitor.connection.reset();
         }
@@ -575,7 +617,8 @@ mod frames {
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "visitor who was refused and went on sending");
         visitor.send(wrong);
-        visitor.expect_end(REFUSAL, &format!("after it sent {}", shown(wrong)));
+        refused_behind(&mut visitor, b"", &format!("after it sent {}", shown(wrong)));
+        check.suspect("finish-sending-still-hears");
         visitor.send_in_pieces(more, 1);
         visitor.goes_on_sending();
         visitor.leave(Leaving::HangingUp);
@@ -591,7 +634,7 @@ mod frames {
         visitor.send(&[b"1:a,no frame".as_slice(), &b"1:x,".repeat(15_000)].concat());
         server.program.go_on();
         let when = "after it sent a frame, something that is none, and 60,000 bytes in one piece";
-        visitor.expect_end(&[b"1:a,", REFUSAL].concat(), when);
+        refused_behind(&mut visitor, b"1:a,", when);
         visitor.leave(Leaving::HangingUp);
     }
 
@@ -608,7 +651,11 @@ mod frames {
         visitor.send(sent.as_bytes());
         visitor.connection.finish_sending();
         server.program.go_on();
-        visitor.expect_end(expected.as_bytes(), &format!("after it sent {sent:?}, and its end"));
+        let when = format!("after it sent {sent:?}, and its end");
+        check.suspect("close-loses-what-is-queued");
+        visitor.expect(expected.as_bytes(), &when);
+        check.suspect("end-is-not-looked-at");
+        visitor.expect_end(b"", &when);
         if !only_so_many_stay(&server, 0) {
             check.fail("the visitor is gone, and your program keeps its connection");
         }
@@ -626,9 +673,9 @@ mod frames {
     }
 
     #[rstest]
-    #[case::and_stays(b"", b"")]
-    #[case::and_is_refused(b"5:close?,", REFUSAL)]
-    fn who_sends_much_may_read_later(#[case] more: &[u8], #[case] last: &[u8]) {
+    #[case::and_stays(b"")]
+    #[case::and_is_refused(b"5:close?,")]
+    fn who_sends_much_may_read_later(#[case] more: &[u8]) {
         let check = check!("07-frames");
         check.suspect("slow-reader-is-given-up");
         let server = check.server(&[]);
@@ -636,7 +683,6 @@ mod frames {
         let (all, answers) = more_than_the_kernel_takes();
         visitor.send(&[&all, more].concat());
         settle(&server, "with a visitor who has sent 200 frames, and reads nothing");
-        let answers = [&answers, last].concat();
         if more.is_empty() {
             visitor.expect(&answers, "after it had sent 200 frames, and began to read");
             visitor.send(b"1:x,");
@@ -644,7 +690,7 @@ mod frames {
         } else {
             check.suspect("close-loses-what-is-queued");
             let when = "after it had sent 200 frames and one that is none, and began to read";
-            visitor.expect_end(&answers, when);
+            refused_behind(&mut visitor, &answers, when);
         }
     }
 
@@ -658,7 +704,10 @@ mod frames {
         visitor.send(&all);
         visitor.connection.finish_sending();
         settle(&server, "with a visitor who has sent 200 frames and its end, and reads nothing");
-        visitor.expect_end(&answers, "after it had finished sending, and began to read");
+        let when = "after it had finished sending, and began to read";
+        visitor.expect(&answers, when);
+        check.suspect("end-waits-for-an-empty-queue");
+        visitor.expect_end(b"", &format!("{when}, and had read all"));
     }
 
     #[rstest]
@@ -669,13 +718,14 @@ mod frames {
     #[case::before_the_comma("5:hello")]
     fn the_end_in_a_frame(#[case] part: &str) {
         let check = check!("07-frames");
-        check.suspect("half-at-the-end-is-refused");
+        check.suspect("half-at-the-end-is-waited-for");
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "visitor");
         visitor.send(format!("3:abc,{part}").as_bytes());
         visitor.connection.finish_sending();
         let when = format!("after it sent 3:abc, and {part:?} and its end");
-        visitor.expect_end(b"3:cba,", &when);
+        visitor.expect(b"3:cba,", &when);
+        visitor.expect_end(b"", &when);
         if !only_so_many_stay(&server, 0) {
             check.fail(format!(
                 "{when}, the visitor is gone, and your program keeps its connection"
@@ -744,27 +794,20 @@ mod frames {
 
     #[test]
     fn nothing_is_kept_of_who_has_left() {
-        const VISITS: usize = 400;
+        const VISITS: usize = 1000;
         let check = check!("07-frames");
-        check.suspect("keeps-those-who-left");
+        check.suspect("half-is-lost");
         let server = check.server(&[]);
         let before = descriptors(&server);
-        server.keeps_nothing(VISITS, "visits", |lot| {
+        let text = format!("{:0>100}", "what somebody has sent");
+        let sent = [&frame(text.as_bytes()), b"30:and ha".as_slice()].concat();
+        server.keeps_nothing(VISITS, "visits", |_| {
             for number in 0..VISITS {
-                let mut visitor = Visitor::new(&server, "visitor");
-                let text = format!("visit {number} of lot {lot}");
+                let mut passer = Passer::new(&server);
                 match number % 4 {
-                    0 => {
-                        visitor.send(b"no frame");
-                        visitor.expect_end(REFUSAL, "after it sent something that is no frame");
-                    }
-                    _ => {
-                        visitor.send(&[&frame(text.as_bytes()), b"30:and ha".as_slice()].concat());
-                        visitor
-                            .expect(&answer(text.as_bytes()), "after it sent a frame and a half");
-                    }
+                    0 => passer.exchanges(b"no frame", REFUSAL),
+                    _ => passer.exchanges(&sent, &answer(text.as_bytes())),
                 }
-                visitor.connection.reset();
             }
             all_have_left(&server, before);
         });
@@ -924,17 +967,20 @@ mod chat {
     }
 
     #[rstest]
-    #[case::in_one_piece("ann\n", 1)]
-    #[case::byte_by_byte("ann\n", usize::MAX)]
-    #[case::as_telnet_sends_it("ann\r\n", 1)]
-    fn who_comes_is_asked(#[case] line: &str, #[case] pieces: usize) {
+    #[case::in_one_piece("ask-is-missing", "ann\n", 1)]
+    #[case::byte_by_byte("half-is-lost", "ann\n", usize::MAX)]
+    #[case::as_telnet_sends_it("good-name-is-refused", "ann\r\n", 1)]
+    fn who_comes_is_asked(#[case] cause: &'static str, #[case] line: &str, #[case] pieces: usize) {
         let check = check!("07-chat");
         check.suspect("ask-is-missing");
         let server = check.server(&[]);
         let mut ann = asked(&server, "ann").person();
+        check.suspect("asks-at-each-piece");
         ann.nothing_more("before it has said a name");
+        check.suspect(cause);
         ann.send_in_pieces(line.as_bytes(), pieces);
         ann.expect(b"hello ann\n", &format!("after it sent {line:?}"));
+        check.suspect("speaker-hears-itself");
         ann.nothing_more("with nobody else in the room");
     }
 
@@ -943,8 +989,11 @@ mod chat {
         let check = check!("07-chat");
         check.suspect("not-all-others-hear");
         let server = check.server(&[]);
+        check.suspect("coming-is-not-told");
         let mut party = Party::of(&server, &["ann", "bob", "Cid3"]);
+        check.suspect("speaker-hears-itself");
         party.silence("after three had come");
+        check.suspect("not-all-others-hear");
         for round in 0..2 {
             for speaker in 0..3 {
                 party.says(speaker, &format!("it is round {round}"), "with three in the room");
@@ -959,7 +1008,7 @@ mod chat {
     #[case::byte_by_byte(usize::MAX)]
     fn lines_in_pieces(#[case] pieces: usize) {
         let check = check!("07-chat");
-        check.suspect("half-is-lost");
+        check.suspect(if pieces == 1 { "one-a-call" } else { "half-is-lost" });
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann", "bob"]);
         let lines = b"one\n and two \r\nthree: 3\nfour\n";
@@ -1063,8 +1112,10 @@ mod chat {
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann", "bob", "cid"]);
         for _ in 0..2 {
+            check.suspect("leaves-only-politely");
             party.members.remove(1).leave(leaving);
             party.all_hear("* bob has left\n", &format!("after bob had left by {leaving}"));
+            check.suspect("name-is-never-free");
             party.says(0, "he is gone", "after somebody had left");
             // Another one may have the name now.
             party.joined_by(Visitor::new(&server, "bob"));
@@ -1206,9 +1257,11 @@ mod chat {
         let mut visitor = asked(&server, "visitor");
         visitor.send(&[bad, b"\n"].concat());
         let when = format!("after it had given the name {}", shown(bad));
-        visitor.expect(BAD_NAME, &when);
-        // And two more, and then a good one, in one piece.
+        visitor.expect(b"bad name\n", &when);
         check.suspect("bad-name-is-not-asked-again");
+        visitor.expect(ASK, &format!("{when}, and was told that it's bad"));
+        // And two more, and then a good one, in one piece.
+        check.suspect("one-a-call");
         server.program.stop();
         visitor.send(&[bad, b"\n", bad, b"\nabcdefghijklmnopqrst\nhello\n"].concat());
         server.program.go_on();
@@ -1228,9 +1281,13 @@ mod chat {
         let mut second = asked(&server, "second ann");
         for taken in ["ann", "bob", "ann"] {
             second.send(format!("{taken}\n").as_bytes());
-            second.expect(TAKEN, &format!("after it wanted to be {taken}, who is there already"));
+            check.suspect("two-of-the-same-name");
+            let when = format!("after it wanted to be {taken}, who is there already");
+            second.expect(b"that name is taken\n", &when);
+            check.suspect("bad-name-is-not-asked-again");
+            second.expect(ASK, &format!("{when}, and was told so"));
         }
-        check.suspect("taken-name-is-not-asked-again");
+        check.suspect("one-a-call");
         server.program.stop();
         second.send(b"bob\nann\ndan\nhello\n");
         server.program.go_on();
@@ -1368,28 +1425,30 @@ mod chat {
     }
 
     #[rstest]
-    #[case::with_its_end("y".repeat(LONGEST_LINE + 1) + "\n")]
-    #[case::before_its_end("y".repeat(LONGEST_LINE + 2))]
-    #[case::with_lines_behind_it("y".repeat(LONGEST_LINE + 1) + "\nzoe\nand more\n")]
-    #[case::of_letters_of_two_bytes("ü".repeat(LONGEST_LINE / 2) + "y\n")]
-    #[case::very_long("y".repeat(100 * 1024))]
-    fn long_lines(#[case] line: String) {
+    #[case::with_its_end("limit-is-off", "y".repeat(LONGEST_LINE + 1) + "\n")]
+    #[case::before_its_end("too-long-is-not-the-end", "y".repeat(LONGEST_LINE + 2))]
+    #[case::with_lines_behind_it("too-long-is-not-the-end", "y".repeat(LONGEST_LINE + 1) + "\nzoe\nand more\n")]
+    #[case::of_letters_of_two_bytes("counts-letters", "ü".repeat(LONGEST_LINE / 2) + "y\n")]
+    #[case::very_long("too-long-is-not-the-end", "y".repeat(100 * 1024))]
+    fn long_lines(#[case] cause: &'static str, #[case] line: String) {
         let check = check!("07-chat");
-        check.suspect("has-left-when-connection-closes");
+        check.suspect(cause);
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann", "bob"]);
         let mut long = party.members.remove(0);
+        let when = "after she had sent a line that is too long";
         long.send(format!("short\n{line}").as_bytes());
-        let what = shown(&line.as_bytes()[..LONGEST_LINE + 1]);
-        let when = format!("after ann had sent the line {what}, which is too long,");
-        party.all_hear("ann: short\n* ann has left\n", &when);
-        check.suspect("close-loses-what-is-queued");
-        long.expect_end(TOO_LONG, "after she had sent a line that is too long");
-        // She is still connected, and her name is free all the same.
+        long.expect(TOO_LONG, when);
+        check.suspect("too-long-is-not-the-end");
+        long.expect_end(b"", &format!("{when}, and was told so"));
         check.suspect("has-left-when-connection-closes");
+        let what = shown(&line.as_bytes()[..LONGEST_LINE + 1]);
+        party.all_hear("ann: short\n* ann has left\n", &format!("after ann had sent {what}"));
+        // She is still connected, and her name is free all the same.
         party.joined_by(Visitor::new(&server, "ann"));
         let mut unnamed = asked(&server, "unnamed visitor");
         unnamed.send(line.as_bytes());
+        check.suspect("too-long-is-not-the-end");
         unnamed.expect_end(TOO_LONG, "after it had sent a name that is too long for a line");
         long.leave(Leaving::HangingUp);
         party.silence("after two had said too much");
@@ -1401,7 +1460,7 @@ mod chat {
     #[case::with_a_return("x".repeat(LONGEST_LINE) + "\r")]
     fn the_longest_line(#[case] line: String) {
         let check = check!("07-chat");
-        check.suspect("longest-is-too-long");
+        check.suspect("limit-is-off");
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann", "bob"]);
         party.members[0].send(format!("{line}\n{line}\n").as_bytes());
@@ -1462,6 +1521,7 @@ mod chat {
             party.members[listener]
                 .expect(heard.as_bytes(), "after somebody had said 8000 short lines in one piece");
         }
+        check.suspect("so-many-a-call");
         party.says(bob, "that was a lot", "after 8000 lines");
         party.silence("after 8000 lines");
         // And the same from somebody without a name.
@@ -1556,10 +1616,15 @@ mod chat {
     #[rstest]
     #[case::as_much_as_may_be(0)]
     #[case::a_byte_more(1)]
+    #[case::a_few_bytes_more(17)]
     fn queued_to_the_byte(#[case] more: usize) {
         const SPEAKERS: [&str; 2] = ["abcdefghijklmnopqrst", "bcdefghijklmnopqrstu"];
         let check = check!("07-chat");
-        check.suspect(if more == 0 { "queue-limit-too-low" } else { "looks-before-it-sends" });
+        check.suspect(match more {
+            0 => "queue-limit-too-low",
+            1 => "queue-limit-too-high",
+            _ => "looks-before-it-sends",
+        });
         let server = check.server(&[]);
         let mut party = Party::of(&server, &SPEAKERS);
         party.joined_by(Visitor::new(&server, "cid"));
@@ -1603,7 +1668,7 @@ mod chat {
             party.says(2, "that was a lot", when);
             return party.silence(when);
         }
-        let when = "after two had said so much at once that MOST_QUEUED bytes and one more were queued for cid";
+        let when = "after two had said so much at once that a little more than MOST_QUEUED bytes were queued for cid";
         settle(&server, when);
         match cid.connection.receive_all(&server.program) {
             Ok(Received { bytes, .. }) if bytes.is_empty() => {}
@@ -1749,6 +1814,7 @@ mod chat {
         InItsName,
         Named,
         InALine,
+        UnnamedBug,
         AfterABug,
         AfterTooMuch,
     }
@@ -1760,6 +1826,7 @@ mod chat {
                 Self::InItsName => "in the middle of its name",
                 Self::Named => "with a name",
                 Self::InALine => "in the middle of a line",
+                Self::UnnamedBug => "after it had run into a bug without a name",
                 Self::AfterABug => "after it had run into a bug",
                 Self::AfterTooMuch => "after it had said too much",
             })
@@ -1774,10 +1841,11 @@ mod chat {
     #[case::with_a_name_politely(Stage::Named, Leaving::HangingUp)]
     #[case::in_a_line(Stage::InALine, Leaving::Reset)]
     #[case::after_a_bug(Stage::AfterABug, Leaving::HangingUp)]
+    #[case::after_a_bug_without_a_name(Stage::UnnamedBug, Leaving::HangingUp)]
     #[case::after_too_much(Stage::AfterTooMuch, Leaving::HangingUp)]
     fn they_come_and_go(#[case] stage: Stage, #[case] leaving: Leaving) {
         let check = check!("07-chat");
-        check.suspect("visitors-are-counted-wrong");
+        check.suspect("gone-are-counted");
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann"]);
         // One more than there is room for, one after the other.
@@ -1788,12 +1856,14 @@ mod chat {
                 Stage::InItsName => guest.send_in_pieces(b"gue", 1),
                 Stage::Named => guest.send(b"guest\n"),
                 Stage::InALine => guest.send(b"guest\nhalf a li"),
+                Stage::UnnamedBug => guest.send(b"/panic\n"),
                 Stage::AfterABug => guest.send(b"guest\n/panic\n"),
                 Stage::AfterTooMuch => {
                     guest.send(format!("guest\n{}", "x".repeat(LONGEST_LINE + 2)).as_bytes());
                 }
             }
-            let had_a_name = !matches!(stage, Stage::Unnamed | Stage::InItsName);
+            let had_a_name =
+                !matches!(stage, Stage::Unnamed | Stage::InItsName | Stage::UnnamedBug);
             if had_a_name {
                 guest.expect(b"hello guest\n", "after it had said who it is");
                 party.all_hear("* guest is here\n", "after somebody had come");
@@ -1814,7 +1884,7 @@ mod chat {
     /// As many as may be connected.
     #[track_caller]
     fn four_hundred<'a>(server: &'a Server<'a>) -> Vec<Visitor<'a>> {
-        server.check.suspect("visitors-are-counted-wrong");
+        server.check.suspect("limit-of-visitors");
         (1..=MOST_VISITORS).map(|number| asked(server, &format!("visitor {number}"))).collect()
     }
 
@@ -1822,7 +1892,9 @@ mod chat {
     #[track_caller]
     fn one_too_many<'a>(server: &'a Server<'a>, when: &str) -> Visitor<'a> {
         let mut too_many = Visitor::new(server, "visitor 401");
-        too_many.expect_end(FULL, when);
+        too_many.expect(FULL, when);
+        server.check.suspect("full-is-not-the-end");
+        too_many.expect_end(b"", &format!("{when}, after it was told that it's full"));
         too_many
     }
 
@@ -1839,6 +1911,7 @@ mod chat {
             all[place].expect(format!("hello {name}\n").as_bytes(), "with four hundred connected");
         }
         all[200].expect(b"* bob is here\n", "with four hundred connected");
+        check.suspect("counts-members-only");
         one_too_many(&server, "with four hundred connected, of whom two have a name");
         all[200].nothing_more("after two were told that the room is full");
     }
@@ -1862,16 +1935,19 @@ mod chat {
         };
         check.suspect("full-ones-are-counted");
         for leaving in ALL_WAYS {
+            check.suspect("full-ones-are-counted");
             let too_many = one_too_many(&server, "with four hundred connected");
             match stays {
                 true => stay.push(too_many),
                 false => too_many.leave(leaving),
             }
+            check.suspect("full-ones-are-counted");
             one_too_many(
                 &server,
                 "with four hundred connected, after others were told that it's full",
             )
             .leave(leaving);
+            check.suspect("full-ones-are-counted");
             all.remove(100).leave(leaving);
             let mut next = Visitor::new(&server, "next visitor");
             next.expect(ASK, when);
@@ -1885,7 +1961,7 @@ mod chat {
         room_for(MOST_VISITORS);
         let server = check.server(&[]);
         let mut all = four_hundred(&server);
-        check.suspect("finish-sending-still-hears");
+        check.suspect("full-is-not-the-end");
         for name in [&b""[..], b"ann\nhello\n"] {
             server.program.stop();
             let mut too_many = Visitor::new(&server, "visitor 401");
@@ -1895,6 +1971,7 @@ mod chat {
                 FULL,
                 &format!("with four hundred connected, after it sent {}", shown(name)),
             );
+            check.suspect("finish-sending-still-hears");
             too_many.goes_on_sending();
             too_many.leave(Leaving::HangingUp);
         }
@@ -1916,6 +1993,7 @@ mod chat {
             let expected = [hello.as_bytes(), TOO_LONG].concat();
             one.expect_end(&expected, "after it had sent a line that is too long");
             let when = "with four hundred connected, of whom one was hung up on, and stays";
+            check.suspect("counts-until-it-leaves-the-room");
             one_too_many(&server, when).leave(Leaving::HangingUp);
         }
         all.remove(350).leave(Leaving::HangingUp);
@@ -1950,25 +2028,23 @@ mod chat {
 
     #[test]
     fn nothing_is_kept_of_who_has_left() {
-        const VISITS: usize = 400;
+        const VISITS: usize = 700;
         let check = check!("07-chat");
-        check.suspect("keeps-those-who-left");
+        check.suspect("leaving-is-not-told");
         let server = check.server(&[]);
         let mut party = Party::of(&server, &["ann"]);
         let before = descriptors(&server);
         server.keeps_nothing(VISITS, "visits", |lot| {
             for number in 0..VISITS {
                 let name = format!("guestnumber{lot}x{number:0>7}");
-                let mut guest = asked(&server, &name).person();
-                guest.send(format!("bad name\n{name}\nthis is what {name} says\nhalf").as_bytes());
-                party.all_hear(
-                    &format!("* {name} is here\n{name}: this is what {name} says\n"),
-                    "after a guest had come",
-                );
-                let hello = format!("hello {name}\n");
-                guest.expect(&[BAD_NAME, hello.as_bytes()].concat(), "after it had said who it is");
-                guest.connection.reset();
-                party.all_hear(&format!("* {name} has left\n"), "after a guest had left");
+                let mut guest = Passer::new(&server);
+                let sent = format!("bad name\n{name}\nthis is what I say\nhalf");
+                let answers = [ASK, BAD_NAME, format!("hello {name}\n").as_bytes()].concat();
+                guest.exchanges(sent.as_bytes(), &answers);
+                drop(guest);
+                let heard =
+                    format!("* {name} is here\n{name}: this is what I say\n* {name} has left\n");
+                party.all_hear(&heard, "after a guest had come and gone");
             }
             all_have_left(&server, before);
         });
@@ -2135,33 +2211,36 @@ mod seats {
     #[case::byte_by_byte(usize::MAX)]
     fn delivered_at_the_ring(#[case] pieces: usize) {
         let check = check!("07-seats");
-        check.suspect("delivered-before-the-ring");
+        check.suspect("kept-is-not-said");
         let server = check.server(&[]);
         let mut poster = seated(&server, "poster", 1);
         let mut other = seated(&server, "addressee", 2);
         let mut third = seated(&server, "third one", 3);
         poster.send_in_pieces(b"post 2 hello, you\n", pieces);
         poster.hears("kept\n", "after it had said \"post 2 hello, you\"");
+        check.suspect("delivered-before-the-ring");
         other.nothing_more("before anybody has rung");
+        check.suspect("count-is-wrong");
         third.send_in_pieces(b"ring\n", pieces);
         third.hears("rung 1\n", "after it had said \"ring\"");
+        check.suspect("wrong-seat-is-named");
         other.hears("from 1: hello, you\n", "after somebody had rung");
         nobody_hears_more(&mut [poster, other, third], "after a text was delivered");
     }
 
     #[rstest]
-    #[case::utf_8("grüße, 世界".as_bytes())]
-    #[case::no_utf_8(b"gr\xfc\xdfe")]
-    #[case::half_a_letter(b"a\xc3")]
-    #[case::zeros_and_controls(b"\x00\x01\x1b[2J\x7f\xff")]
-    #[case::blanks_in_front_and_in_it(b" \t a  b")]
-    #[case::a_return_in_it(b"a\rb")]
-    #[case::an_order(b"post 1 ring")]
-    #[case::a_letter(b"x")]
-    #[case::the_longest(&[b'z'; LONGEST_ORDER - b"again 2 \n".len()])]
-    fn texts_are_bytes(#[case] text: &[u8]) {
+    #[case::utf_8("text-not-bytes", "grüße, 世界".as_bytes())]
+    #[case::no_utf_8("text-not-bytes", b"gr\xfc\xdfe")]
+    #[case::half_a_letter("text-not-bytes", b"a\xc3")]
+    #[case::zeros_and_controls("text-not-bytes", b"\x00\x01\x1b[2J\x7f\xff")]
+    #[case::blanks_in_front_and_in_it("blanks-are-dropped", b" \t a  b")]
+    #[case::a_return_in_it("text-not-bytes", b"a\rb")]
+    #[case::an_order("text-not-bytes", b"post 1 ring")]
+    #[case::a_letter("text-not-bytes", b"x")]
+    #[case::the_longest("limit-is-off", &[b'z'; LONGEST_ORDER - b"again 2 \n".len()])]
+    fn texts_are_bytes(#[case] cause: &'static str, #[case] text: &[u8]) {
         let check = check!("07-seats");
-        check.suspect("text-not-bytes");
+        check.suspect(cause);
         let server = check.server(&[]);
         let mut poster = seated(&server, "poster", 1);
         let mut other = seated(&server, "addressee", 2);
@@ -2377,7 +2456,7 @@ mod seats {
         let leaves = seated(&server, "addressee who leaves", 4);
         let mut stays = seated(&server, "addressee who stays", 5);
         let orders =
-            [(0, "post 4 a"), (1, "again 4 b"), (1, "post 5 c"), (2, "post 4 d"), (0, "again 4 e")];
+            [(0, "post 4 a"), (0, "again 4 b"), (1, "post 5 c"), (1, "again 4 d"), (2, "post 4 e")];
         for (poster, order) in orders {
             posters[poster].says(order, "kept\n");
         }
@@ -2500,25 +2579,33 @@ mod seats {
 
     #[test]
     fn nothing_is_kept_of_what_was_delivered() {
-        const VISITS: usize = 250;
+        const VISITS: usize = 800;
+        const AT_ONCE: usize = 100;
         let check = check!("07-seats");
-        check.suspect("keeps-those-who-left");
+        check.suspect("count-is-wrong");
+        room_for(AT_ONCE);
         let server = check.server(&[]);
-        let mut poster = seated(&server, "poster", 1);
+        let mut ringer = seated(&server, "ringer", 1);
         let before = descriptors(&server);
-        server.keeps_nothing(VISITS, "visits, with texts to them and from them", |lot| {
-            for number in 0..VISITS {
-                let mut guest = seated(&server, "guest", 2);
-                let text = format!("visit {number} of lot {lot}");
-                poster.says(&format!("post 2 {text}"), "kept\n");
-                poster.says(&format!("again 2 {text}"), "kept\n");
-                guest.says("post 2 note to self", "kept\n");
-                let heard = format!("from 1: {text}\n").repeat(2);
-                guest.says("ring", &format!("{heard}from 2: note to self\nrung 3\n"));
-                guest.leave(Leaving::Reset);
-                poster.says("ring", "seat 2 has left\nrung 1\n");
+        server.keeps_nothing(VISITS, "visits, with texts that were delivered,", |_| {
+            for _ in 0..VISITS / AT_ONCE {
+                let mut all = Vec::new();
+                for seat in 2..AT_ONCE + 2 {
+                    let mut guest = Passer::new(&server);
+                    let sent = format!("post {seat} note\nagain {seat} note\n");
+                    guest.exchanges(
+                        sent.as_bytes(),
+                        format!("seat {seat}\nkept\nkept\n").as_bytes(),
+                    );
+                    all.push(guest);
+                }
+                ringer.says("ring", &format!("rung {}\n", 2 * AT_ONCE));
+                for (seat, mut guest) in (2..).zip(all) {
+                    guest.exchanges(b"", format!("from {seat}: note\n").repeat(2).as_bytes());
+                }
+                all_have_left(&server, before);
+                ringer.says("ring", &format!("rung {AT_ONCE}\n"));
             }
-            all_have_left(&server, before);
         });
     }
 

@@ -12,15 +12,18 @@ use crate::slots::Token;
 // ANCHOR: backend
 /// A way to wait for many descriptors at once.
 pub trait Backend {
-    /// What is waited for on a descriptor becomes something else: told once for each
-    /// change, and for the last time (the interest is none) before the descriptor is closed.
+    /// What is waited for on a descriptor becomes something else: told
+    /// once for each change, and for the last time (the interest is
+    /// none) before the descriptor is closed.
     ///
     /// # Errors
-    /// When the kernel can't wait for this one. Its source is closed then.
+    /// When the kernel can't wait for this one. Its source is closed
+    /// then.
     fn change(&mut self, asked: Asked<'_>, from: Interest) -> io::Result<()>;
 
-    /// Waits until one of them is ready, at most so long, and adds who is to `ready`.
-    /// Interrupted by a signal, or after a time, that may be nobody.
+    /// Waits until one of them is ready, at most so long, and adds who
+    /// is to `ready`. Interrupted by a signal, or after a time, that
+    /// may be nobody.
     ///
     /// # Errors
     /// When nobody can be waited for any more.

@@ -136,8 +136,8 @@ impl Source for Connection {
     }
 
     // ANCHOR: flush
-    /// One write, of what has been queued by whomever, and the end behind the last
-    /// byte.
+    /// One write, of what has been queued by whomever, and the end behind
+    /// the last byte.
     fn flush(&mut self) -> io::Result<()> {
         if self.connecting {
             return Ok(());
@@ -280,10 +280,11 @@ impl EventLoop {
     // ANCHOR_END: connect
 
     // ANCHOR: callbacks
-    /// From now on, `data_available` is called when bytes have come, and once more at
-    /// their end. It takes out what it can use, and returns when there isn't enough
-    /// yet; what it leaves, it finds there the next time, with more behind it. It may
-    /// set another callback in its own place.
+    /// From now on, `data_available` is called when bytes have come, and
+    /// once more at their end. It takes out what it can use, and returns
+    /// when there isn't enough yet; what it leaves, it finds there the next
+    /// time, with more behind it. It may set another callback in its own
+    /// place.
     pub fn set_read_callback(
         &mut self,
         socket: Token,
@@ -295,9 +296,10 @@ impl EventLoop {
         }
     }
 
-    /// From now on, `room` is called when there is room to send: nothing is queued, and
-    /// the kernel takes more. What it queues then is sent before it's called again. If
-    /// it queues nothing, it's called again after somebody has.
+    /// From now on, `room` is called when there is room to send: nothing is
+    /// queued, and the kernel takes more. What it queues then is sent
+    /// before it's called again. If it queues nothing, it's called again
+    /// after somebody has.
     pub fn set_write_callback(
         &mut self,
         socket: Token,
@@ -309,8 +311,9 @@ impl EventLoop {
         }
     }
 
-    /// `gone` will be called when the connection is closed: once, and whatever it was
-    /// that ended it. What has to be cleaned up is cleaned up there.
+    /// `gone` will be called when the connection is closed: once, and
+    /// whatever it was that ended it. What has to be cleaned up is cleaned
+    /// up there.
     pub fn set_close_callback(
         &mut self,
         socket: Token,

@@ -16,18 +16,20 @@ use crate::slots::{Slots, Token};
 use crate::source::{Ending, Handler, Source};
 
 // ANCHOR: struct
-/// An event loop. Whoever is called by it gets it, and may do with it what they like.
+/// An event loop. Whoever is called by it gets it, and may do with it
+/// what they like.
 pub struct EventLoop {
     waiter: Waiter,
     tenants: Slots<Tenant>,
-    /// Those that somebody has had in hand since the last wait. Only they can have
-    /// changed.
+    /// Those that somebody has had in hand since the last wait. Only
+    /// they can have changed.
     touched: Vec<Token>,
     /// Those whose patience isn't endless: few.
     impatient: Vec<Token>,
     /// Those that have been closed, and haven't been told yet.
     gone: VecDeque<(Token, Box<dyn Source>, Ending)>,
-    /// Who has news, in this turn. Kept, so that a turn needs no new memory.
+    /// Who has news, in this turn. Kept, so that a turn needs no new
+    /// memory.
     ready: Vec<(Token, Readiness)>,
     turns: u64,
     running: bool,
@@ -85,14 +87,15 @@ impl EventLoop {
     }
 
     // ANCHOR: get
-    /// A source, to be looked at. `None` when it's gone, or of another type.
+    /// A source, to be looked at. `None` when it's gone, or of another
+    /// type.
     pub fn get<S: Source>(&self, token: Token) -> Option<&S> {
         let source: &dyn Any = &*self.tenants.get(token)?.source;
         source.downcast_ref()
     }
 
-    /// A source, to be changed. There is no other way to it, so that who has been
-    /// changed is known.
+    /// A source, to be changed. There is no other way to it, so that who
+    /// has been changed is known.
     pub fn get_mut<S: Source>(&mut self, token: Token) -> Option<&mut S> {
         let tenant = self.tenants.get_mut(token)?;
         if !mem::replace(&mut tenant.touched, true) {
@@ -142,18 +145,21 @@ impl EventLoop {
     }
 
     // ANCHOR: turn
-    /// One turn: asks everybody who may have changed, waits, and calls who is ready. It
-    /// waits no longer than `at_most`, and no longer than the most impatient source.
-    /// False: there is nothing that it could wait for, and so it didn't.
+    /// One turn: asks everybody who may have changed, waits, and calls who
+    /// is ready. It waits no longer than `at_most`, and no longer than the
+    /// most impatient source. False: there is nothing that it could wait
+    /// for, and so it didn't.
     ///
     /// # Errors
-    /// When waiting itself fails, and when a callback calls it: it's running already.
+    /// When waiting itself fails, and when a callback calls it: it's
+    /// running already.
     pub fn turn(&mut self, at_most: Option<Duration>) -> io::Result<bool> {
         if mem::replace(&mut self.running, true) {
             return Err(io::Error::other("the loop runs already: return from the callback"));
         }
         self.ask();
-        // Stopped by somebody who has just been told of its end, it only looks.
+        // Stopped by somebody who has just been told of its end, it only
+        // looks.
         let stopped = self.stopped.then_some(Duration::ZERO);
         let limits = [at_most, self.least_patience(), stopped];
         let at_most = limits.into_iter().flatten().min();
@@ -175,8 +181,9 @@ impl EventLoop {
         waited.map(|()| true)
     }
 
-    /// Waiting borrows the descriptors of all. What it gives back borrows nothing:
-    /// whoever is called then may add, close and change whom they like.
+    /// Waiting borrows the descriptors of all. What it gives back borrows
+    /// nothing: whoever is called then may add, close and change whom they
+    /// like.
     fn wait(
         &mut self,
         at_most: Option<Duration>,
@@ -193,11 +200,12 @@ impl EventLoop {
     // ANCHOR_END: turn
 
     // ANCHOR: call
-    /// Calls a source's handler. While it runs the source stays in its slot, where
-    /// everybody can reach it, itself included; the handler doesn't.
+    /// Calls a source's handler. While it runs the source stays in its
+    /// slot, where everybody can reach it, itself included; the handler
+    /// doesn't.
     fn call(&mut self, token: Token, readiness: Readiness) {
-        // Closed earlier in this turn, it's gone, and the news is late. Whoever has its
-        // slot now has another token.
+        // Closed earlier in this turn, it's gone, and the news is late.
+        // Whoever has its slot now has another token.
         let Some(tenant) = self.tenants.get_mut(token) else { return };
         let Some(mut handler) = tenant.handler.take() else { return };
         if !mem::replace(&mut tenant.touched, true) {
@@ -217,12 +225,12 @@ impl EventLoop {
         self.tell_the_gone();
     }
 
-    /// Calls somebody's code. If it panics, that ends the source that is answerable for
-    /// it, if there is one, and nobody else. (Rust prints the panic's message, as
-    /// always.)
+    /// Calls somebody's code. If it panics, that ends the source that is
+    /// answerable for it, if there is one, and nobody else. (Rust prints
+    /// the panic's message, as always.)
     pub fn guard(&mut self, answerable: Option<Token>, callback: impl FnOnce(&mut Self)) {
-        // Asserted: what the callback leaves half done is the source's own, and goes
-        // with it.
+        // Asserted: what the callback leaves half done is the source's own,
+        // and goes with it.
         let outcome = catch_unwind(AssertUnwindSafe(|| callback(self)));
         if let (Err(_), Some(token)) = (outcome, answerable) {
             self.end(token, Ending::Panicked);
@@ -231,8 +239,9 @@ impl EventLoop {
     // ANCHOR_END: call
 
     // ANCHOR: ask
-    /// Has everybody who was touched send what is queued, and asks what they wait for
-    /// now. The backend hears of it if that is something else than before.
+    /// Has everybody who was touched send what is queued, and asks what
+    /// they wait for now. The backend hears of it if that is something else
+    /// than before.
     fn ask(&mut self) {
         loop {
             self.tell_the_gone();
@@ -258,13 +267,14 @@ impl EventLoop {
     // ANCHOR_END: ask
 
     // ANCHOR: end
-    /// Takes a source out of the loop. Whoever wants to do something about it does so
-    /// later: called from here, they would run in the middle of whatever called us.
+    /// Takes a source out of the loop. Whoever wants to do something about
+    /// it does so later: called from here, they would run in the middle of
+    /// whatever called us.
     fn end(&mut self, token: Token, ending: Ending) {
         let Some(mut tenant) = self.tenants.remove(token) else { return };
-        // Before its descriptor is closed: where a duplicate of that lives on, the
-        // kernel would go on reporting it. If it can't be taken off the list, it isn't
-        // on the list.
+        // Before its descriptor is closed: where a duplicate of that lives
+        // on, the kernel would go on reporting it. If it can't be taken off
+        // the list, it isn't on the list.
         let _ = self.waiter.tell(token, &mut tenant, Interest::NONE);
         self.gone.push_back((token, tenant.source, ending));
     }

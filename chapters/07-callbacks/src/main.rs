@@ -55,7 +55,8 @@ struct Fetch {
 }
 
 impl Fetch {
-    /// Asks, and says what is to be done when something comes. It waits for nothing.
+    /// Asks, and says what is to be done when something comes. It waits
+    /// for nothing.
     fn begin(mut self, event_loop: &mut EventLoop, failures: &Failures) -> io::Result<()> {
         let address = self.address;
         let failures = Rc::clone(failures);
@@ -77,7 +78,8 @@ impl Fetch {
         Ok(())
     }
 
-    /// Prints the lines that are whole. The rest stays until more has come.
+    /// Prints the lines that are whole. The rest stays until more has
+    /// come.
     fn data_available(&mut self, input: &mut Input) {
         let Self { address, began, .. } = *self;
         while let Some(length) = line(&input.bytes, input.ended) {

@@ -25,13 +25,14 @@ impl Naive {
         for socket in self.sockets.values() {
             list.push(PollFd::new(socket.as_fd(), PollFlags::POLLIN));
         }
-        poll(&mut list, PollTimeout::NONE)?; // waits: until somebody is ready
+        poll(&mut list, PollTimeout::NONE)?; // waits: until one is ready
         let is_ready = |entry: &PollFd<'_>| entry.any() == Some(true);
         let flags: Vec<bool> = list.iter().map(is_ready).collect();
         let numbers: Vec<RawFd> = self.sockets.keys().copied().collect();
 
         for (number, _) in numbers.into_iter().zip(flags).filter(|(_, ready)| *ready) {
-            // Out of the map while it runs, or it couldn't have the map.
+            // Out of the map while it runs, or it couldn't have the
+            // map.
             let Some(mut callback) = self.callbacks.remove(&number) else { continue };
             callback(self, number);
             self.callbacks.insert(number, callback);

@@ -55,7 +55,8 @@ fn welcome(event_loop: &mut EventLoop, socket: Token, from: SocketAddr, visitor:
     });
 }
 
-/// Takes out the request when it's whole, and answers. "Not yet" is to do nothing.
+/// Takes out the request when it's whole, and answers. "Not yet" is to
+/// do nothing.
 fn data_available(event_loop: &mut EventLoop, me: Token, input: &mut Input, visitor: Visitor) {
     let goodbye = move |event_loop: &mut EventLoop, outcome: &str| {
         event_loop.finish(me);
@@ -126,15 +127,17 @@ pub fn head(status: &str, length: usize) -> Vec<u8> {
 }
 
 // ANCHOR: large
-/// Sends the large page, a queue at a time: more is made when there is room for more.
-/// `told` hears how many lines are left, whenever some have been queued.
+/// Sends the large page, a queue at a time: more is made when there is
+/// room for more. `told` hears how many lines are left, whenever some
+/// have been queued.
 pub fn send_large(
     event_loop: &mut EventLoop,
     to: Token,
     mut told: impl FnMut(&mut EventLoop, usize) + 'static,
 ) {
-    // One answer at a time: parsed, what comes meanwhile would be answered in the middle of
-    // this one, and its end would be taken for a hang-up.
+    // One answer at a time: parsed, what comes meanwhile would be
+    // answered in the middle of this one, and its end would be taken
+    // for a hang-up.
     event_loop.set_read_callback(to, |_, _, input| input.bytes.clear());
     event_loop.send(to, &head("200 OK", LARGE * LINE.len()));
     let mut left = LARGE;

@@ -6,9 +6,9 @@ use std::fmt;
 // ANCHOR: token
 /// Names one tenant of one slot, for as long as the program runs.
 ///
-/// Descriptors are numbers that the kernel gives again as soon as they are free. A
-/// token is never given again: the generation says which of the slot's tenants is
-/// meant.
+/// Descriptors are numbers that the kernel gives again as soon as they
+/// are free. A token is never given again: the generation says which of
+/// the slot's tenants is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
     slot: u32,
@@ -57,7 +57,8 @@ impl<T> Default for Slots<T> {
 
 // ANCHOR: slots
 impl<T> Slots<T> {
-    /// Gives a slot to `tenant`: one that was used before, if any is free.
+    /// Gives a slot to `tenant`: one that was used before, if any is
+    /// free.
     ///
     /// # Panics
     /// With more than 4,294,967,295 tenants at the same time.
@@ -71,7 +72,8 @@ impl<T> Slots<T> {
         Token { slot, generation: place.generation }
     }
 
-    /// The tenant, unless it's gone. Whoever has the slot now isn't meant.
+    /// The tenant, unless it's gone. Whoever has the slot now isn't
+    /// meant.
     pub fn get(&self, token: Token) -> Option<&T> {
         let slot = self.slots.get(token.slot as usize)?;
         slot.tenant.as_ref().filter(|_| slot.generation == token.generation)
@@ -87,8 +89,8 @@ impl<T> Slots<T> {
     pub fn remove(&mut self, token: Token) -> Option<T> {
         self.get(token)?;
         let slot = &mut self.slots[token.slot as usize];
-        // A slot that has had all the tenants that can be told apart is never used
-        // again.
+        // A slot that has had all the tenants that can be told apart is
+        // never used again.
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
             self.free.push(token.slot);

@@ -10,25 +10,27 @@ use crate::readiness::{Interest, Readiness};
 use crate::slots::Token;
 
 // ANCHOR: source
-/// Something that can be waited for. The loop owns it, and with it its descriptor.
+/// Something that can be waited for. The loop owns it, and with it its
+/// descriptor.
 pub trait Source: Any {
-    /// What the kernel is asked about: the same one for as long as the loop owns the
-    /// source. `None` for a source that has only [patience](Self::patience).
+    /// What the kernel is asked about: the same one for as long as the
+    /// loop owns the source. `None` for a source that has only
+    /// [patience](Self::patience).
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// What it waits for now.
     fn interest(&self) -> Interest;
 
     // ANCHOR: patience
-    /// How long it is willing to wait at the most; then its handler is called in any
-    /// case. `None`: for as long as it takes.
+    /// How long it is willing to wait at the most; then its handler is
+    /// called in any case. `None`: for as long as it takes.
     fn patience(&self) -> Option<Duration> {
         None
     }
     // ANCHOR_END: patience
 
-    /// Sends what has been queued, as far as there is room: called before a wait, when
-    /// the source may have changed.
+    /// Sends what has been queued, as far as there is room: called
+    /// before a wait, when the source may have changed.
     ///
     /// # Errors
     /// Those that end the source.
@@ -41,8 +43,9 @@ pub trait Source: Any {
         false
     }
 
-    /// It's no longer in the loop, and its token names nobody any more. Called once,
-    /// whatever ended it, and never in the middle of another callback.
+    /// It's no longer in the loop, and its token names nobody any more.
+    /// Called once, whatever ended it, and never in the middle of
+    /// another callback.
     fn closed(self: Box<Self>, _event_loop: &mut EventLoop, _token: Token, _ending: Ending) {}
 }
 // ANCHOR_END: source

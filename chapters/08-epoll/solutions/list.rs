@@ -237,10 +237,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
     }
 
     impl Office {
-        /// Says it of the door, and of everybody who had a turn, after all that could be done was done.
+        /// Says it of everybody who had a turn, after all that could be done was done, and of the door.
         fn say_what_is_wanted(&mut self) -> io::Result<()> {
-            let for_door = if self.shut { Interest::NONE } else { Interest::READ };
-            self.list.want(door(), self.listener.as_fd(), for_door)?;
             while let Some(token) = self.touched.pop() {
                 self.obey(token);
                 let Some(visitor) = self.visitors.get_mut(token) else { continue };
@@ -253,7 +251,9 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
                     Err(error) => self.leaves(token, &format!("lost: {error}")),
                 }
             }
-            Ok(())
+            // Last: somebody may just have left, and that opens it.
+            let for_door = if self.shut { Interest::NONE } else { Interest::READ };
+            self.list.want(door(), self.listener.as_fd(), for_door)
         }
 
         /// Lets somebody in, if anybody is there.

@@ -114,7 +114,8 @@ impl Wait {
         let inside = fs::read_to_string(format!("/proc/{}/syscall", server.program.pid())).ok()?;
         let mut fields = inside.split_whitespace();
         let call = fields.next()?.parse().ok().and_then(calls::find)?.name;
-        let mut fields = fields.map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16));
+        let mut fields =
+            fields.map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16));
         // Each is an int, of which the upper half says nothing; -1 is for as long as it takes.
         let (room, time) = (fields.nth(2)?.ok()? & 0xffff_ffff, fields.next()?.ok()? & 0xffff_ffff);
         let is_wait = ["epoll_wait", "epoll_pwait"].contains(&call);
@@ -470,7 +471,8 @@ mod list {
             let place = rest.iter().position(|(other, _)| Some(other) == inode)?;
             Some(rest.swap_remove(place).1)
         };
-        let mut wanted = vec![("the listener".to_owned(), Some(0), if open { IN } else { NOTHING })];
+        let mut wanted =
+            vec![("the listener".to_owned(), Some(0), if open { IN } else { NOTHING })];
         wanted.extend(who.iter().map(|(visitor, wanted)| {
             let port = visitor.stream().local_addr().ok().map(|address| address.port());
             (format!("the {}", visitor.name()), port, *wanted)
@@ -482,8 +484,12 @@ mod list {
                     continue;
                 }
                 let wanted = in_words(wanted);
-                let cause = if port == Some(0) { "door-is-like-all-others" } else { "change-not-told" };
-                return Some((cause, format!("{name} isn't on the kernel's list: {wanted} was wanted")));
+                let cause =
+                    if port == Some(0) { "door-is-like-all-others" } else { "change-not-told" };
+                return Some((
+                    cause,
+                    format!("{name} isn't on the kernel's list: {wanted} was wanted"),
+                ));
             };
             if flags == wanted && wanted != NOTHING {
                 continue;
@@ -495,6 +501,7 @@ mod list {
                 _ if port == Some(0) => "door-is-like-all-others",
                 _ if wanted == NOTHING => "not-taken-off",
                 _ if flags & OUT > wanted & OUT => "asks-for-room-always",
+                _ if flags & IN > wanted & IN => "asks-to-read-always",
                 _ => "change-not-told",
             };
             let (flags, wanted) = (in_words(flags), in_words(wanted));
@@ -664,9 +671,8 @@ mod list {
         };
         let address = match program.listening() {
             Ok(address) => address,
-            Err(trouble) => {
-                check.fail_for("the first line on stdout was to be `listening on ADDRESS`", &trouble)
-            }
+            Err(trouble) => check
+                .fail_for("the first line on stdout was to be `listening on ADDRESS`", &trouble),
         };
         let server = Server { check: &check, program, address };
         settle(&server, "with nobody there");
@@ -675,15 +681,13 @@ mod list {
             fs::read_link(format!("/proc/{}/fd/{number}", server.program.pid())).is_ok()
         };
         let most = LIMIT - (0..LIMIT).filter(open).count();
-        let mut all: Vec<_> = (1..=most)
-            .map(|number| visitor(&server, &format!("visitor {number}")))
-            .collect();
+        let mut all: Vec<_> =
+            (1..=most).map(|number| visitor(&server, &format!("visitor {number}"))).collect();
         for visitor in &mut all {
             says(&server, visitor, "with some visitors, and a limit of 14 descriptors");
         }
-        let mut outside: Vec<_> = (1..=2)
-            .map(|number| visitor(&server, &format!("visitor outside {number}")))
-            .collect();
+        let mut outside: Vec<_> =
+            (1..=2).map(|number| visitor(&server, &format!("visitor outside {number}"))).collect();
         for _ in 0..2 {
             let when = "with two visitors at the door, and no descriptor left";
             let inside: Vec<_> = all.iter().map(|visitor| (visitor, IN)).collect();
@@ -725,33 +729,42 @@ mod list {
             says(&server, visitor, "with many silent visitors");
         }
         settle(&server, "with many silent visitors");
-        let mut reported: Option<(i64, Vec<String>)> = None;
+        let mut reported: Option<Option<i64>> = None;
+        let mut had_a_turn = Vec::new();
         for call in lens.calls() {
-            match (calls::family(&call.call), &call.outcome) {
-                ("epoll_wait", Outcome::Result(count)) => {
-                    if let Some((count, had_a_turn)) = reported.take() {
-                        turn_of_all(&server, count, had_a_turn);
+            match calls::family(&call.call) {
+                "epoll_wait" => {
+                    if let Some(count) = reported {
+                        turn_of_all(&server, count, std::mem::take(&mut had_a_turn));
                     }
-                    reported = Some((*count, Vec::new()));
+                    // Interrupted by a signal, it has reported nobody.
+                    let Outcome::Result(count) = call.outcome else {
+                        reported = Some(None);
+                        continue;
+                    };
+                    reported = Some(Some(count));
                 }
-                // Not over, or interrupted: nobody was reported.
-                ("epoll_wait", _) => {}
-                ("read", _) => {
-                    if let Some((_, had_a_turn)) = &mut reported {
-                        had_a_turn.extend(call.what);
-                    }
-                }
+                "read" if reported.is_some() => had_a_turn.extend(call.what),
                 _ => {}
             }
         }
     }
 
-    /// In one turn, so many were reported, and these had a turn.
+    /// In one turn, so many were reported (none: a signal came), and these had a turn.
     #[track_caller]
-    fn turn_of_all(server: &Server<'_>, reported: i64, mut had_a_turn: Vec<String>) {
+    fn turn_of_all(server: &Server<'_>, reported: Option<i64>, mut had_a_turn: Vec<String>) {
         had_a_turn.sort();
         had_a_turn.dedup();
         let count = i64::try_from(had_a_turn.len()).unwrap_or(i64::MAX);
+        let Some(reported) = reported else {
+            if count > 0 {
+                server.check.suspect("gives-others-than-were-reported");
+                server.check.fail(format!(
+                    "epoll_wait was interrupted by a signal, so it has reported nobody, and {count} visitors had a turn"
+                ));
+            }
+            return;
+        };
         if reported == 0 {
             server.check.suspect("waits-for-a-while-only");
             server.check.fail(
@@ -761,7 +774,7 @@ mod list {
         if reported != count {
             let few = if reported > count { "only " } else { "" };
             server.check.fail(format!(
-                "epoll_wait reported {reported} visitors who had something to say, and {few}{count} of them had a turn \
+                "epoll_wait reported {reported} visitors who had something to say, and {few}{count} visitors had a turn \
                  before the next wait"
             ));
         }
@@ -1151,6 +1164,86 @@ mod list {
                  {before}. Nothing had changed"
             ));
         }
+        let Some(mut greedy) = some_is_queued(&server) else { return };
+        let all_read = |greedy: &Greedy| greedy.connection.wait_until_read(PATIENCE);
+        all_read(&greedy);
+        settle(&server, "with a visitor who reads nothing");
+        let before = calls(&server, &mut clerk, when);
+        for _ in 0..10 {
+            send(&server, &mut greedy.connection, &words(greedy.sent, LINE));
+            greedy.sent += LINE;
+            all_read(&greedy);
+        }
+        let after = calls(&server, &mut clerk, when);
+        // What goes on being queued is waited for as before: until the queue is full, or everything is sent.
+        if after != before
+            && greedy.queued(&server).is_some_and(|queued| (1..MOST).contains(&queued))
+        {
+            check.fail(format!(
+                "a visitor who reads nothing, and for whom something is queued, said ten lines, and epoll_ctl had been called \
+                 like this: {after}; before them: {before}. Nothing had changed"
+            ));
+        }
+    }
+
+    #[test]
+    fn every_line_comes_back_as_it_is() {
+        let check = check!("08-list");
+        check.suspect("line-is-changed");
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        let lines: [&[u8]; 12] = [
+            b"\n",
+            b" \n",
+            b"\t \n",
+            b"  blanks  \n",
+            b"wait \n",
+            b" wait\n",
+            b"WAIT\n",
+            b"next\r\n",
+            b"calls\0\n",
+            b"\0\n",
+            b"caf\xe9 \xff\xfe\n",
+            &[b'x'; 3000],
+        ];
+        for line in lines {
+            let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
+            let line = [line, end].concat();
+            send(&server, &mut visitor, &line);
+            let shown = line.escape_ascii().to_string();
+            let shown = if shown.len() > 40 { "a long line" } else { &shown };
+            expect(&server, &mut visitor, &line, &format!("after it said `{shown}`"));
+        }
+        settle(&server, "after twelve lines had come back");
+        nothing_more(&server, &visitor, "after twelve lines had come back");
+    }
+
+    #[test]
+    fn who_waited_longest_is_called_first() {
+        let check = check!("08-list");
+        check.suspect("called-in-another-order");
+        let server = check.server(&[]);
+        let mut clerk = visitor(&server, "clerk");
+        let mut all = crowd_of(&server, ["first", "second", "third"]);
+        for visitor in &mut all {
+            waits(&server, visitor);
+        }
+        let when = "with three in the waiting room, after somebody had called the next one";
+        for number in 0..all.len() {
+            send(&server, &mut clerk, b"next\n");
+            gets(&server, &mut clerk, "called", when);
+            settle(&server, when);
+            for other in &all[number + 1..] {
+                nothing_more(&server, other, when);
+            }
+            gets(&server, &mut all[number], "your turn", when);
+        }
+        send(&server, &mut clerk, b"next\n");
+        gets(&server, &mut clerk, "nobody waits", "with nobody in the waiting room");
+    }
+
+    fn crowd_of(server: &Server<'_>, names: [&str; 3]) -> Vec<Connection> {
+        names.iter().map(|name| visitor(server, &format!("{name} visitor"))).collect()
     }
 
     #[test]
@@ -1261,6 +1354,24 @@ mod edge {
     }
 
     #[test]
+    fn every_byte_comes_back_as_it_is() {
+        let check = check!("08-edge");
+        check.suspect("bytes-are-changed");
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        let all: Vec<u8> = (0..=255).collect();
+        for bytes in [&b"\0"[..], b"\xff", b"\n", b" \t\r\n ", b"caf\xe9\n", &all, &all.repeat(100)]
+        {
+            send(&server, &mut visitor, bytes);
+            let shown = bytes.escape_ascii().to_string();
+            let shown = if shown.len() > 40 { "bytes of all kinds" } else { &shown };
+            expect(&server, &mut visitor, bytes, &format!("after it sent `{shown}`"));
+        }
+        settle(&server, "after bytes of all kinds had come back");
+        nothing_more(&server, &visitor, "after bytes of all kinds had come back");
+    }
+
+    #[test]
     fn bytes_in_a_hurry() {
         let check = check!("08-edge");
         check.suspect("sent-stays-queued");
@@ -1359,14 +1470,18 @@ mod edge {
         let Some(mut behind) = some_is_queued(&server) else { return };
         let mut read = 0;
         let when = "with a visitor who is always a little behind";
-        server.keeps_nothing(EACH, "pieces of 8 KiB for a visitor who is always a little behind", |_| {
-            for _ in 0..EACH {
-                send(&server, &mut behind.connection, &words(behind.sent, 8 * 1024));
-                behind.sent += 8 * 1024;
-                expect(&server, &mut behind.connection, &words(read, 8 * 1024), when);
-                read += 8 * 1024;
-            }
-        });
+        server.keeps_nothing(
+            EACH,
+            "pieces of 8 KiB for a visitor who is always a little behind",
+            |_| {
+                for _ in 0..EACH {
+                    send(&server, &mut behind.connection, &words(behind.sent, 8 * 1024));
+                    behind.sent += 8 * 1024;
+                    expect(&server, &mut behind.connection, &words(read, 8 * 1024), when);
+                    read += 8 * 1024;
+                }
+            },
+        );
     }
 
     #[test]

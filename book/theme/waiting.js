@@ -18,17 +18,25 @@
     document.body.prepend(link);
 })();
 
-// The button for the table of contents is a <label>, which no key reaches.
+// The button for the table of contents is a <label>, which no key reaches and which mustn't have the role of a button
+// (ARIA in HTML, 4). So a button stands in its place.
 (function sidebarToggle() {
-    const toggle = document.getElementById('mdbook-sidebar-toggle');
-    toggle.tabIndex = 0;
-    toggle.setAttribute('role', 'button');
-    toggle.addEventListener('keydown', event => {
-        if (event.key === 'Enter' || event.key === ' ') {
-            event.preventDefault(); // a space would scroll the page as well
-            toggle.click();
-        }
-    });
+    const label = document.getElementById('mdbook-sidebar-toggle');
+    const checkbox = document.getElementById('mdbook-sidebar-toggle-anchor');
+    const button = document.createElement('button');
+    button.id = 'sidebar-button';
+    button.type = 'button';
+    button.className = label.className;
+    button.title = label.title;
+    button.setAttribute('aria-label', label.title);
+    button.setAttribute('aria-controls', 'mdbook-sidebar');
+    button.append(...label.childNodes);
+    const tell = () => button.setAttribute('aria-expanded', String(checkbox.checked));
+    button.addEventListener('click', () => checkbox.click());
+    checkbox.addEventListener('change', tell);
+    tell();
+    label.hidden = true;
+    label.after(button);
 })();
 
 // A listing or a table that scrolls sideways can be scrolled with the keyboard only if it can be

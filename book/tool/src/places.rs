@@ -37,7 +37,7 @@ pub fn check(repo: &Repo, site: &Site, faults: &mut Vec<Fault>) -> usize {
 fn files_that_name_places(repo: &Repo) -> Vec<PathBuf> {
     let mut files = rust_files_in(&repo.root().join("tests"));
     for chapter in files_in(&repo.root().join("chapters")) {
-        files.push(chapter.join("wrong.toml"));
+        files.extend(["wrong.toml", "causes.toml"].map(|name| chapter.join(name)));
         files.extend(rust_files_in(&chapter.join("solutions")));
     }
     files

@@ -11,7 +11,7 @@ use visitors::connection::{Connection, End, Received};
 use visitors::doing;
 use visitors::program::{LOOK_EVERY, Watch};
 
-use crate::check::{Check, Server};
+use crate::check::{Check, Server, shown};
 
 /// How often to look for a connection in the kernel's table.
 const LOOKS: usize = 10;
@@ -97,6 +97,9 @@ pub fn expect(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], wh
     }
 }
 
+/// How much is shown before and after a wrong byte, in bytes.
+const AROUND: usize = 24;
+
 /// Says where what came differs from what was to come.
 #[track_caller]
 pub fn compare(check: &Check, name: &str, came: &[u8], expected: &[u8], when: &str) {
@@ -112,7 +115,13 @@ pub fn compare(check: &Check, name: &str, came: &[u8], expected: &[u8], when: &s
         Some(earlier) => format!("what was sent {} bytes before comes again", at - earlier),
         None => "something else comes there".to_owned(),
     };
-    check.fail(format!("{when}, what the {name} got is wrong from byte {at} on: {what}"));
+    let from = at.saturating_sub(AROUND);
+    let around = |bytes: &[u8]| shown(&bytes[from.min(bytes.len())..bytes.len().min(at + AROUND)]);
+    check.fail(format!(
+        "{when}, what the {name} got is wrong from byte {at} on: {what}\ncame:     {}\nexpected: {}",
+        around(came),
+        around(expected)
+    ));
 }
 
 /// Nothing may have come that wasn't expected.

@@ -383,15 +383,22 @@ fn last_words(stderr: &[String]) -> Option<String> {
     }
 }
 
+/// How much of what came is shown, in bytes: a whole head, where it isn't a long one.
+const MOST_SHOWN: usize = 400;
+
 /// What has come, in words.
 pub fn so_far(bytes: &[u8]) -> String {
     match bytes.len() {
         0 => "nothing has come".to_owned(),
-        count => {
-            let text = String::from_utf8_lossy(&bytes[..count.min(60)]).into_owned();
-            format!("{count} bytes have come: {text:?}{}", if count > 60 { " …" } else { "" })
-        }
+        count => format!("{count} bytes have come: {}", shown(bytes)),
     }
+}
+
+/// Bytes as they are, each seen: what isn't text is written as its number, `\xff`, and never as a sign that stands
+/// for any of them.
+pub fn shown(bytes: &[u8]) -> String {
+    let text = bytes[..bytes.len().min(MOST_SHOWN)].escape_ascii();
+    format!("\"{text}\"{}", if bytes.len() > MOST_SHOWN { " …" } else { "" })
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct Job {
     pub name: String,
     /// The program to judge.
     pub program: PathBuf,
+    /// What else is in the check's environment.
+    pub environment: Vec<(&'static str, &'static str)>,
 }
 
 /// What came of a check.
@@ -108,6 +110,7 @@ fn run_process(job: &Job) -> io::Result<Outcome> {
         .args(["--exact", &job.name, "--nocapture", "--test-threads=1"])
         .env("ANSWER", &job.program)
         .env("RUST_BACKTRACE", "0")
+        .envs(job.environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -127,7 +127,8 @@ fn judge(course: &Course, asked: &Asked<'_>) -> Result<BTreeMap<String, Standing
         standings.insert(exercise.id.clone(), Standing::Graded(Vec::new()));
         for name in names.into_iter().filter(|name| name.starts_with(&module)) {
             owners.push(exercise.id.clone());
-            jobs.push(Job { checks: checks.clone(), name, program: path.clone() });
+            let (checks, program) = (checks.clone(), path.clone());
+            jobs.push(Job { checks, name, program, environment: Vec::new() });
         }
     }
     let outcomes = run::run_all(&jobs, run::at_once());

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+
+use visitors::program::BUSY_FOR_NOTHING_MS;
 
 use crate::course::{Course, Exercise, Lessons};
 use crate::evidence::{Known, Seen};
@@ -10,7 +13,10 @@ use crate::workshop::{Made, Workshop};
 use crate::wrong::{self, Wrong};
 
 /// Wrong programs wait far more than they work.
-pub const AT_ONCE: usize = 12;
+pub const AT_ONCE: usize = 16;
+
+/// How much CPU time they may use for nothing, in milliseconds. (A learner's program has more: nobody knows yet that it's wrong.)
+const PATIENCE_WITH_LOOPS: &str = "500";
 
 /// A chapter's wrong answers. None where it has none.
 ///
@@ -108,6 +114,13 @@ pub fn passing(
     left.into_iter().cloned().collect()
 }
 
-fn job(workshop: &Workshop, check: &str, program: &std::path::Path) -> Job {
-    Job { checks: workshop.checks.clone(), name: check.to_owned(), program: program.to_owned() }
+/// A check on a program that is known to be wrong.
+pub fn job(workshop: &Workshop, check: &str, program: &Path) -> Job {
+    let environment = vec![(BUSY_FOR_NOTHING_MS, PATIENCE_WITH_LOOPS)];
+    Job {
+        checks: workshop.checks.clone(),
+        name: check.to_owned(),
+        program: program.to_owned(),
+        environment,
+    }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use grader::causes::{Causes, NOT_WRITTEN_YET};
 use grader::course::{Course, Exercise, Lessons};
 use grader::evidence::{self, Cases, Known, Seen};
-use grader::run::{self, Job, Outcome};
+use grader::run::{self, Outcome};
 use grader::trial;
 use grader::workshop::{self, Made, Workshop};
 use grader::wrong::Wrong;
@@ -44,11 +44,7 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     let program = |exercise: &str, name: &str| {
         workshop.programs[&(exercise.to_owned(), name.to_owned())].clone()
     };
-    let job = |check: &str, program: PathBuf| Job {
-        checks: workshop.checks.clone(),
-        name: check.to_owned(),
-        program,
-    };
+    let job = |check: &str, program: PathBuf| trial::job(&workshop, check, &program);
     let mut jobs = Vec::new();
     let mut names = Vec::new();
     for exercise in &lessons.exercises {

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use grader::bytes::{
-    self, all_are_in, between, both_ends, expect, expect_end, narrow_visitor, nothing_more, send,
-    visitor,
+    self, Wait, all_are_in, between, both_ends, expect, expect_end, narrow_visitor, nothing_more,
+    send, visitor,
 };
 use grader::check;
 use grader::check::{Check, Server};
@@ -98,35 +98,11 @@ fn is_read(server: &Server<'_>, visitor: &Connection) -> bool {
     })
 }
 
-/// What the program has called the `epoll_wait` with that it sleeps in. Where the system doesn't tell, or the program is
-/// elsewhere, `None`.
-struct Wait {
-    call: &'static str,
-    /// For how many reports it has room.
-    room: u64,
-    /// How long it lasts at the most, in milliseconds. `None`: for as long as it takes.
-    time: Option<u64>,
-}
-
-impl Wait {
-    fn of(server: &Server<'_>) -> Option<Self> {
-        // The call's number, and what it was called with, in hexadecimal (proc_pid_syscall(5)).
-        let inside = fs::read_to_string(format!("/proc/{}/syscall", server.program.pid())).ok()?;
-        let mut fields = inside.split_whitespace();
-        let call = fields.next()?.parse().ok().and_then(calls::find)?.name;
-        let mut fields =
-            fields.map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16));
-        // Each is an int, of which the upper half says nothing; -1 is for as long as it takes.
-        let (room, time) = (fields.nth(2)?.ok()? & 0xffff_ffff, fields.next()?.ok()? & 0xffff_ffff);
-        let is_wait = ["epoll_wait", "epoll_pwait"].contains(&call);
-        is_wait.then_some(Self { call, room, time: Some(time).filter(|time| *time < 1 << 31) })
-    }
-}
-
 /// The program sleeps, and the call that it sleeps in has no end of its own: the kernel was given no time.
 #[track_caller]
 fn waits_without_a_time(server: &Server<'_>, when: &str) {
-    if let Some(Wait { call, time: Some(milliseconds), .. }) = Wait::of(server) {
+    if let Some(Wait { call, time: Some(time), .. }) = Wait::of(server) {
+        let milliseconds = time.as_millis();
         server.check.suspect("waits-for-a-while-only");
         server.check.fail(format!(
             "{when}, your program waits in {call} for {milliseconds} ms at the most, and then it looks again, although nobody has any news"

@@ -11,12 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use grader::bytes::{
-    self, Wait, all_are_in, between, both_ends, expect, expect_end, narrow_visitor, nothing_more,
-    send, visitor,
+    self, Outcome, Wait, all_are_in, between, both_ends, expect, expect_end, narrow_visitor,
+    nothing_more, send, visitor,
 };
 use grader::check;
 use grader::check::{Check, Server};
-use lens::record::Outcome;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 use rstest::rstest;
@@ -758,7 +757,7 @@ mod list {
 
     #[test]
     fn nothing_is_kept_of_who_has_left() {
-        const EACH: usize = 3000;
+        const EACH: usize = 2000;
         let check = check!("08-list");
         let server = check.server(&[]);
         let mut bystander = visitor(&server, "bystander");

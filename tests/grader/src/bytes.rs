@@ -7,6 +7,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What the lens has seen: a call, and what came of it.
+pub use lens::record::{Call, Outcome};
 use visitors::calls;
 use visitors::connection::{Connection, End, Received};
 use visitors::doing;

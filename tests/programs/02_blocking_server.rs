@@ -230,3 +230,14 @@ fn reads_of_a_goodbye_with_a_signal() -> Result<Vec<Outcome>, Blind> {
     let of_the_staying = reads.filter(|call| call.what.as_deref() == Some("the staying visitor"));
     Ok(of_the_staying.map(|call| call.outcome).collect())
 }
+
+#[test]
+fn who_can_not_say_where_it_listens_says_that() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(PROGRAM).arg("127.0.0.1:0").stdout(writer).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("can't tell where it listens: Broken pipe"), "{said}");
+}

@@ -177,3 +177,14 @@ fn each_thread_waits_for_somebody_of_its_own() {
     let threads: std::collections::BTreeSet<u32> = waiting.map(|call| call.thread).collect();
     assert_eq!(threads.len(), 4, "the one that accepts, and one for each visitor");
 }
+
+#[test]
+fn who_can_not_say_where_it_listens_says_that() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(PROGRAM).arg("127.0.0.1:0").stdout(writer).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("can't tell where it listens: Broken pipe"), "{said}");
+}

@@ -931,7 +931,7 @@ mod random {
     /// What the fuzzer does, without it: bytes of the corpus, changed at random.
     #[test]
     fn the_corpus_changed_at_random() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/parse");
+        let corpus = visitors::chapters::root().join("chapters/10-http/fuzz/corpus/parse");
         let mut files: Vec<_> =
             std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();

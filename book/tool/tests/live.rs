@@ -47,7 +47,7 @@ impl Reader {
     fn new() -> Option<Self> {
         let browser = Browser::start()?;
         let copy = tempfile::tempdir().expect("a folder can be made");
-        copy_sources(Path::new(Repo::THIS), copy.path());
+        copy_sources(Repo::this().expect("tests run in a checkout").root(), copy.path());
         let reader = Self { browser, copy };
         // A page of its own, whatever becomes of the others: a long one, with a panel.
         let long = "A paragraph.\n\n".repeat(300);

@@ -1164,7 +1164,7 @@ mod idle {
         check.suspect("others-renew");
         let server = start(&check, IDLE, 2 * IDLE);
         let came = Instant::now();
-        let first = visitor(&server, "first visitor");
+        let mut first = visitor(&server, "first visitor");
         is_let_in(&server, "after it came");
         let due = Due { after: ms(IDLE), soonest: came, latest: Instant::now() };
         thread::sleep(REST);
@@ -1178,6 +1178,9 @@ mod idle {
         }
         let when = "with a silent visitor, and another one who came later and has said three lines";
         sleeps_until(&server, Some(due), since, when);
+        for line in ["one", "two", "three"] {
+            expect(&server, &mut first, line, when);
+        }
         other.reset();
         timers_set(&server, "visitor 2: gone", 1, "after the other one has left");
         sleeps_until(
@@ -1770,6 +1773,9 @@ mod later {
             expect(&server, &mut visitor, "wake up", &when);
         }
         settle(&server, "after nine alarms had rung");
+        check.suspect("sleeps-by-itself");
+        server.waits_only_in(Some(&lens), &LOOP_WAITS, "after nine alarms had rung");
+        check.suspect("cut-to-nothing");
         let (mut alone, mut in_vain) = (false, 0);
         for call in lens.calls() {
             match (family(&call.call), &call.outcome) {

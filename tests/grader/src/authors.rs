@@ -7,10 +7,10 @@ use grader::causes::Causes;
 use grader::course::{Course, Exercise, Lessons};
 use grader::evidence::{self, Cases, Known};
 use grader::mutants::{self, AllExcused};
-use grader::trial;
+use grader::trial::{self, WORKED};
 use grader::workshop::{self, Made};
 use grader::wrong::Wrong;
-use visitors::tell;
+
 
 /// What came of the diagnosis of many wrong answers.
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct Shares {
 impl Shares {
     fn print(&self, of: &str) {
         let share = |count: usize| 100 * count / self.all.max(1);
-        tell!(
+        println!(
             "{of}: of {} wrong answers, {} of 100 are told their own cause alone, {} among others; as if each were \
              unknown: {} and {}",
             self.all,
@@ -55,12 +55,17 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
             .collect();
         let mut made = Vec::new();
         for exercise in &exercises {
-            made.push((*exercise, trial::made(exercise, &wanted)?));
+            let mut programs = trial::made(exercise, &wanted)?;
+            let source = fs::read_to_string(&exercise.answer);
+            let source =
+                source.map_err(|error| format!("{}: {error}", exercise.answer.display()))?;
+            programs.push(Made { name: WORKED.to_owned(), source });
+            made.push((*exercise, programs));
         }
         let workshop = workshop::build(course, lessons, "wrong", &made)?;
         for ((exercise, name), words) in &workshop.refused {
             good = false;
-            tell!("{exercise}:{name} doesn't compile:\n{words}\n");
+            println!("{exercise}:{name} doesn't compile:\n{words}\n");
         }
         let folder = &lessons.chapter.folder;
         let mut known = evidence::read(folder).map_err(|error| error.to_string())?;
@@ -72,7 +77,11 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
             let its_own: Vec<&Wrong> = wanted.iter().filter(compiles).copied().collect();
             let names: Vec<&String> = its_own.iter().map(|wrong| &wrong.name).collect();
             let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
-            let seen = trial::whole(&workshop, exercise, &its_own, &checks);
+            // Where it can't be locked, it's slower, and no less true.
+            let alone = trial::alone().ok();
+            let heavy = trial::heavy(&workshop, exercise, &checks);
+            let seen = trial::whole(&workshop, exercise, &its_own, &checks, &heavy);
+            drop(alone);
             match only {
                 None => known.retain(|known| known.exercise != exercise.name),
                 Some(_) => known.retain(|known| {
@@ -116,11 +125,11 @@ fn report(
         let label = format!("{}:{}", exercise.id, wrong.name);
         if causes.get(&wrong.cause).is_none() {
             good = false;
-            tell!("{label}: causes.toml has no cause {:?}", wrong.cause);
+            println!("{label}: causes.toml has no cause {:?}", wrong.cause);
         }
         if known.seen.0.is_empty() {
             good = false;
-            tell!("{label}: passes all checks");
+            println!("{label}: passes all checks");
             continue;
         }
         let check = wrong.caught_by.split_once("::").map_or("", |(_, check)| check);
@@ -133,7 +142,7 @@ fn report(
         );
         if !known.seen.0.contains_key(check) {
             good = false;
-            tell!("{label}: passes {}, and fails {:?}", wrong.caught_by, known.seen.0.keys());
+            println!("{label}: passes {}, and fails {:?}", wrong.caught_by, known.seen.0.keys());
         }
         let told = cases.diagnose(&known.seen, checks, None);
         let left_out = cases.diagnose(&known.seen, checks, Some(&wrong.name));
@@ -143,12 +152,12 @@ fn report(
         shares.left_out_alone += usize::from(left_out.causes == [wrong.cause.clone()]);
         shares.left_out_shown += usize::from(left_out.causes.contains(&wrong.cause));
         if in_detail || !told.causes.contains(&wrong.cause) {
-            tell!("{label}: has {}; told: {:?}, by {}", wrong.cause, told.causes, told.check);
-            tell!("    if it were unknown: {:?}, by {}", left_out.causes, left_out.check);
+            println!("{label}: has {}; told: {:?}, by {}", wrong.cause, told.causes, told.check);
+            println!("    if it were unknown: {:?}, by {}", left_out.causes, left_out.check);
         }
         if in_detail {
             for (check, failure) in &known.seen.0 {
-                tell!("    {check} ({}): {}", failure.suspect, failure.saw);
+                println!("    {check} ({}): {}", failure.suspect, failure.saw);
             }
         }
     }
@@ -158,7 +167,7 @@ fn report(
         functions.dedup();
         for function in functions.iter().filter(|function| !caught_by.contains(**function)) {
             good = false;
-            tell!("{}: no wrong answer fails {function}", exercise.id);
+            println!("{}: no wrong answer fails {function}", exercise.id);
         }
         shares.print(&exercise.id);
     }
@@ -210,14 +219,14 @@ pub fn mutants(course: &Course, what: Option<&str>) -> Result<bool, String> {
                     continue;
                 }
                 good = false;
-                tell!(
+                println!(
                     "\n[[{}]]\nwas = {:?}\nis = {:?}\nwhy = \"\"",
                     exercise.name,
                     mutant.was,
                     mutant.is
                 );
             }
-            tell!(
+            println!(
                 "\n# {}: {} mutants, {} don't compile, {} pass, {excused_here} of these with a reason",
                 exercise.id,
                 mutants.len(),

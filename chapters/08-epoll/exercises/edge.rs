@@ -2,8 +2,8 @@
 //!
 //! Chapter 6's echo again: whatever a visitor sends comes back, and never more than [`QUEUE`] bytes are
 //! kept for it. This time everybody is put on the kernel's list once, edge-triggered, for reading and for
-//! writing, and nothing is ever changed there. The price: what is told is told once. Who was told of, and
-//! has more to be read than we took, isn't told of again, and it's up to us to remember it; and to be fair.
+//! writing, and nothing is ever changed there. The price: what is told is told once. A visitor who was told
+//! of, and has more to be read than we took, isn't told of again. We have to remember it, and to be fair.
 //!
 //! Run it:      cargo run -p ex08-epoll --bin ex08-edge      and, in a second terminal,
 //!              nc 127.0.0.1 7008
@@ -58,8 +58,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
         /// There may be something to read: we were told so, and since then no read has said that there is nothing.
         may_read: bool,
         /// There may be room to send: we were told so, and since then no write has said that there is none.
-        /// (One that took only a part has found no more room either, and we'll be told when there is: whether
-        /// it counts as "not now", or the next one does, is up to you.)
+        /// (A write that took only a part has found no more room either, and we'll be told when there is. You
+        /// may count it as "not now", or leave that to the next write.)
         may_write: bool,
     }
 
@@ -71,7 +71,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
             // end
         }
 
-        /// One step: at most one read and one write, of at most PIECE bytes each, where they are worth trying.
+        /// One step: one read, if that's worth trying, and one write, if that's worth trying, of at most PIECE
+        /// bytes each.
         ///
         /// # Errors
         /// The connection is lost.
@@ -82,8 +83,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
         }
     }
 
-    /// One turn: hears the news, and takes one step with each on the list. Who can go on after that
-    /// stays on the `list`, and the next turn doesn't wait for news.
+    /// One turn: hears the news, and takes one step with each who is on the `list`. Whoever can go on after
+    /// that stays on it, and then the next turn doesn't wait for news.
     ///
     /// # Errors
     /// When the kernel can't wait.

@@ -1,10 +1,11 @@
 //! Exercise 08-list: a list that the kernel keeps.
 //!
-//! This program is an office. It sends each line back, and knows three: `wait` takes a visitor into the
-//! waiting room, where nothing that it says is read, until somebody else says `next`; `calls` tells how
-//! often `epoll_ctl` was called. Before each wait the loop says of everybody who had a turn what is to
-//! be waited for, changed or not. You make of it the calls that are needed, and wait. One call reports at
-//! most AT_ONCE of those who are ready; if more are, they come in the next turns.
+//! This program is an office with a waiting room. It sends each line back, and knows three orders: `wait`
+//! takes a visitor into the waiting room, where nothing that it says is read; `next` calls the one who
+//! has been there for the longest time; `calls` tells how often `epoll_ctl` was called.
+//!
+//! Before each wait the loop says of everybody who had a turn what is to be waited for, changed or not. You
+//! make of it the calls that are needed, and wait. The rules are on the book's page.
 //!
 //! Run it:      cargo run -p ex08-epoll --bin ex08-list      and, in two more terminals,
 //!              nc 127.0.0.1 7008
@@ -39,7 +40,7 @@ mod office {
     const HELP: &str =
         "ex08-list [ADDRESS]\n\nSends lines back. It knows `wait`, `next` and `calls`.
 ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
-    /// How many are reported in one turn, at the most.
+    /// For how many there is room when the kernel reports who is ready.
     const AT_ONCE: usize = 64;
     /// With so much to be sent to a visitor, in bytes, no more is read from it.
     const QUEUE: usize = 64 * 1024;
@@ -99,8 +100,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
             // end
         }
 
-        /// Waits, however long it takes, until somebody is ready, and says who. Interrupted by a signal,
-        /// that is nobody.
+        /// Waits, however long it takes, until somebody is ready, and says who: at most AT_ONCE. Interrupted
+        /// by a signal, that is nobody.
         ///
         /// # Errors
         /// When the kernel can't wait.
@@ -236,10 +237,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
     }
 
     impl Office {
-        /// Says it of the door, and of everybody who had a turn, after all that could be done was done.
+        /// Says it of everybody who had a turn, after all that could be done was done, and of the door.
         fn say_what_is_wanted(&mut self) -> io::Result<()> {
-            let for_door = if self.shut { Interest::NONE } else { Interest::READ };
-            self.list.want(door(), self.listener.as_fd(), for_door)?;
             while let Some(token) = self.touched.pop() {
                 self.obey(token);
                 let Some(visitor) = self.visitors.get_mut(token) else { continue };
@@ -252,7 +251,9 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
                     Err(error) => self.leaves(token, &format!("lost: {error}")),
                 }
             }
-            Ok(())
+            // Last: somebody may just have left, and that opens it.
+            let for_door = if self.shut { Interest::NONE } else { Interest::READ };
+            self.list.want(door(), self.listener.as_fd(), for_door)
         }
 
         /// Lets somebody in, if anybody is there.

@@ -55,8 +55,8 @@ mod plays {
     // ANCHOR_END: level
 
     // ANCHOR: greedy
-    /// Told only once, we read until there is nothing. Ann says something more whenever
-    /// she was read.
+    /// Told only once, we read until there is nothing. Ann says something
+    /// more whenever she was read.
     pub fn the_greedy_reader() -> io::Result<()> {
         println!("edge: Ann and Bob send, and we read each until there is nothing");
         let (mut ann, mut to_ann) = pair()?;

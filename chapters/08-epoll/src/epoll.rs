@@ -36,7 +36,8 @@ impl Backend for Epoll {
     // ANCHOR: change
     fn change(&mut self, asked: Asked<'_>, from: Interest) -> io::Result<()> {
         let Asked { token, descriptor, interest } = asked;
-        // The kernel keeps the token for us, and gives it back with the news.
+        // The kernel keeps the token for us, and gives it back with the
+        // news.
         let mut event = EpollEvent::new(flags(interest), token.to_bits());
         match (from, interest) {
             (Interest::NONE, _) => self.list.add(descriptor, event)?,
@@ -57,7 +58,8 @@ impl Backend for Epoll {
         // waits: until anybody at all has something for us
         let count = match self.list.wait(&mut self.events, rounded_up(at_most)) {
             Ok(count) => count,
-            Err(Errno::EINTR) => return Ok(()), // a signal: nothing was reported
+            // A signal: nothing was reported.
+            Err(Errno::EINTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         for event in &self.events[..count] {

@@ -3,9 +3,9 @@
 //! A metronome for everybody. Who says `every 500` is sent a line every 500 milliseconds from then on:
 //! `tick 1`, `tick 2`, … Tick N comes N intervals after that line was heard, or somewhat later, never
 //! sooner. However late one was, the next is due when it always was: a clock that loses a millisecond
-//! with each tick is an hour behind after a few weeks. When this program was held up for so long that a
-//! tick's whole interval has passed, it's left out: N says which moment it is, and a burst of
-//! old ticks helps nobody. Another `every` takes the place of the one before, `stop` ends it.
+//! with each tick is an hour behind after a few weeks. When this program was held up for longer than an
+//! interval, the ticks that it has missed are left out: a burst of old ticks helps nobody. Another `every`
+//! takes the place of the one before, and `stop` ends it.
 //!
 //! Run it:      cargo run -p ex09-timers --bin ex09-ping      and, in a second terminal,
 //!              nc 127.0.0.1 7009      and type `every 500`

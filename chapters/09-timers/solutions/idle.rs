@@ -4,9 +4,8 @@
 //! and some memory, and many would keep it for ever without a word. So there are deadlines. Who begins no
 //! line for IDLE milliseconds is told `idle` and hung up on. Who has begun one has LINE milliseconds to
 //! end it, or is told `too slow`: a byte now and then buys no time, or anybody could stay for ever at
-//! the price of a byte an hour. A whole line does. If the beginning of another one comes in the same piece,
-//! that one has its LINE milliseconds from then on. What others say buys nobody time. And who is hung up
-//! on but doesn't hang up itself is given IDLE milliseconds more, no longer.
+//! the price of a byte an hour. A whole line does buy time. What others say doesn't. A visitor that was told
+//! goodbye and doesn't hang up has its connection closed IDLE milliseconds later.
 //!
 //! Run it:      cargo run -p ex09-timers --bin ex09-idle      and, in two more terminals,
 //!              nc 127.0.0.1 7009      and type, or don't

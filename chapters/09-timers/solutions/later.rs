@@ -7,8 +7,8 @@
 //! `!snooze 1000000`, which sets the same alarm again.
 //!
 //! You write the queue. It gives the one number that the wait needs: how many milliseconds it may last.
-//! That is where a program that looks right turns in a loop for the last half of a millisecond before
-//! each alarm, wakes up for nothing, rings early, or sleeps through.
+//! With a wrong number, a program turns in a loop for the last half of a millisecond before each alarm, or
+//! wakes up for nothing, or rings early, or sleeps through.
 //!
 //! Run it:      cargo run -p ex09-timers --bin ex09-later      and, in a second terminal,
 //!              nc 127.0.0.1 7009      and type `in 1500000 tea`

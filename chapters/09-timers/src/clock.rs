@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 // ANCHOR: clock
-/// A clock. It tells how much time has passed since it was started, and never goes
-/// back.
+/// A clock. It tells how much time has passed since it was started, and
+/// never goes back.
 ///
-/// The time of day won't do: it's set, by people and by programs, an hour forward or
-/// some seconds back. [`Instant`] is the kernel's `CLOCK_MONOTONIC` (clock_gettime(2)).
+/// The time of day won't do: it's set, by people and by programs, an
+/// hour forward or some seconds back. [`Instant`] is the kernel's
+/// `CLOCK_MONOTONIC` (clock_gettime(2)).
 #[derive(Clone, Debug)]
 pub enum Clock {
     /// The system's.

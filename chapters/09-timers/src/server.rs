@@ -29,17 +29,19 @@ const LAST_ORDERS: Duration = Duration::from_secs(5);
 pub struct Deadlines {
     /// To say something at all; and to hang up, when it has its answer.
     pub idle: Duration,
-    /// To send the whole request, from its first byte on. A byte now and then buys no
-    /// time.
+    /// To send the whole request, from its first byte on. A byte now
+    /// and then buys no time.
     pub request: Duration,
-    /// To take some more of its answer. Each time it has, this begins anew. What counts is
-    /// what the kernel takes from us, and that is no more before a third of its buffer is
-    /// free: so a few KB a second look like nothing.
+    /// To take some more of its answer. Each time it has, this begins
+    /// anew. What counts is what the kernel takes from us, and that is
+    /// no more before a third of its buffer is free: so a few KB a
+    /// second look like nothing.
     pub answer: Duration,
 }
 
 impl Deadlines {
-    /// Short, so that you can watch them pass. Servers on the internet give a minute.
+    /// Short, so that you can watch them pass. Servers on the internet
+    /// give a minute.
     pub const USUAL: Self = Self {
         idle: Duration::from_secs(3),
         request: Duration::from_secs(4),
@@ -120,8 +122,8 @@ pub fn serve(
 
 impl Server {
     // ANCHOR: stop
-    /// Lets nobody in any more, and stops the loop as soon as all who are being served
-    /// have been. The second time, it stops at once.
+    /// Lets nobody in any more, and stops the loop as soon as all who are
+    /// being served have been. The second time, it stops at once.
     pub fn stop(&self, event_loop: &mut EventLoop) {
         let house = &self.0;
         if house.stopping.replace(true) {
@@ -177,8 +179,8 @@ impl Visitor {
         });
     }
 
-    /// The one place to clean up. A deadline that was left running would keep all this
-    /// in memory until it's over.
+    /// The one place to clean up. A deadline that was left running would
+    /// keep all this in memory until it's over.
     fn is_gone(&self, event_loop: &mut EventLoop, ending: Ending) {
         if let Some(timer) = self.deadline.take() {
             self.house.timers.cancel(event_loop, timer);
@@ -213,7 +215,8 @@ impl Visitor {
         self.deadline.set(Some(timers.after(event_loop, within, late)));
     }
 
-    /// A stage has lasted too long. `queued`: how many bytes were queued when it began.
+    /// A stage has lasted too long. `queued`: how many bytes were queued
+    /// when it began.
     fn is_late(self: &Rc<Self>, event_loop: &mut EventLoop, queued: usize) {
         let left = event_loop.queued(self.socket);
         let took_some = left < queued;

@@ -6,9 +6,10 @@ use ch07_callbacks::{EventLoop, Token};
 use nix::sys::signal::{SigSet, Signal};
 
 // ANCHOR: signals
-/// From now on, `came` is called when one of these signals comes. They no longer
-/// interrupt anything, and no longer end the program. To be called before the program
-/// starts threads: those begun earlier would still be interrupted.
+/// From now on, `came` is called when one of these signals comes. They
+/// no longer interrupt anything, and no longer end the program. To be
+/// called before the program starts threads: those begun earlier would
+/// still be interrupted.
 ///
 /// # Errors
 /// When the kernel has no descriptor for it.

@@ -11,15 +11,16 @@ use crate::clock::Clock;
 type Callback = Box<dyn FnOnce(&mut EventLoop)>;
 
 // ANCHOR: queue
-/// Names one timer. They are ordered by when they are due, and those due at the same
-/// moment by when they were set.
+/// Names one timer. They are ordered by when they are due, and those
+/// due at the same moment by when they were set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer {
     due: Duration,
     number: u64,
 }
 
-/// All timers that are set. A source without a descriptor: it has nothing but patience.
+/// All timers that are set. A source without a descriptor: it has
+/// nothing but patience.
 struct Queue {
     clock: Clock,
     waiting: BTreeMap<Timer, Callback>,
@@ -108,8 +109,9 @@ impl Timers {
 }
 
 // ANCHOR: due
-/// Calls those that are due by now, in their order. One taken out at a time: a callback
-/// may cancel the next one, and set new ones, whose turn comes after the next wait.
+/// Calls those that are due by now, in their order. One taken out at a
+/// time: a callback may cancel the next one, and set new ones, whose
+/// turn comes after the next wait.
 fn call_who_is_due(event_loop: &mut EventLoop, me: Token) {
     let Some(queue) = event_loop.get::<Queue>(me) else { return };
     let until = Timer { due: queue.clock.now(), number: queue.last };
@@ -118,7 +120,8 @@ fn call_who_is_due(event_loop: &mut EventLoop, me: Token) {
             return;
         };
         let callback = first.remove();
-        // If it panics, that is the end of this one, and not of all timers.
+        // If it panics, that is the end of this one, and not of all
+        // timers.
         event_loop.guard(None, callback);
     }
 }

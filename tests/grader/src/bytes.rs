@@ -7,6 +7,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What the lens has seen: a call, and what came of it.
+pub use lens::record::{Call, Outcome};
 use visitors::calls::{self, family};
 use visitors::connection::{Connection, End, Received};
 use visitors::doing::{self, Snapshot};
@@ -311,5 +313,34 @@ pub fn in_lines(bytes: &[u8]) -> String {
             let (first, last) = (&bytes[..MOST_IN_LINES / 4], &bytes[count - MOST_IN_LINES / 4..]);
             format!("{}\n  … {count} bytes in all …{}", lines(first), lines(last))
         }
+    }
+}
+
+/// The wait that a program sleeps in, and what it has called it with.
+pub struct Wait {
+    /// `epoll_wait`, or a relative.
+    pub call: &'static str,
+    /// For how many reports it has room.
+    pub room: u64,
+    /// How long it lasts at the most. `None`: for as long as it takes.
+    pub time: Option<Duration>,
+}
+
+impl Wait {
+    /// Where the system doesn't tell, or the program is elsewhere, `None`.
+    pub fn of(server: &Server<'_>) -> Option<Self> {
+        // The call's number, and what it was called with, in hexadecimal (proc_pid_syscall(5)).
+        let inside = fs::read_to_string(format!("/proc/{}/syscall", server.program.pid())).ok()?;
+        let mut fields = inside.split_whitespace();
+        let call = fields.next()?.parse().ok().and_then(calls::find)?.name;
+        if !["epoll_wait", "epoll_pwait"].contains(&call) {
+            return None;
+        }
+        let mut fields =
+            fields.map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16));
+        // Each is an int, of which the upper half says nothing; -1 is for as long as it takes.
+        let (room, time) = (fields.nth(2)?.ok()? & 0xffff_ffff, fields.next()?.ok()? & 0xffff_ffff);
+        let time = Some(time).filter(|time| *time < 1 << 31).map(Duration::from_millis);
+        Some(Self { call, room, time })
     }
 }

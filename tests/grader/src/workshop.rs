@@ -128,7 +128,9 @@ fn write(
         ));
         write_if_new(&source.join("main.rs"), &main)?;
     }
-    write_if_new(&folder.join("Cargo.toml"), &manifest(course, lessons, made)?)?;
+    // Cargo keeps what it has compiled by a package's name, and not by where it lies.
+    let place = folder.file_name().unwrap_or_default().to_string_lossy();
+    write_if_new(&folder.join("Cargo.toml"), &manifest(course, lessons, &place, made)?)?;
     fs::copy(course.root.join("Cargo.lock"), folder.join("Cargo.lock")).map_err(said)?;
     Ok(())
 }
@@ -144,6 +146,7 @@ fn write_if_new(path: &Path, text: &str) -> Result<(), String> {
 fn manifest(
     course: &Course,
     lessons: &Lessons,
+    place: &str,
     made: &[(&Exercise, Vec<&Made>)],
 ) -> Result<String, String> {
     let read = |path: &Path| -> Result<toml::Table, String> {
@@ -153,8 +156,7 @@ fn manifest(
     let root = read(&course.root.join("Cargo.toml"))?;
     let chapter = read(&lessons.chapter.folder.join("Cargo.toml"))?;
     let mut text = format!(
-        "[package]\nname = \"workshop{:02}\"\nversion = \"0.0.0\"\nedition = \"2024\"\nautobins = false\n\n[workspace]\n\n",
-        lessons.chapter.number
+        "[package]\nname = \"workshop-{place}\"\nversion = \"0.0.0\"\nedition = \"2024\"\nautobins = false\n\n[workspace]\n\n",
     );
     for (exercise, _) in made {
         let name = &exercise.name;

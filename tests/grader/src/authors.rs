@@ -63,18 +63,19 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
         }
         let folder = &lessons.chapter.folder;
         let mut known = evidence::read(folder).map_err(|error| error.to_string())?;
-        for (exercise, made) in &made {
-            let names: Vec<String> = made.iter().map(|made| made.name.clone()).collect();
-            let refused = |name: &String| {
-                workshop.refused.contains_key(&(exercise.name.clone(), name.clone()))
+        for (exercise, _) in &made {
+            let compiles = |wrong: &&&Wrong| {
+                wrong.exercise == exercise.name
+                    && workshop.programs.contains_key(&(exercise.name.clone(), wrong.name.clone()))
             };
-            let names: Vec<String> = names.into_iter().filter(|name| !refused(name)).collect();
+            let its_own: Vec<&Wrong> = wanted.iter().filter(compiles).copied().collect();
+            let names: Vec<&String> = its_own.iter().map(|wrong| &wrong.name).collect();
             let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
-            let seen = trial::whole(&workshop, exercise, &names, &checks);
+            let seen = trial::whole(&workshop, exercise, &its_own, &checks);
             match only {
                 None => known.retain(|known| known.exercise != exercise.name),
                 Some(_) => known.retain(|known| {
-                    known.exercise != exercise.name || !names.contains(&known.name)
+                    known.exercise != exercise.name || !names.contains(&&known.name)
                 }),
             }
             known.extend(seen.iter().cloned());

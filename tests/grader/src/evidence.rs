@@ -23,7 +23,10 @@ const SUSPICION: f64 = 0.12;
 /// What is taken off where this program passes a check that all known answers with that cause fail.
 const REFUTED: f64 = 0.15;
 /// How much of what a check saw is kept, in words.
-const MOST_WORDS: usize = 32;
+const MOST_WORDS: usize = 24;
+/// So many failures are evidence enough, the first ones in the order of the source: a program that fails nearly all says little more by
+/// each, and each costs a second.
+pub const ENOUGH: usize = 8;
 
 /// What the checks saw of a program that fails: by check, without the exercise's module.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -59,15 +62,22 @@ pub struct Diagnosis {
 }
 
 impl Seen {
-    /// What checks have seen, from their outcomes.
+    /// What checks have seen, from their outcomes in the order of the source.
     pub fn of<'a>(results: impl IntoIterator<Item = (&'a str, &'a Outcome)>) -> Self {
-        let mut failed = BTreeMap::new();
+        let mut seen = Self::default();
         for (name, outcome) in results {
-            if let Outcome::Failed(message) = outcome {
-                failed.insert(without_module(name).to_owned(), Failure::of(message));
+            if seen.0.len() < ENOUGH {
+                seen.note(name, outcome);
             }
         }
-        Self(failed)
+        seen
+    }
+
+    /// Takes note of a check, if it has failed.
+    pub fn note(&mut self, name: &str, outcome: &Outcome) {
+        if let Outcome::Failed(message) = outcome {
+            self.0.insert(without_module(name).to_owned(), Failure::of(message));
+        }
     }
 
     /// What tells programs apart: which checks fail, what each suspects, and the words of what it saw.

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -68,37 +68,45 @@ pub fn in_words(name: &str) -> String {
     }
 }
 
-/// Runs all jobs, at most `at_once` at a time. The outcomes are in the order of the jobs.
-pub fn run_all(jobs: &[Job], at_once: usize) -> Vec<Outcome> {
-    let next = Mutex::new(0);
-    let outcomes = Mutex::new(vec![None; jobs.len()]);
-    thread::scope(|threads| {
-        for _ in 0..at_once.min(jobs.len()) {
-            threads.spawn(|| {
-                loop {
-                    let mut taken = next.lock().unwrap_or_else(PoisonError::into_inner);
-                    let index = *taken;
-                    *taken += 1;
-                    drop(taken);
-                    let Some(job) = jobs.get(index) else { return };
-                    let outcome = run(job);
-                    let mut all = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-                    all[index] = Some(outcome);
-                }
-            });
+/// Runs all jobs, at most `most` at a time. The outcomes are in the order of the jobs.
+pub fn run_all(jobs: &[Job], most: usize) -> Vec<Outcome> {
+    at_once(jobs, most, run)
+}
+
+/// Does `work` with all items, with at most `most` of them at a time. The results are in the order of the items.
+pub fn at_once<T: Sync, R: Send>(
+    items: &[T],
+    most: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let work = |_| {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return done };
+            done.push((index, work(item)));
         }
+    };
+    let mut results: Vec<(usize, R)> = thread::scope(|threads| {
+        let workers: Vec<_> =
+            (0..most.min(items.len())).map(|n| threads.spawn(move || work(n))).collect();
+        let joined = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        joined.flatten().collect()
     });
-    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let missing = || Outcome::Failed("the check was not run".to_owned());
-    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// How many checks to run at a time: they wait more than they work.
-pub fn at_once() -> usize {
+pub fn how_many() -> usize {
     4 * thread::available_parallelism().map_or(2, usize::from)
 }
 
-fn run(job: &Job) -> Outcome {
+/// Runs one job.
+pub fn run(job: &Job) -> Outcome {
     match run_process(job) {
         Ok(outcome) => outcome,
         Err(error) => Outcome::Failed(format!("the check can't be run: {error}")),

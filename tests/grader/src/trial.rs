@@ -1,6 +1,5 @@
 //! Tries a chapter's wrong answers: all checks on each of them, or the first check that one fails.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use visitors::program::BUSY_FOR_NOTHING_MS;
 
 use crate::course::{Course, Exercise, Lessons};
-use crate::evidence::{Known, Seen};
+use crate::evidence::{ENOUGH, Known, Seen};
 use crate::run::{self, Job, Outcome};
 use crate::workshop::{Made, Workshop};
 use crate::wrong::{self, Wrong};
@@ -78,33 +77,29 @@ pub fn alone() -> io::Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
-/// Runs all `checks` on all of an exercise's programs: what was seen of each, in the order of `names`.
+/// Runs `checks` on each of an exercise's wrong answers, in order, until enough have failed, and the one that it names in any case.
+/// What was seen of each, in the order of `wrong`.
 pub fn whole(
     workshop: &Workshop,
     exercise: &Exercise,
-    names: &[String],
+    wrong: &[&Wrong],
     checks: &[String],
 ) -> Vec<Known> {
-    let mut jobs = Vec::new();
-    for name in names {
-        let program = &workshop.programs[&(exercise.name.clone(), name.clone())];
-        jobs.extend(checks.iter().map(|check| job(workshop, check, program)));
-    }
     // Where it can't be locked, it's slower, and no less true.
     let _alone = alone().ok();
-    let outcomes = run::run_all(&jobs, AT_ONCE);
-    let rows = outcomes.chunks(checks.len().max(1));
-    names
-        .iter()
-        .zip(rows)
-        .map(|(name, outcomes)| {
-            let results = checks.iter().map(String::as_str).zip(outcomes);
-            Known { exercise: exercise.name.clone(), name: name.clone(), seen: Seen::of(results) }
-        })
-        .collect()
+    run::at_once(wrong, AT_ONCE, |wrong| {
+        let program = &workshop.programs[&(exercise.name.clone(), wrong.name.clone())];
+        let mut seen = Seen::default();
+        for check in checks {
+            if seen.0.len() < ENOUGH || *check == wrong.caught_by {
+                seen.note(check, &run::run(&job(workshop, check, program)));
+            }
+        }
+        Known { exercise: exercise.name.clone(), name: wrong.name.clone(), seen }
+    })
 }
 
-/// Which of the programs pass all checks. A round of checks is over for a program when one has failed.
+/// Which of the programs pass all checks. One is done with when a check has failed.
 pub fn passing(
     workshop: &Workshop,
     exercise: &Exercise,
@@ -112,23 +107,11 @@ pub fn passing(
     checks: &[String],
 ) -> Vec<String> {
     let _alone = alone().ok();
-    let mut left: Vec<&String> = names.iter().collect();
-    for check in checks {
-        let jobs: Vec<Job> = left
-            .iter()
-            .map(|name| {
-                job(workshop, check, &workshop.programs[&(exercise.name.clone(), (*name).clone())])
-            })
-            .collect();
-        let outcomes = run::run_all(&jobs, AT_ONCE);
-        let passed: BTreeMap<&String, bool> = left
-            .iter()
-            .copied()
-            .zip(outcomes.iter().map(|outcome| *outcome == Outcome::Passed))
-            .collect();
-        left.retain(|name| passed[*name]);
-    }
-    left.into_iter().cloned().collect()
+    let passes = run::at_once(names, AT_ONCE, |name| {
+        let program = &workshop.programs[&(exercise.name.clone(), name.clone())];
+        checks.iter().all(|check| run::run(&job(workshop, check, program)) == Outcome::Passed)
+    });
+    names.iter().zip(passes).filter(|(_, passes)| *passes).map(|(name, _)| name.clone()).collect()
 }
 
 /// A check on a program that is known to be wrong.

@@ -111,8 +111,9 @@ fn first(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
 /// one, whatever the method is (RFC 9112, section 6.3).
 ///
 /// # Errors
-/// - 400: a Content-Length and a Transfer-Encoding, even an empty one; two Content-Lengths, even equal
-///   ones. Count these fields before you read one: this is 400 even if a length is too long as well,
+/// - 400: a Content-Length and a Transfer-Encoding, one or more of each, even an empty one; two Content-Lengths
+///   or more, even equal ones. Count these fields before you read one: this is 400 even if a length is too long
+///   as well,
 /// - 400: a Content-Length that isn't one or more digits, and nothing else,
 /// - 413: it's longer than [`LONGEST_BODY`], however many digits say so,
 /// - 501: a Transfer-Encoding alone, whatever it says, in HTTP/1.0 too. What it means is the next exercise.

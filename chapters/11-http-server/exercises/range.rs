@@ -2,9 +2,10 @@
 //!
 //! A visitor who has the first half of a film, or wants its end, asks for a part: `Range: bytes=500-` (RFC
 //! 9110, section 14). The answer is 206, the part, and `Content-Range: bytes 500-999/1000`, so that it's
-//! known where it belongs. (`bytes=` in small letters is enough, and without blanks.) One byte wrong, and what is put together from parts is garbage that nobody
+//! known where it belongs. One byte wrong, and what is put together from parts is garbage that nobody
 //! notices. What can't be understood, several parts at once, and a Range that isn't GET's are as if they
-//! weren't there: 200, and the whole. A part that begins behind the end is 416 with `Content-Range:
+//! weren't there: 200, and the whole. So is any Range of an empty file: it has no parts. (`bytes=` counts in
+//! small letters alone, and without blanks.) A part that begins behind the end is 416 with `Content-Range:
 //! bytes */1000`. And `If-Range` asks whether it's still the same file: only if it says word for word what
 //! ETag or Last-Modified say now, a part is sent; otherwise the whole. Every answer with something of the
 //! file in it has an ETag, a Last-Modified and `Accept-Ranges: bytes`. No more of the file is read than
@@ -51,8 +52,9 @@ enum Wanted {
 
 /// What a Range field asks for, of a file of `length` bytes. There are three forms: `bytes=2-5` is from here
 /// to there, both included; `bytes=2-` is from here on; `bytes=-5` is the last five. What goes beyond the end
-/// is cut off there; what begins behind it is Nothing, and so are the last 0 bytes. An empty file has no part
-/// at all. What has another form, or ends before it begins, wherever that is, is as if it weren't there: Whole.
+/// is cut off there; what begins behind it is Nothing, and so are the last 0 bytes. What has another form, or ends
+/// before it begins, wherever that is, is as if it weren't there: Whole. So is anything of an empty file, which has no
+/// parts. A number that doesn't fit into 64 bits counts as the largest that does.
 fn wanted(range: &str, length: u64) -> Wanted {
     // your turn: tell which part it is
     todo!("tell which part it is")

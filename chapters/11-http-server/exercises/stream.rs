@@ -2,7 +2,7 @@
 //!
 //! `GET /count/9000000` is answered with nine million lines. To make them all first would fill the memory
 //! with what a slow visitor takes an hour to read, and one who hangs up never takes. So the server asks for
-//! the next piece when the last one is gone: a visitor who reads slowly makes you slow, and nothing long. A
+//! the next piece when the last one is gone: a visitor who reads slowly makes you slow, and nothing grows. A
 //! piece has LINES lines at the most. `GET /made` tells how many lines have been made so far, for all.
 //!
 //! `GET /ticks` goes on for ever: whoever listens gets the line `tick N` for each tick there is from then on,

@@ -75,7 +75,7 @@ fn tag(page: &Page) -> String {
 
 /// Whether a list of tags has this one: `"one", W/"two"`, with blanks or tabs around the commas or without, or
 /// `*` alone, which is every tag. `W/`, in a capital letter, marks a weak one, "about the same". `weakly`: those
-/// count.
+/// count. An empty list has none.
 fn is_among(list: &str, tag: &str, weakly: bool) -> bool {
     // your turn: look for the tag in the list
     // hint: A tag that is only a part of another one isn't it, nor is one without quotes, and a `*` beside others is
@@ -158,7 +158,7 @@ fn write_head(to: &mut Vec<u8>, status: Status, fields: &[(&str, &str)]) {
 /// Writes the answer to GET or HEAD into `to`, behind what is there: the answers to requests that came in the
 /// same piece. 200 has an ETag, a Last-Modified, a Content-Length, and the page behind it. 304 has an ETag and
 /// nothing behind it, and says nothing of a length. 412 has a Content-Length, be it 0. To HEAD it's the same
-/// head as to GET, and nothing behind it.
+/// head as to GET, and nothing behind it. No field stands there twice.
 fn answer(page: &Page, head: &Head<'_>, to: &mut Vec<u8>) {
     // your turn: write the head, and the body where there is one
     // hint: `Date::of(page.modified).as_str()` is a Last-Modified, and `write_head(to, Status::NOT_MODIFIED, &[("ETag",

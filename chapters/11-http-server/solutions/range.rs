@@ -2,9 +2,10 @@
 //!
 //! A visitor who has the first half of a film, or wants its end, asks for a part: `Range: bytes=500-` (RFC
 //! 9110, section 14). The answer is 206, the part, and `Content-Range: bytes 500-999/1000`, so that it's
-//! known where it belongs. (`bytes=` in small letters is enough, and without blanks.) One byte wrong, and what is put together from parts is garbage that nobody
+//! known where it belongs. One byte wrong, and what is put together from parts is garbage that nobody
 //! notices. What can't be understood, several parts at once, and a Range that isn't GET's are as if they
-//! weren't there: 200, and the whole. A part that begins behind the end is 416 with `Content-Range:
+//! weren't there: 200, and the whole. So is any Range of an empty file: it has no parts. (`bytes=` counts in
+//! small letters alone, and without blanks.) A part that begins behind the end is 416 with `Content-Range:
 //! bytes */1000`. And `If-Range` asks whether it's still the same file: only if it says word for word what
 //! ETag or Last-Modified say now, a part is sent; otherwise the whole. Every answer with something of the
 //! file in it has an ETag, a Last-Modified and `Accept-Ranges: bytes`. No more of the file is read than
@@ -47,8 +48,9 @@ enum Wanted {
 
 /// What a Range field asks for, of a file of `length` bytes. There are three forms: `bytes=2-5` is from here
 /// to there, both included; `bytes=2-` is from here on; `bytes=-5` is the last five. What goes beyond the end
-/// is cut off there; what begins behind it is Nothing, and so are the last 0 bytes. An empty file has no part
-/// at all. What has another form, or ends before it begins, wherever that is, is as if it weren't there: Whole.
+/// is cut off there; what begins behind it is Nothing, and so are the last 0 bytes. What has another form, or ends
+/// before it begins, wherever that is, is as if it weren't there: Whole. So is anything of an empty file, which has no
+/// parts. A number that doesn't fit into 64 bits counts as the largest that does.
 fn wanted(range: &str, length: u64) -> Wanted {
     // your turn: tell which part it is
     // hint: `"+5".parse::<u64>()` is 5: Rust takes a sign, and HTTP doesn't. Look at the digits yourself. And a number
@@ -62,10 +64,13 @@ fn wanted(range: &str, length: u64) -> Wanted {
     //           (None, Some(count)) if first.is_empty() => …,
     //           _ => return Wanted::Whole,
     //       };
-    //   and there is something of it if `start < end.min(length)`.
+    //   and there is something of it if `start < end.min(length)`. Look first whether the file is empty.
     let Some((first, last)) = range.strip_prefix("bytes=").and_then(|it| it.split_once('-')) else {
         return Wanted::Whole;
     };
+    if length == 0 {
+        return Wanted::Whole;
+    }
     let number = |word: &str| -> Option<u64> {
         let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then(|| word.parse().unwrap_or(u64::MAX))
@@ -104,6 +109,9 @@ fn answer(served: Served, head: &Head<'_>) -> Result<Response, BadField> {
     // hint: `head.field("range")` is what the field says, if it's there; `head.method` is "GET" or "HEAD"; and
     //   `modified.as_str()` is the date as text. Which Range counts must be known before `wanted` is asked: where it
     //   doesn't count, there is no 416 either.
+    // hint: `head.field` gives nothing for a field that isn't UTF-8, as if it weren't there. A Range is none then, and
+    //   that's fine. But an If-Range is there, and isn't what it ought to be: look for it in `head.fields()`, which has
+    //   the values as bytes.
     // hint: `Body::File { file, start, length }` is a part of a file of which the server reads as much as there is
     //   room for, when there is room. Whatever you read here stays in memory until the visitor has taken it.
     // hint: A 206 begins like this, and the others are no longer:
@@ -113,7 +121,8 @@ fn answer(served: Served, head: &Head<'_>) -> Result<Response, BadField> {
     //   The 416 has no part in it, and no ETag: `Response::error(Status::RANGE_NOT_SATISFIABLE, "…")` with a
     //   Content-Range of `bytes */{length}`.
     let Served { file, length, tag, modified } = served;
-    let is_still = match head.field("if-range") {
+    let if_range = head.fields().find(|(name, _)| name.eq_ignore_ascii_case("if-range"));
+    let is_still = match if_range.map(|(_, value)| String::from_utf8_lossy(value)).as_deref() {
         Some(if_range) => if_range == tag || if_range == modified.as_str(),
         None => true,
     };

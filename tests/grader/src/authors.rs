@@ -7,9 +7,10 @@ use grader::causes::Causes;
 use grader::course::{Course, Exercise, Lessons};
 use grader::evidence::{self, Cases, Known};
 use grader::mutants::{self, AllExcused};
-use grader::trial;
+use grader::trial::{self, WORKED};
 use grader::workshop::{self, Made};
 use grader::wrong::Wrong;
+
 
 /// What came of the diagnosis of many wrong answers.
 #[derive(Default)]
@@ -54,7 +55,12 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
             .collect();
         let mut made = Vec::new();
         for exercise in &exercises {
-            made.push((*exercise, trial::made(exercise, &wanted)?));
+            let mut programs = trial::made(exercise, &wanted)?;
+            let source = fs::read_to_string(&exercise.answer);
+            let source =
+                source.map_err(|error| format!("{}: {error}", exercise.answer.display()))?;
+            programs.push(Made { name: WORKED.to_owned(), source });
+            made.push((*exercise, programs));
         }
         let workshop = workshop::build(course, lessons, "wrong", &made)?;
         for ((exercise, name), words) in &workshop.refused {
@@ -71,7 +77,11 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
             let its_own: Vec<&Wrong> = wanted.iter().filter(compiles).copied().collect();
             let names: Vec<&String> = its_own.iter().map(|wrong| &wrong.name).collect();
             let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
-            let seen = trial::whole(&workshop, exercise, &its_own, &checks);
+            // Where it can't be locked, it's slower, and no less true.
+            let alone = trial::alone().ok();
+            let heavy = trial::heavy(&workshop, exercise, &checks);
+            let seen = trial::whole(&workshop, exercise, &its_own, &checks, &heavy);
+            drop(alone);
             match only {
                 None => known.retain(|known| known.exercise != exercise.name),
                 Some(_) => known.retain(|known| {
@@ -211,7 +221,9 @@ pub fn mutants(course: &Course, what: Option<&str>) -> Result<bool, String> {
                 good = false;
                 println!(
                     "\n[[{}]]\nwas = {:?}\nis = {:?}\nwhy = \"\"",
-                    exercise.name, mutant.was, mutant.is
+                    exercise.name,
+                    mutant.was,
+                    mutant.is
                 );
             }
             println!(

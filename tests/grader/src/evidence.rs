@@ -14,19 +14,27 @@ use crate::wrong::Wrong;
 
 /// No more causes than this are told: whoever reads four has been told nothing.
 pub const MOST_CAUSES: usize = 3;
-/// Whoever is told apart by more than this from the next one is told alone. All scores are between 0 and a little over 1.
+/// A program that is at least so much like a known answer has most likely the same cause.
+const ALIKE: f64 = 0.8;
+/// Then a cause is told alone if no other comes nearer to it than this. All scores are between 0 and a little over 1.
 const CLEAR_LEAD: f64 = 0.12;
+/// And this is a clear lead where nothing known is as much like it.
+const CLEAR_LEAD_OF_STRANGERS: f64 = 0.3;
 /// What is less like than this isn't told at all, unless the check itself suspects it.
 const LEAST: f64 = 0.25;
 /// What a check's own suspicion adds.
-const SUSPICION: f64 = 0.12;
+const SUSPICION: f64 = 0.3;
+/// How many words a suspicion is worth: it's a check's opinion, and not only what it printed.
+const WORTH_OF_SUSPICION: f64 = 3.0;
+/// What the name of such a feature begins with.
+const SUSPECTS: &str = "suspects ";
 /// What is taken off where this program passes a check that all known answers with that cause fail.
 const REFUTED: f64 = 0.15;
 /// How much of what a check saw is kept, in words.
 const MOST_WORDS: usize = 24;
 /// So many failures are evidence enough, the first ones in the order of the source: a program that fails nearly all says little more by
 /// each, and each costs a second.
-pub const ENOUGH: usize = 8;
+pub const ENOUGH: usize = 5;
 
 /// What the checks saw of a program that fails: by check, without the exercise's module.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -85,7 +93,8 @@ impl Seen {
         let mut features = BTreeSet::new();
         for (check, failure) in &self.0 {
             features.insert(check.clone());
-            features.insert(format!("{check} {}", failure.suspect));
+            features.insert(format!("{SUSPECTS}{}", failure.suspect));
+            features.insert(format!("{SUSPECTS}{} in {check}", failure.suspect));
             for word in failure.saw.split(' ') {
                 features.insert(word.to_owned());
                 features.insert(format!("{check} {word}"));
@@ -212,7 +221,11 @@ impl Cases {
             *counts.entry(feature.clone()).or_default() += 1.0;
         }
         let all = cases.len() as f64 + 1.0;
-        let weights = counts.into_iter().map(|(feature, count)| (feature, (all / count).ln()));
+        let weights = counts.into_iter().map(|(feature, count)| {
+            let worth = if feature.starts_with(SUSPECTS) { WORTH_OF_SUSPICION } else { 1.0 };
+            let weight = worth * (all / count).ln();
+            (feature, weight)
+        });
         Self { weights: weights.collect(), cases }
     }
 
@@ -260,9 +273,10 @@ impl Cases {
         });
         let Some(&(_, (top, nearest))) = ranked.first() else { return Diagnosis::default() };
         // Where nothing that is known is like it, what the checks themselves suspect is all there is.
+        let lead = if top > ALIKE { CLEAR_LEAD } else { CLEAR_LEAD_OF_STRANGERS };
         let tells = |cause: &str, score: f64| match top < LEAST {
             true => suspected.contains(&cause),
-            false => score > top - CLEAR_LEAD,
+            false => score > top - lead,
         };
         let told = ranked.iter().filter(|(cause, (score, _))| tells(cause, *score));
         let causes: Vec<String> =

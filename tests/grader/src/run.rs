@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Longer than any check waits by itself: this ends one that hangs because of a bug of its own.
 const CHECK_AT_MOST: Duration = Duration::from_secs(120);
 
+/// How often it's looked whether a check has ended. With many checks at a time, more often costs more than it brings.
+const LOOK_EVERY: Duration = Duration::from_millis(8);
+
 /// One check, to be run on one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -141,7 +144,7 @@ fn run_process(job: &Job) -> io::Result<Outcome> {
                 child.kill()?;
                 break child.wait()?;
             }
-            None => thread::sleep(Duration::from_millis(2)),
+            None => thread::sleep(LOOK_EVERY),
         }
     };
     let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());

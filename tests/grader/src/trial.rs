@@ -6,6 +6,8 @@ use std::io;
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use visitors::program::BUSY_FOR_NOTHING_MS;
 
 use crate::course::{Course, Exercise, Lessons};
@@ -19,6 +21,12 @@ pub const AT_ONCE: usize = 16;
 
 /// How much CPU time they may use for nothing, in milliseconds. (A learner's program has more: nobody knows yet that it's wrong.)
 const PATIENCE_WITH_LOOPS: &str = "500";
+
+/// A check that takes more than this of a processor, in milliseconds, is a heavy one.
+const LIGHT_MS: i64 = 200;
+
+/// The worked answer's name among an exercise's programs. No wrong answer is called that.
+pub const WORKED: &str = "worked-answer";
 
 /// A chapter's wrong answers. None where it has none.
 ///
@@ -77,21 +85,40 @@ pub fn alone() -> io::Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
+/// Which of `checks` take long: so much CPU time on the worked answer, which passes them. A crowd that comes and goes, a
+/// flood, a look through the lens.
+pub fn heavy(workshop: &Workshop, exercise: &Exercise, checks: &[String]) -> Vec<String> {
+    let Some(program) = workshop.programs.get(&(exercise.name.clone(), WORKED.to_owned())) else {
+        return Vec::new();
+    };
+    let used = || {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+        usage.map_or(0, |usage| (usage.user_time() + usage.system_time()).num_milliseconds())
+    };
+    let is_heavy = |check: &&String| {
+        let before = used();
+        let _ = run::run(&job(workshop, check, program));
+        used() - before > LIGHT_MS
+    };
+    checks.iter().filter(is_heavy).cloned().collect()
+}
+
 /// Runs `checks` on each of an exercise's wrong answers, in order, until enough have failed, and the one that it names in any case.
+/// Those that are `heavy` are tried only where one is named: there are hundreds of wrong answers.
 /// What was seen of each, in the order of `wrong`.
 pub fn whole(
     workshop: &Workshop,
     exercise: &Exercise,
     wrong: &[&Wrong],
     checks: &[String],
+    heavy: &[String],
 ) -> Vec<Known> {
-    // Where it can't be locked, it's slower, and no less true.
-    let _alone = alone().ok();
     run::at_once(wrong, AT_ONCE, |wrong| {
         let program = &workshop.programs[&(exercise.name.clone(), wrong.name.clone())];
         let mut seen = Seen::default();
         for check in checks {
-            if seen.0.len() < ENOUGH || *check == wrong.caught_by {
+            let worth_it = seen.0.len() < ENOUGH && !heavy.contains(check);
+            if worth_it || *check == wrong.caught_by {
                 seen.note(check, &run::run(&job(workshop, check, program)));
             }
         }

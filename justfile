@@ -38,9 +38,13 @@ hint EXERCISE:
 reset EXERCISE:
     cargo grade reset {{EXERCISE}}
 
-# Run all tests.
+# Check the setup: each chapter's program, each worked answer, each tool.
 test:
     cargo test
+
+# Run all other tests too, or a part: just proof strace
+proof *NAMES:
+    cargo proof {{NAMES}}
 
 # Look for faults in the book: dead links, missing listings, lost pages.
 check:
@@ -66,7 +70,7 @@ borrow:
 # Measure anew what a turn costs: select's and poll's loop, and chapter 7's on poll and on epoll. Draw it too.
 turns: && curves
     cargo run --quiet --release --package ch05-poll --example turns > book/figures/05-turns.txt
-    cargo run --quiet --release --package ch08-epoll --example turns > book/figures/08-turns.txt
+    cargo run --quiet --release --package ch08-epoll --example turns08 > book/figures/08-turns.txt
 
 # Draw the tables of figures that are drawn as curves, all or one: just curves 08-turns
 curves *NAMES:

@@ -126,7 +126,7 @@ fn it_waits_where_its_comments_say_so() {
     let mut server = host.accept(&program, "slow host").expect("the program connects");
     let lens = match Lens::on(&program) {
         Ok(lens) => lens,
-        Err(blind) => return eprintln!("skipped: {blind}"),
+        Err(blind) => return visitors::skipped(blind),
     };
     for piece in [b"HTTP/1.0 ".as_slice(), b"200 OK\r\n", b"\r\n"] {
         program.settled().expect("it waits for more");

@@ -182,7 +182,7 @@ fn it_waits_in_two_places_and_each_excludes_the_other() {
     let (program, address) = start();
     let lens = match Lens::on(&program) {
         Ok(lens) => lens,
-        Err(blind) => return eprintln!("skipped: {blind}"),
+        Err(blind) => return visitors::skipped(blind),
     };
     program.settled().unwrap();
     let silent = Connection::connect(address, "silent visitor").unwrap();
@@ -203,7 +203,7 @@ fn a_signal_in_the_goodbye_changes_nothing() {
     for _ in 0..10 {
         let outcomes = match reads_of_a_goodbye_with_a_signal() {
             Ok(outcomes) => outcomes,
-            Err(blind) => return eprintln!("skipped: {blind}"),
+            Err(blind) => return visitors::skipped(blind),
         };
         let interrupted = outcomes.iter().position(|o| *o == Outcome::Error("EINTR".to_owned()));
         if let Some(interrupted) = interrupted {
@@ -229,4 +229,15 @@ fn reads_of_a_goodbye_with_a_signal() -> Result<Vec<Outcome>, Blind> {
     let reads = lens.calls().into_iter().filter(|call| call.call == "recvfrom");
     let of_the_staying = reads.filter(|call| call.what.as_deref() == Some("the staying visitor"));
     Ok(of_the_staying.map(|call| call.outcome).collect())
+}
+
+#[test]
+fn who_can_not_say_where_it_listens_says_that() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(PROGRAM).arg("127.0.0.1:0").stdout(writer).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("can't tell where it listens: Broken pipe"), "{said}");
 }

@@ -161,7 +161,7 @@ fn each_thread_waits_for_somebody_of_its_own() {
     let (program, address) = start(&[]);
     let lens = match Lens::on(&program) {
         Ok(lens) => lens,
-        Err(blind) => return eprintln!("skipped: {blind}"),
+        Err(blind) => return visitors::skipped(blind),
     };
     program.settled().unwrap();
     let _silent: Vec<_> = (1..=3)
@@ -176,4 +176,15 @@ fn each_thread_waits_for_somebody_of_its_own() {
     let waiting = lens.calls().into_iter().filter(|call| call.blocked() > Duration::ZERO);
     let threads: std::collections::BTreeSet<u32> = waiting.map(|call| call.thread).collect();
     assert_eq!(threads.len(), 4, "the one that accepts, and one for each visitor");
+}
+
+#[test]
+fn who_can_not_say_where_it_listens_says_that() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(PROGRAM).arg("127.0.0.1:0").stdout(writer).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("can't tell where it listens: Broken pipe"), "{said}");
 }

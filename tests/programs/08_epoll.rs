@@ -9,7 +9,7 @@ mod promises;
 mod serving;
 
 use serving::Server;
-use visitors::crowd;
+use visitors::{crowd, setup};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch08-epoll");
 const CHAPTER: u32 = 8;
@@ -26,15 +26,19 @@ fn start() -> Server {
 /// full and the other empty, are asked in turns: what else the machine does is the same for both.
 #[test]
 fn ten_thousand_silent_visitors_slow_nobody_down() {
+    setup::by_the_clock(ten_thousand_silent_visitors);
+}
+
+fn ten_thousand_silent_visitors() {
     /// So many requests make one comparison. The middle ones count.
     const REQUESTS: usize = 101;
     /// Something else may have been going on in one of them.
     const COMPARISONS: usize = 5;
     if cfg!(not(target_os = "linux")) {
-        return eprintln!("skipped: there is no epoll here");
+        return visitors::skipped("there is no epoll here");
     }
     if let Err(reason) = crowd::make_room(SILENT + 10) {
-        return eprintln!("skipped: {reason}");
+        return visitors::skipped(reason);
     }
     let _room = serving::room_for_a_crowd();
     let (empty, full) = (start(), start());

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use serving::Server;
-use visitors::crowd;
+use visitors::{crowd, setup};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch11-http-server");
 const CHAPTER: u32 = 11;
@@ -95,12 +95,14 @@ fn a_request_costs_two_calls_besides_the_wait() {
 fn who_stays_and_says_nothing_costs_less_than_a_kilobyte() {
     let _room = serving::room_for_a_crowd();
     if let Err(reason) = crowd::make_room(SILENT + 10) {
-        return eprintln!("skipped: {reason}");
+        return visitors::skipped(reason);
     }
     let server = start();
     Staying::come(&server).hello();
     server.settled();
-    let Some(before) = server.program.usage() else { return };
+    let Some(before) = server.program.usage() else {
+        return visitors::skipped("this system doesn't tell what a program uses");
+    };
     let mut staying = Vec::new();
     for _ in 0..SILENT {
         let mut visitor = Staying::come(&server);
@@ -121,9 +123,13 @@ fn who_stays_and_says_nothing_costs_less_than_a_kilobyte() {
 
 #[test]
 fn ten_thousand_silent_visitors_slow_nobody_down() {
+    setup::by_the_clock(ten_thousand_silent_visitors);
+}
+
+fn ten_thousand_silent_visitors() {
     let _room = serving::room_for_a_crowd();
     if let Err(reason) = crowd::make_room(SILENT + 10) {
-        return eprintln!("skipped: {reason}");
+        return visitors::skipped(reason);
     }
     let server = start();
     let fastest = |server: &Server| {

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use visitors::files;
 
 use crate::repo::Repo;
 use table::Table;
@@ -26,7 +27,8 @@ pub fn draw(repo: &Repo, wanted: &[String]) -> Result<Vec<PathBuf>> {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             let picture = repo.pictures().join(format!("{name}.svg"));
             let svg = drawing(repo, name, what)?;
-            fs::write(&picture, svg).with_context(|| format!("writing {}", picture.display()))?;
+            files::write(&picture, &svg)
+                .with_context(|| format!("writing {}", picture.display()))?;
             drawn.push(picture);
         }
     }

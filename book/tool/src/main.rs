@@ -3,20 +3,23 @@
 //! The work is done in the library beside this file; its first page is a map.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use book::repo::Repo;
 use book::transcripts::{self, Mode};
 use book::{build, check, curves, serve, timelines};
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use visitors::{printing, tell, warn};
 
 /// Build The Waiting Game's book, and serve it with the server that the book ends with.
 ///
 /// At each change it's built again, and the page that you have open shows it. Ctrl-C ends it.
 #[derive(Parser)]
-#[command(bin_name = "cargo book", args_conflicts_with_subcommands = true)]
+#[command(bin_name = "cargo book")]
 struct Arguments {
     /// Open the book in your browser
     #[arg(long)]
@@ -30,7 +33,7 @@ struct Arguments {
     #[arg(long, value_name = "PORT", conflicts_with = "address")]
     port: Option<u16>,
 
-    /// Work on another copy of this repository [default: this one]
+    /// Work on another copy of this repository [default: the one that it's called in]
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
 
@@ -73,10 +76,38 @@ enum Job {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let repo = Repo::at(arguments.root.as_deref().unwrap_or(Path::new(Repo::THIS)));
+    let status = match run(arguments()) {
+        Ok(true) => 0,
+        Ok(false) => 1,
+        Err(error) => {
+            warn!("error: {error:#}");
+            1
+        }
+    };
+    printing::exit("cargo book", status)
+}
 
-    let all_is_well = match arguments.job {
+/// What the command line says. `--root` is for all jobs; the other options are for serving alone.
+fn arguments() -> Arguments {
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let given = |option: &&&str| matches.value_source(option) == Some(ValueSource::CommandLine);
+    if let (Some(job), Some(option)) =
+        (matches.subcommand_name(), ["open", "address", "port"].iter().find(given))
+    {
+        let message = format!("--{option} is for serving the book: {job} doesn't serve it");
+        Arguments::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    arguments
+}
+
+/// Does what is asked. `Ok(false)`: there are faults, and they have been told.
+fn run(arguments: Arguments) -> Result<bool> {
+    let repo = match &arguments.root {
+        Some(root) => Repo::at(root),
+        None => Repo::this()?,
+    };
+    match arguments.job {
         None => {
             let address = arguments.port.map_or(arguments.address, on_this_machine);
             serve::serve(&repo, address, arguments.open).map(|()| true)
@@ -86,42 +117,34 @@ fn main() -> ExitCode {
         Some(Job::Curves { names }) => draw_the_curves(&repo, &names),
         Some(Job::Pictures { names }) => draw_the_timelines(&repo, &names),
         Some(Job::Transcripts { check, names }) => play_the_transcripts(&repo, check, &names),
-    };
-    match all_is_well {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
 
 fn build_the_book(repo: &Repo) -> Result<bool> {
     let index = build::build(repo)?;
-    println!("the book lies at {}", index.display());
+    tell!("the book lies at {}", index.display());
     Ok(true)
 }
 
 fn check_the_book(repo: &Repo) -> Result<bool> {
     let report = check::check(repo)?;
     for fault in &report.faults {
-        println!("{fault}");
+        tell!("{fault}");
     }
-    println!("{}", report.summary());
+    tell!("{}", report.summary());
     Ok(report.faults.is_empty())
 }
 
 fn draw_the_curves(repo: &Repo, names: &[String]) -> Result<bool> {
     for picture in curves::draw(repo, names)? {
-        println!("drawn: {}", repo.shown(&picture));
+        tell!("drawn: {}", repo.shown(&picture));
     }
     Ok(true)
 }
 
 fn draw_the_timelines(repo: &Repo, names: &[String]) -> Result<bool> {
     for drawn in timelines::draw(repo, names)? {
-        println!("drawn: {}", drawn.files.map(|file| repo.shown(&file)).join(", "));
+        tell!("drawn: {}", drawn.files.map(|file| repo.shown(&file)).join(", "));
     }
     Ok(true)
 }
@@ -130,7 +153,7 @@ fn play_the_transcripts(repo: &Repo, check: bool, names: &[String]) -> Result<bo
     let mode = if check { Mode::Compare } else { Mode::Record };
     let outcomes = transcripts::all(repo, mode, names)?;
     for outcome in &outcomes {
-        println!("{outcome}");
+        tell!("{outcome}");
     }
     Ok(outcomes.iter().all(transcripts::Outcome::is_well))
 }

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Error, Result};
+use visitors::chapters;
+use visitors::files::is_an_editors;
+
 /// A copy of the repository.
 #[derive(Clone)]
 pub struct Repo {
@@ -10,8 +14,14 @@ pub struct Repo {
 }
 
 impl Repo {
-    /// The copy that this program was built from.
-    pub const THIS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    /// The copy in which we are called.
+    ///
+    /// # Errors
+    /// If that is in none.
+    pub fn this() -> Result<Repo> {
+        let root = chapters::checkout().map_err(Error::msg)?;
+        Ok(Repo::at(&root))
+    }
 
     /// The copy at `root`.
     pub fn at(root: &Path) -> Repo {
@@ -82,12 +92,14 @@ pub fn tidy(path: &Path) -> PathBuf {
     tidy
 }
 
-/// The files in `folder`, in order of their names; none if there is no such folder.
+/// The files in `folder`, in order of their names, without what an editor puts beside them; none if there is no
+/// such folder.
 pub fn files_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| !is_an_editors(path));
     files.sort();
     files
 }

@@ -10,7 +10,7 @@ mod door;
 mod pages;
 
 use std::cell::{OnceCell, RefCell};
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use ch09_timers::{Clock, Timers, signals};
 use ch11_http_server::metrics::{All, Counters};
 use ch11_http_server::{Events, Routes, Server, Settings, live, mailbox};
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
+use visitors::tell;
 
 use self::builder::{Builder, Built};
 use self::changes::Changes;
@@ -64,7 +65,8 @@ pub fn serve(repo: &Repo, address: SocketAddr, with_browser: bool) -> Result<()>
         Server::start_with(&mut event_loop, timers, listener, settings, routes, counters, None)?;
     stops.get_or_init(|| server);
 
-    writeln!(io::stdout(), "the book is at {url}")?;
+    // Whoever doesn't read this may have it open already.
+    tell!("the book is at {url}");
     if with_browser {
         in_the_browser(url);
     }

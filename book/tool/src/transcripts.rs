@@ -22,6 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use visitors::files;
 
 use crate::repo::Repo;
 use addresses::Addresses;
@@ -317,7 +318,7 @@ impl Stage<'_> {
 
     fn judge(&self, name: &str, text: &str) -> Outcome {
         let kind = match self.mode {
-            Mode::Record => match fs::write(self.path(name), text) {
+            Mode::Record => match files::write(&self.path(name), text) {
                 Ok(()) => Kind::Recorded,
                 Err(error) => Kind::Failed(error.to_string()),
             },

@@ -1,7 +1,6 @@
 //! The curves: what is drawn is what was measured, and a table that can't be drawn is told of.
 
 use std::fs;
-use std::path::Path;
 
 use assert_cmd::Command;
 use book::curves::table::Table;
@@ -26,7 +25,7 @@ fn drawn(table: &str) -> String {
 
 #[test]
 fn each_committed_picture_is_what_its_committed_table_gives() {
-    let repo = Repo::at(Path::new(Repo::THIS));
+    let repo = Repo::this().expect("tests run in a checkout");
     for (name, what) in CURVES {
         let drawn = curves::drawing(&repo, name, what).expect("the table can be drawn");
         let path = repo.pictures().join(format!("{name}.svg"));

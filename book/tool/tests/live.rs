@@ -47,7 +47,7 @@ impl Reader {
     fn new() -> Option<Self> {
         let browser = Browser::start()?;
         let copy = tempfile::tempdir().expect("a folder can be made");
-        copy_sources(Path::new(Repo::THIS), copy.path());
+        copy_sources(Repo::this().expect("tests run in a checkout").root(), copy.path());
         let reader = Self { browser, copy };
         // A page of its own, whatever becomes of the others: a long one, with a panel.
         let long = "A paragraph.\n\n".repeat(300);
@@ -278,7 +278,7 @@ fn a_page_outlives_its_server() {
     let port = port.to_string();
     let next = Served::start_with(reader.copy.path(), &["--port", &port], |start| start);
     if next.port.to_string() != port {
-        return eprintln!("skipped: somebody else has taken port {port}");
+        return visitors::skipped(format!("somebody else has taken port {port}"));
     }
     reader
         .browser

@@ -5,7 +5,7 @@
 mod browser;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use book::build::build_what_there_is;
 use book::repo::Repo;
@@ -46,7 +46,7 @@ impl Reader {
     fn with_closed_book(timeline: &str) -> Option<Self> {
         let browser = Browser::start()?;
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let repo = Repo::at(Path::new(Repo::THIS));
+        let repo = Repo::this().expect("tests run in a checkout");
         let (built, _) = build_what_there_is(&repo, folder.path());
         built.expect("the book can be built");
         let page = folder.path().join(format!("{timeline}.html"));
@@ -163,7 +163,10 @@ struct Run {
 
 impl Run {
     fn of(page: &str) -> Self {
-        let path = Path::new(Repo::THIS).join(format!("book/timelines/{page}.jsonl"));
+        let path = Repo::this()
+            .expect("tests run in a checkout")
+            .timelines()
+            .join(format!("{page}.jsonl"));
         let text = fs::read_to_string(path).expect("the run is there");
         let lines: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("it's JSON")).collect();
@@ -660,6 +663,28 @@ fn without_javascript_the_picture_is_there_and_says_what_it_shows() {
     assert!(!shown.contains("\"kind\""), "the run is shown as text");
 }
 
+#[test]
+fn on_a_phone_no_figure_of_a_table_or_of_what_was_printed_is_cut_off() {
+    let Some(mut reader) = Reader::with_closed_book(THREADS) else { return };
+    let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});
+    reader.browser.command("Emulation.setDeviceMetricsOverride", phone);
+    for entry in fs::read_dir(reader.folder.path()).expect("the pages are there") {
+        let page = entry.expect("a page").path();
+        // print.html has all pages once more; 404.html none.
+        let name = page.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.ends_with(".html") || ["print.html", "404.html", "toc.html"].contains(&&*name) {
+            continue;
+        }
+        reader.browser.open(&page);
+        let cut_off = reader.browser.ask(
+            "[...document.querySelectorAll('main .table-wrapper, main pre > code.language-console')]
+                .filter(box => box.scrollWidth > box.clientWidth)
+                .map(box => box.innerText.slice(0, 80))",
+        );
+        assert_eq!(cut_off, json!([]), "{name}");
+    }
+}
+
 #[rstest]
 #[case(BLOCKING)]
 #[case(THREADS)]
@@ -749,7 +774,10 @@ fn a_run_that_is_broken_leaves_the_picture_alone(#[case] line: &str) {
 /// The blocking server's timeline as its page has it, with `more` lines at the end of the run.
 fn figure(more: &str) -> String {
     let read = |ending: &str| {
-        let path = Path::new(Repo::THIS).join(format!("book/timelines/{BLOCKING}.{ending}"));
+        let path = Repo::this()
+            .expect("tests run in a checkout")
+            .timelines()
+            .join(format!("{BLOCKING}.{ending}"));
         fs::read_to_string(path).expect("the timeline is there")
     };
     let (svg, run) = (read("svg"), read("jsonl"));

@@ -3,9 +3,10 @@
 mod small_book;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use book::repo::Repo;
 use book::transcripts::command::{Aliases, Program};
 use book::transcripts::{Mode, Outcome, play, scripts};
 use nix::sys::signal::kill;
@@ -16,8 +17,8 @@ use small_book::SmallBook;
 /// `cargo run -p NAME` means `tests/fixtures/NAME.sh` here; `ch07-server` is the server as well.
 fn resolve(program: &Program) -> anyhow::Result<PathBuf> {
     let name = program.package.trim_start_matches("ch07-");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}.sh"));
-    Ok(path)
+    let repo = Repo::this()?;
+    Ok(repo.root().join(format!("book/tool/tests/fixtures/{name}.sh")))
 }
 
 /// A repository with the given `scripts.toml` and no transcripts.

@@ -60,10 +60,19 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let_them_queue(&socket, Backlog::new(BACKLOG)?)?;
     let listener = TcpListener::from(socket);
-    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
+    announce(&listener);
     Ok(listener)
 }
 // ANCHOR_END: listen
+
+/// Says where it listens, for whoever has started us; or why it can't, and ends the program.
+fn announce(listener: &TcpListener) {
+    let address = listener.local_addr();
+    let said = address.and_then(|address| writeln!(io::stdout(), "listening on {address}"));
+    if let Err(error) = said {
+        complain(1, &format!("can't tell where it listens: {error}"));
+    }
+}
 
 // ANCHOR: serve
 /// All that one visitor gets. What it does is an outcome; only a broken connection is

@@ -130,8 +130,17 @@ fn attend(number: u64, visitor: &TcpStream) {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // socket, setsockopt, bind and listen, as in chapter 2
     let listener = TcpListener::bind(address)?;
-    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
+    announce(&listener);
     Ok(listener)
+}
+
+/// Says where it listens, for whoever has started us; or why it can't, and ends the program.
+fn announce(listener: &TcpListener) {
+    let address = listener.local_addr();
+    let said = address.and_then(|address| writeln!(io::stdout(), "listening on {address}"));
+    if let Err(error) = said {
+        complain(1, &format!("can't tell where it listens: {error}"));
+    }
 }
 
 /// All that one visitor gets. What it does is an outcome; only a broken connection is

@@ -308,8 +308,17 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // socket, setsockopt, bind and listen, as in chapter 2
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
+    announce(&listener);
     Ok(listener)
+}
+
+/// Says where it listens, for whoever has started us; or why it can't, and ends the program.
+fn announce(listener: &TcpListener) {
+    let address = listener.local_addr();
+    let said = address.and_then(|address| writeln!(io::stdout(), "listening on {address}"));
+    if let Err(error) = said {
+        complain(1, &format!("can't tell where it listens: {error}"));
+    }
 }
 
 const LINE: &str = "Good things come to those who wait.\n";

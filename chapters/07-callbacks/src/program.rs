@@ -37,13 +37,15 @@ pub fn address(program: &str, word: &str) -> SocketAddr {
 
 /// Listens, and says where; or says why not, and ends the program.
 pub fn listen_or_exit(program: &str, address: SocketAddr) -> TcpListener {
-    let listener = TcpListener::bind(address).and_then(|listener| {
-        writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
-        Ok(listener)
-    });
-    listener.unwrap_or_else(|error| {
+    let listener = TcpListener::bind(address).unwrap_or_else(|error| {
         complain(program, 1, &format!("can't listen on {address}: {error}"))
-    })
+    });
+    let address = listener.local_addr();
+    let said = address.and_then(|address| writeln!(io::stdout(), "listening on {address}"));
+    if let Err(error) = said {
+        complain(program, 1, &format!("can't tell where it listens: {error}"));
+    }
+    listener
 }
 
 /// One line on stderr, and the end.

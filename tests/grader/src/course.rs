@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use visitors::chapters::{self, Chapter};
+use visitors::names::nearest;
 
 use crate::markers::{self, Source};
 
@@ -77,14 +78,23 @@ impl Course {
     /// The exercise `02-pieces`, or `pieces` for short.
     ///
     /// # Errors
-    /// A sentence that says which there are.
+    /// A sentence that says which was meant, or where to find a list.
     pub fn exercise(&self, wanted: &str) -> Result<&Exercise, String> {
-        let mut all = self.chapters.iter().flat_map(|lessons| &lessons.exercises);
-        let found = all.clone().find(|exercise| exercise.id == wanted || exercise.name == wanted);
+        let all = || self.chapters.iter().flat_map(|lessons| &lessons.exercises);
+        let found = all().find(|exercise| exercise.id == wanted || exercise.name == wanted);
         found.ok_or_else(|| {
-            let ids = all.by_ref().map(|exercise| exercise.id.as_str()).collect::<Vec<_>>();
-            format!("there is no exercise {wanted}; there are {}", ids.join(", "))
+            let asked = self.nearest_exercise(wanted);
+            let asked = asked.map_or(String::new(), |meant| format!("did you mean {}? ", meant.id));
+            format!("there is no exercise {wanted}; {asked}`cargo grade` lists all")
         })
+    }
+
+    /// The exercise whose name somebody has most likely misspelled.
+    pub fn nearest_exercise(&self, misspelled: &str) -> Option<&Exercise> {
+        let all = || self.chapters.iter().flat_map(|lessons| &lessons.exercises);
+        let names = all().flat_map(|exercise| [exercise.id.as_str(), &exercise.name]);
+        let near = nearest(misspelled, names)?;
+        all().find(|exercise| exercise.id == near || exercise.name == near)
     }
 }
 

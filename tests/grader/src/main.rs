@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use grader::course::Course;
-use visitors::chapters;
+use visitors::{chapters, printing, warn};
 
 /// Grades the book's exercises.
 #[derive(Parser)]
@@ -63,18 +63,19 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
+    let status = match run(&arguments) {
+        Ok(true) => 0,
+        Ok(false) => 1,
         Err(Trouble::Usage(message)) => {
-            eprintln!("cargo grade: {message}");
-            ExitCode::from(2)
+            warn!("cargo grade: {message}");
+            2
         }
         Err(Trouble::Other(message)) => {
-            eprintln!("cargo grade: {message}");
-            ExitCode::from(1)
+            warn!("cargo grade: {message}");
+            1
         }
-    }
+    };
+    printing::exit("cargo grade", status)
 }
 
 /// Why something couldn't be done.
@@ -93,7 +94,7 @@ impl From<String> for Trouble {
 
 /// Does what is asked. `Ok(false)`: not everything that was asked for passed.
 fn run(arguments: &Arguments) -> Result<bool, Trouble> {
-    let course = Course::read(&chapters::root())?;
+    let course = Course::read(&chapters::checkout()?)?;
     match &arguments.command {
         Some(Command::Hint { exercise, again }) => {
             let exercise = course.exercise(exercise).map_err(Trouble::Usage)?;

@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use visitors::files::Beside;
+
 /// What is remembered of one exercise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Remembered {
@@ -80,8 +82,16 @@ impl Progress {
     /// Writes the file, whole or not at all.
     ///
     /// # Errors
-    /// What writing gives.
+    /// What writing gives. Then the old file is as it was.
     pub fn write(&self) -> io::Result<()> {
+        self.prepare()?.put()
+    }
+
+    /// Writes the file beside the old one, which stays until it's put in its place.
+    ///
+    /// # Errors
+    /// What writing gives.
+    pub fn prepare(&self) -> io::Result<Beside> {
         let mut text = String::new();
         for line in &self.other_lines {
             text.push_str(&format!("{line}\n"));
@@ -89,10 +99,7 @@ impl Progress {
         for (name, Remembered { best, of, hints }) in &self.exercises {
             text.push_str(&format!("{name}: best {best} of {of}, hints {hints}\n"));
         }
-        // Written beside it and then renamed: an interruption leaves the old one.
-        let beside = self.path.with_extension(format!("{}.new", std::process::id()));
-        fs::write(&beside, text)?;
-        fs::rename(&beside, &self.path)
+        Beside::write(&self.path, &text)
     }
 }
 

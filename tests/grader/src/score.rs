@@ -6,6 +6,7 @@ use grader::cargo::{self, Built};
 use grader::course::{Course, Exercise, Lessons};
 use grader::progress::Progress;
 use grader::run::{self, Job, Outcome};
+use visitors::{chapters, tell, warn};
 
 use crate::exercises::shown;
 use crate::explain;
@@ -50,8 +51,15 @@ impl<'a> Asked<'a> {
         match course.chosen(Some(what)) {
             Ok(chapters) => Ok(Self { chapters, only: None, in_detail: true }),
             Err(no_chapter) => {
+                let all = course.chapters.iter().map(|lessons| &lessons.chapter);
+                if chapters::nearest_of(all, what).is_some() {
+                    return Err(no_chapter);
+                }
                 let no_exercise = course.exercise(what).err().unwrap_or_default();
-                Err(format!("{no_chapter}; and {no_exercise}"))
+                match course.nearest_exercise(what) {
+                    Some(_) => Err(no_exercise),
+                    None => Err(format!("{no_chapter}; and {no_exercise}")),
+                }
             }
         }
     }
@@ -173,7 +181,7 @@ fn remember(course: &Course, standings: &BTreeMap<String, Standing>) {
         progress.write()
     });
     if let Err(error) = noted {
-        eprintln!("cargo grade: the score can't be kept in .progress: {error}");
+        warn!("cargo grade: the score can't be kept in .progress: {error}");
     }
 }
 
@@ -192,7 +200,7 @@ fn show_at_a_glance(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Str
     for (lessons, exercise) in asked.exercises() {
         if lessons.chapter.number != chapter {
             chapter = lessons.chapter.number;
-            anstream::println!("{BOLD}{chapter:>2}  {}{PLAIN}", lessons.chapter.title());
+            tell!("{BOLD}{chapter:>2}  {}{PLAIN}", lessons.chapter.title());
         }
         let best = progress.as_ref().map_or(0, |progress| progress.of(&exercise.name).best);
         let words = match &standings[&exercise.id] {
@@ -206,39 +214,35 @@ fn show_at_a_glance(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Str
                 format!("{color}{} {count} of {all}{PLAIN}{best}", bar(count, all))
             }
         };
-        anstream::println!("    {:<14} {words}", exercise.id);
+        tell!("    {:<14} {words}", exercise.id);
     }
     let done = standings.values().filter(|standing| has_passed(standing)).count();
-    anstream::println!("\n{done} of {} exercises passed.", standings.len());
+    tell!("\n{done} of {} exercises passed.", standings.len());
     let next = asked.exercises().find(|(_, exercise)| !has_passed(&standings[&exercise.id]));
     if let Some((lessons, _)) = next {
-        anstream::println!("Next: cargo grade {}", lessons.chapter.number);
+        tell!("Next: cargo grade {}", lessons.chapter.number);
     }
 }
 
 fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<String, Standing>) {
     for lessons in &asked.chapters {
-        anstream::println!(
-            "{BOLD}{:>2}  {}{PLAIN}",
-            lessons.chapter.number,
-            lessons.chapter.title()
-        );
+        tell!("{BOLD}{:>2}  {}{PLAIN}", lessons.chapter.number, lessons.chapter.title());
     }
     for (_, exercise) in asked.exercises() {
-        anstream::println!("\n{BOLD}{}{PLAIN}  {}", exercise.id, exercise.source.title);
+        tell!("\n{BOLD}{}{PLAIN}  {}", exercise.id, exercise.source.title);
         match &standings[&exercise.id] {
-            Standing::NotStarted => anstream::println!("  {DIM}not started{PLAIN}"),
-            Standing::Missing => anstream::println!("  {RED}its file is gone{PLAIN}"),
-            Standing::DoesNotCompile(_) => anstream::println!("  {RED}does not compile{PLAIN}"),
+            Standing::NotStarted => tell!("  {DIM}not started{PLAIN}"),
+            Standing::Missing => tell!("  {RED}its file is gone{PLAIN}"),
+            Standing::DoesNotCompile(_) => tell!("  {RED}does not compile{PLAIN}"),
             Standing::Graded(results) => {
                 for (name, outcome) in results {
                     let words = run::in_words(name);
                     match outcome {
-                        Outcome::Passed => anstream::println!("  {GREEN}✓{PLAIN} {words}"),
-                        Outcome::Failed(_) => anstream::println!("  {RED}✗ {words}{PLAIN}"),
+                        Outcome::Passed => tell!("  {GREEN}✓{PLAIN} {words}"),
+                        Outcome::Failed(_) => tell!("  {RED}✗ {words}{PLAIN}"),
                     }
                 }
-                anstream::println!("  {} of {} checks passed", passed(results), results.len());
+                tell!("  {} of {} checks passed", passed(results), results.len());
             }
         }
     }
@@ -251,13 +255,13 @@ fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Strin
     let begun: Vec<_> = open.iter().filter(is_begun).collect();
     let Some((lessons, exercise)) = begun.first().copied().or(open.first()) else {
         let next = next_chapter(course, asked).map_or(String::new(), |number| format!(" {number}"));
-        return anstream::println!("\n{GREEN}All passed.{PLAIN} Next: cargo grade{next}");
+        return tell!("\n{GREEN}All passed.{PLAIN} Next: cargo grade{next}");
     };
     explain(course, lessons, exercise, &standings[&exercise.id]);
     if begun.len() > 1 {
         let others = begun[1..].iter().map(|(_, it)| format!("cargo grade {}", it.id));
         let others = others.collect::<Vec<_>>().join(", ");
-        anstream::println!("{}", wrapped_by(&format!("What else is wrong: {others}"), "  "));
+        tell!("{}", wrapped_by(&format!("What else is wrong: {others}"), "  "));
     }
 }
 
@@ -285,33 +289,30 @@ fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &S
     let file = shown(course, &exercise.file);
     let page = format!("book/build/{}.html", lessons.chapter.name);
     let again = format!("cargo grade {}", lessons.chapter.number);
-    anstream::println!();
+    tell!("");
     match standing {
         Standing::NotStarted => {
-            anstream::println!("Next: read {page} (cargo book build makes it), write your part of");
-            anstream::println!("{file}, and then {again}");
+            tell!("Next: read {page} (cargo book build makes it), write your part of");
+            tell!("{file}, and then {again}");
             return;
         }
         Standing::Missing => {
-            anstream::println!("Next: cargo grade reset {} puts {file} back", exercise.id);
+            tell!("Next: cargo grade reset {} puts {file} back", exercise.id);
             return;
         }
-        Standing::DoesNotCompile(message) => anstream::println!("{}", message.trim_end()),
+        Standing::DoesNotCompile(message) => tell!("{}", message.trim_end()),
         Standing::Graded(results) => match explain::failure(course, lessons, exercise, results) {
             Some((name, lines)) => {
                 let words = run::in_words(name);
-                anstream::println!("{RED}✗ {words}{PLAIN}  {DIM}({}){PLAIN}", exercise.id);
+                tell!("{RED}✗ {words}{PLAIN}  {DIM}({}){PLAIN}", exercise.id);
                 for line in lines {
-                    anstream::println!("{}", wrapped(&line));
+                    tell!("{}", wrapped(&line));
                 }
             }
-            None => anstream::println!("There are no checks for {}.", exercise.id),
+            None => tell!("There are no checks for {}.", exercise.id),
         },
     }
-    anstream::println!(
-        "\nNext: mend {file}, then {again}. A hint: cargo grade hint {}",
-        exercise.id
-    );
+    tell!("\nNext: mend {file}, then {again}. A hint: cargo grade hint {}", exercise.id);
 }
 
 /// A line of a check's message, indented.

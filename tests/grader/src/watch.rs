@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use grader::course::Course;
 use notify::{Event, RecursiveMode, Watcher};
+use visitors::files::is_an_editors;
+use visitors::{printing, tell, warn};
 
 use crate::score::{self, Asked};
 
@@ -21,7 +23,9 @@ pub fn watch(course: &Course, asked: &Asked<'_>) -> Result<(), String> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         let is_source = |event: &Event| {
             !event.kind.is_access()
-                && event.paths.iter().any(|p| p.extension().is_some_and(|e| e == "rs"))
+                && event.paths.iter().any(|path| {
+                    path.extension().is_some_and(|ending| ending == "rs") && !is_an_editors(path)
+                })
         };
         if event.as_ref().is_ok_and(is_source) {
             // The receiver is gone only when we are ending.
@@ -35,13 +39,14 @@ pub fn watch(course: &Course, asked: &Asked<'_>) -> Result<(), String> {
     loop {
         let began = Instant::now();
         if let Err(error) = score::grade(course, asked) {
-            eprintln!("cargo grade: {error}");
+            warn!("cargo grade: {error}");
         }
-        println!("\n({:.1} s) Waiting for a save; Ctrl-C ends.", began.elapsed().as_secs_f64());
-        if changes.recv().is_err() {
+        tell!("\n({:.1} s) Waiting for a save; Ctrl-C ends.", began.elapsed().as_secs_f64());
+        // It goes on only for its reader's sake.
+        if printing::nobody_reads() || changes.recv().is_err() {
             return Ok(());
         }
         while changes.recv_timeout(QUIET_FOR).is_ok() {}
-        println!("\n{}\n", "─".repeat(60));
+        tell!("\n{}\n", "─".repeat(60));
     }
 }

@@ -58,6 +58,11 @@ impl Descriptors {
         thing
     }
 
+    /// What `descriptor` is, if that has been asked before.
+    pub fn known(&self, process: Pid, descriptor: i64) -> Option<Thing> {
+        self.known.get(&(process, descriptor)).cloned()
+    }
+
     /// `descriptor` is a new one, and this is what it is.
     pub fn learn(&mut self, process: Pid, descriptor: i64, thing: Thing) {
         self.known.insert((process, descriptor), thing);

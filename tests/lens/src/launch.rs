@@ -122,17 +122,17 @@ pub fn can_filter() -> bool {
 /// descriptors, and lets all others pass (seccomp(2), `SECCOMP_RET_TRACE`).
 fn filter() -> Option<BpfProgram> {
     let looked_for = calls::CALLS.iter().map(|call| call.number).chain(NAMING).chain(DUP2);
-    // No conditions: each of them, whatever its arguments. But for one that mostly does other things.
+    // No conditions: each of them, whatever its arguments. But for those that mostly do other things.
     let mut rules: BTreeMap<i64, Vec<_>> = looked_for.map(|number| (number, Vec::new())).collect();
-    let waits = |command: i32| {
-        let is_it =
-            SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command as u64);
-        SeccompRule::new(vec![is_it.ok()?]).ok()
-    };
-    rules.insert(
-        libc::SYS_fcntl,
-        calls::FCNTL_THAT_WAITS.map(waits).into_iter().collect::<Option<_>>()?,
-    );
+    for only in calls::ONLY {
+        let waits = |value: &u32| {
+            let has_it = SeccompCmpOp::MaskedEq(only.mask.into());
+            let (argument, value) = (only.argument, u64::from(*value));
+            let has_it = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, has_it, value);
+            SeccompRule::new(vec![has_it.ok()?]).ok()
+        };
+        rules.insert(only.number, only.values.iter().map(waits).collect::<Option<_>>()?);
+    }
     let arch = env::consts::ARCH.try_into().ok()?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), arch);
     let filter: BpfProgram = filter.ok()?.try_into().ok()?;

@@ -36,7 +36,8 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-pub use waits::{HARDLY_A_WAIT, Lens};
+pub use record::HARDLY_A_WAIT;
+pub use waits::Lens;
 
 /// Why nothing can be seen here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

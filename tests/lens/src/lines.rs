@@ -20,7 +20,7 @@ pub fn still(since: Duration, thread: u32, call: &str, kind: Kind, what: Option<
     let waits = match (kind, what) {
         (_, Some(what)) => format!("for {what}"),
         (Kind::Threads, _) => "for another of its threads".to_owned(),
-        (kind, None) => kind.waits(""),
+        (kind, None) => kind.waits("its other end"),
     };
     row(since, thread, call, "waits …", &waits)
 }
@@ -87,7 +87,13 @@ pub fn came_of(call: &Call) -> String {
         ("wait", 0) if call.call == "waitid" => "news of a child".to_owned(),
         ("wait", 0) => "no news of a child".to_owned(),
         ("wait", child) => format!("news of process {child}"),
-        ("sendfile" | "splice" | "tee" | "copy_file_range", count) => bytes(count),
+        ("sendfile" | "splice" | "tee" | "vmsplice" | "copy_file_range", count) => bytes(count),
+        ("vfork" | "clone" | "clone3", child) => format!("process {child} has begun"),
+        ("close", 0) => format!("{what} is closed"),
+        (
+            "fsync" | "fdatasync" | "syncfs" | "sync_file_range" | "sync" | "msync" | "fallocate",
+            0,
+        ) => "the disk has it".to_owned(),
         (_, result) => result.to_string(),
     }
 }

@@ -13,7 +13,6 @@ mod signals;
 mod visited;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use visitors::play::{LIMIT, LONGEST};
+use visitors::{printing, warn};
 
 /// What it costs, as measured last: the same lines that the book shows.
 const COST: &str = include_str!("../../../book/figures/lens-cost.txt");
@@ -110,14 +110,11 @@ fn main() -> ExitCode {
     let help = format!("{AFTER_HELP}\n\n{COST}");
     let matches = Arguments::command().after_help(help).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match run(&arguments) {
-        Ok(status) => ExitCode::from(status),
-        Err(Failed(status, reason)) => {
-            // Nobody may be there to read it: that's no reason to end in another way.
-            let _ = writeln!(io::stderr(), "cargo lens: {reason}");
-            ExitCode::from(status)
-        }
-    }
+    let status = run(&arguments).unwrap_or_else(|Failed(status, reason)| {
+        warn!("cargo lens: {reason}");
+        status
+    });
+    printing::exit("cargo lens", status)
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Failed> {
@@ -134,8 +131,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failed> {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn look(arguments: &Arguments) -> Result<u8, Failed> {
     if arguments.lie && !lens::memory::CAN_CHANGE_RESULTS {
-        let _ = writeln!(
-            io::stderr(),
+        warn!(
             "cargo lens: on this kind of processor only select and poll can lie, and epoll_wait tells the truth"
         );
     }

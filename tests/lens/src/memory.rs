@@ -30,6 +30,12 @@ fn write(thread: Pid, address: u64, bytes: &[u8]) -> bool {
     process_vm_writev(thread, &[IoSlice::new(bytes)], &to) == Ok(bytes.len())
 }
 
+/// The 64-bit number at an address.
+pub fn word(thread: Pid, at: u64) -> Option<u64> {
+    let bytes = if at == 0 { None } else { read(thread, at, 8) }?;
+    Some(u64::from_ne_bytes(*bytes.first_chunk()?))
+}
+
 /// The internet address at a `struct sockaddr`, as accept fills one in (sockaddr(3type)).
 pub fn socket_address(thread: Pid, at: u64) -> Option<SocketAddr> {
     let bytes = if at == 0 { None } else { read(thread, at, 28) }?;

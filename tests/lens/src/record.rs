@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// The format's version: the field `lens` of the first line.
 pub const VERSION: u32 = 1;
 
+/// Shorter waits aren't held against a program: a lock inside the kernel, a page that came from the disk.
+pub const HARDLY_A_WAIT: Duration = Duration::from_millis(2);
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

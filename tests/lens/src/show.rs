@@ -1,7 +1,7 @@
 //! What becomes of all that the tracer sees: lines in the terminal, figures, files.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,8 @@ use lens::picture;
 use lens::record::{self, Call, Line, Outcome, microseconds};
 use lens::summary::Summary;
 use lens::tracer::{AllInside, Seen};
+
+use visitors::{tell, warn};
 
 use crate::{Arguments, FAILURE, Failed};
 
@@ -245,8 +247,8 @@ impl Show {
     /// Prints a line. Nobody may be there to read it any more: that's no reason to end the program.
     pub fn say(&self, line: &str) {
         match self.out {
-            Out::Stderr => drop(writeln!(io::stderr(), "{line}")),
-            Out::Stdout => drop(writeln!(io::stdout(), "{line}")),
+            Out::Stderr => warn!("{line}"),
+            Out::Stdout => tell!("{line}"),
         }
     }
 

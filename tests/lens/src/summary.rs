@@ -163,9 +163,12 @@ fn waited_for(call: &str) -> &'static str {
         "select" | "poll" | "epoll_wait" => "any of several",
         "futex" => "another thread",
         "sleep" => "time to pass",
-        "wait" => "a child",
+        "wait" | "vfork" | "clone" | "clone3" => "a child",
         "pause" | "rt_sigsuspend" | "rt_sigtimedwait" => "a signal",
-        "open" => "the disk",
+        "open" | "sync" | "msync" | "io_submit" | "io_destroy" => "the disk",
+        "io_getevents" | "io_uring_register" => "any of several",
+        "getrandom" => "random numbers",
+        "close" => "a socket's other end",
         _ => "something else",
     }
 }

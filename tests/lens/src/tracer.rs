@@ -24,7 +24,7 @@ use crate::interest::Interests;
 use crate::kernel::{self, At, News, Onward};
 use crate::launch::READY;
 use crate::memory::{self, EpollEvent};
-use crate::record::{self, Call, Outcome, microseconds};
+use crate::record::{self, Call, HARDLY_A_WAIT, Outcome, microseconds};
 
 /// A call that is over in less didn't wait. So long we look for its end without going to sleep: to be
 /// woken would take longer, and the program would stand still meanwhile.
@@ -37,8 +37,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// kernel's count says so. For shorter ones it would take a sleep before the call for one in it.
 const OVERLOOKED: Duration = Duration::from_millis(1);
 
-/// The calls that make descriptors mean something else, or to an epoll. They don't wait. (The kernel can
-/// be asked what a socket is, and what an epoll watches, but it takes long to say so where there are many.)
+/// The calls that make descriptors mean something else, or to an epoll. `close` apart, they don't wait. (The
+/// kernel can be asked what a socket is, and what an epoll watches, but it takes long to say so where there are many.)
 pub const NAMING: [i64; 5] =
     [libc::SYS_close, libc::SYS_close_range, libc::SYS_dup3, libc::SYS_epoll_ctl, libc::SYS_listen];
 
@@ -129,7 +129,7 @@ struct Thread {
 /// A call that has begun.
 #[derive(Clone, Copy, Debug)]
 struct Entered {
-    /// `None` for one of [`NAMING`].
+    /// `None` for one of [`NAMING`] that doesn't wait.
     call: Option<&'static calls::Call>,
     number: i64,
     arguments: [u64; 6],
@@ -403,8 +403,13 @@ impl Tracer {
         if call.is_none() && !NAMING.contains(&number) && !is_dup2(number) {
             return;
         }
-        let lock_command = i32::try_from(descriptor(arguments[1])).unwrap_or(0);
-        if number == libc::SYS_fcntl && !calls::FCNTL_THAT_WAITS.contains(&lock_command) {
+        if !calls::can_wait(number, &arguments) {
+            return;
+        }
+        if number == libc::SYS_clone3
+            && memory::word(tid, arguments[0])
+                .is_none_or(|flags| flags & calls::CLONE3_THAT_WAITS == 0)
+        {
             return;
         }
         let process = thread.process;
@@ -434,7 +439,11 @@ impl Tracer {
             call: call.name,
             kind: call.kind,
             descriptor,
-            what: descriptor.map(|number| self.descriptors.get(process, number)),
+            what: descriptor.and_then(|number| match call.kind {
+                // So many are closed that it isn't found out for all; and the kernel has forgotten it already.
+                Kind::Linger => self.descriptors.known(process, number),
+                _ => Some(self.descriptors.get(process, number)),
+            }),
             since: Instant::now(),
             slept: false,
         };
@@ -453,16 +462,19 @@ impl Tracer {
         // the kernel, or a page that wasn't there, on a machine that has a lot to do.
         let slept = (entered.slept || counted && took > OVERLOOKED)
             && !entered.may_refuse().is_some_and(|it| descriptors::refuses_to_wait(process, it));
-        let Some(call) = entered.call else {
-            self.renamed(tid, process, &entered, result);
-            return;
-        };
-        let outcome = outcome(result);
-        if result == -RESTART_BLOCK {
-            thread.to_restart = Some((call, entered.arguments));
-        }
         let number = thread.number;
+        if result == -RESTART_BLOCK {
+            thread.to_restart = entered.call.map(|call| (call, entered.arguments));
+        }
+        if NAMING.contains(&entered.number) || is_dup2(entered.number) {
+            self.renamed(tid, process, &entered, result);
+        }
+        let Some(call) = entered.call else { return };
         let inside = lock(&self.inside).remove(&number);
+        if call.seldom && !(slept && took >= HARDLY_A_WAIT) {
+            return;
+        }
+        let outcome = outcome(result);
         let accepted = (call.kind == Kind::Accept && result >= 0).then(|| {
             let thing = match memory::socket_address(tid, entered.arguments[1]) {
                 Some(address) => Thing::Peer(address),
@@ -645,7 +657,9 @@ impl Tracer {
         let inside = lock(&self.inside).remove(&thread.number);
         if let (Some(entered), Some(inside)) = (thread.call.take(), inside) {
             let call = unfinished(&inside, entered.watched, self.origin, now, why);
-            self.tell_if_begun(Seen::Call(call), tell);
+            if entered.call.is_none_or(|of| !of.seldom) || call.blocked() >= HARDLY_A_WAIT {
+                self.tell_if_begun(Seen::Call(call), tell);
+            }
         }
         if tid == thread.process {
             self.forget_all(tid);

@@ -50,7 +50,7 @@ const INTERRUPTED: u8 = 130;
 /// Runs a chapter's program to the end of the play.
 pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     let bad = |reason| Failed(BAD_USAGE, reason);
-    let chapter = chapters::find(&chapters::root(), chapter).map_err(bad)?;
+    let chapter = chapters::find(&chapters::checkout().map_err(bad)?, chapter).map_err(bad)?;
     let signals = signals::Signals::block()
         .map_err(|errno| Failed(FAILURE, format!("can't listen for signals: {errno}")))?;
     let blocked = signals.blocked.clone();

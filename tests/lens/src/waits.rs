@@ -9,10 +9,7 @@ use visitors::calls::family;
 use visitors::program::Program;
 
 use crate::Blind;
-use crate::record::Call;
-
-/// Shorter waits aren't held against a program: a lock inside the kernel, a page that came from the disk.
-pub const HARDLY_A_WAIT: Duration = Duration::from_millis(2);
+use crate::record::{Call, HARDLY_A_WAIT};
 
 /// Nor is a single one that is shorter than this: on a busy machine whoever slept for a lock gets no processor
 /// when it's free.

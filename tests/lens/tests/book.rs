@@ -107,8 +107,9 @@ fn compare_stories(chapter: &str) {
         }
     }
     if others.len() < STAYS {
-        eprintln!("{chapter}'s story wasn't compared: this machine was too busy, {TRIES} times");
-        return;
+        return visitors::skipped(format!(
+            "{chapter}'s story wasn't compared: this machine was too busy, {TRIES} times"
+        ));
     }
     panic!(
         "{chapter}: today it's {others:#?}, in the book {then:#?}; cargo book pictures draws it anew"

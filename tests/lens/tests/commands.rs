@@ -273,3 +273,33 @@ fn what_came_of_a_call_is_told() {
         .collect();
     assert_eq!(results, [5, 5, 0].map(Outcome::Result));
 }
+
+#[test]
+fn where_nobody_reads_the_program_is_run_to_its_end() {
+    if !can_look() {
+        return;
+    }
+    let nobody = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        writer
+    };
+    let output = Command::new(LENS)
+        .args(["--all", "--", "sh", "-c", "sleep 0.05; exit 7"])
+        .stdout(nobody())
+        .stderr(nobody())
+        .status();
+    assert_eq!(output.expect("it starts").code(), Some(7));
+    // Of a chapter's program, what is seen goes to stdout.
+    let output = Command::new(LENS).args(["2", "--all"]).stdout(nobody()).output();
+    let output = output.expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*said), (Some(0), ""));
+    if let Ok(full) = fs::File::options().write(true).open("/dev/full") {
+        let output = Command::new(LENS).args(["2", "--quiet"]).stdout(full).output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said.starts_with("cargo lens: not all could be printed: "), "{said}");
+    }
+}

@@ -112,7 +112,7 @@ fn one_that_gets_a_real_time_signal_goes_on_or_dies_as_without_the_lens() {
     let script = "trap 'echo heard' RTMIN; kill -RTMIN $$; exit 4";
     let bash = Command::new("bash").args(["-c", script]).output();
     if !bash.is_ok_and(|output| output.status.code() == Some(4)) {
-        eprintln!("skipped: there is no bash here that can send a real-time signal");
+        visitors::skipped("there is no bash here that can send a real-time signal");
         return;
     }
     let (output, _) = look(&["--quiet"], &["bash", "-c", script]);
@@ -173,8 +173,8 @@ fn ctrl_c_at_the_terminal_ends_the_program_and_then_comes_the_summary() {
     let in_terminal = ["--default-signal=INT", "script"];
     let mut version = Command::new("env");
     if !version.args(in_terminal).arg("--version").output().is_ok_and(|it| it.status.success()) {
-        eprintln!(
-            "skipped: there is no `script` here to make a terminal, or no `env` to start it with"
+        visitors::skipped(
+            "there is no `script` here to make a terminal, or no `env` to start it with",
         );
         return;
     }
@@ -362,7 +362,7 @@ fn a_call_of_another_architecture_passes_unseen() {
         || !compiled.is_ok_and(|output| output.status.success())
         || !runs()
     {
-        eprintln!("skipped: no compiler here, or no calls of 32 bits");
+        visitors::skipped("no compiler here, or no calls of 32 bits");
         return;
     }
     for option in ["--quiet", "--every-call"] {

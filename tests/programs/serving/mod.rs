@@ -153,7 +153,7 @@ impl Server {
 
     /// A lens on it, or `None` where this system has none.
     pub fn lens(&self) -> Option<Lens> {
-        Lens::on(&self.program).map_err(|blind| eprintln!("skipped: {blind}")).ok()
+        Lens::on(&self.program).map_err(visitors::skipped).ok()
     }
 }
 
@@ -266,7 +266,7 @@ pub fn room_for_a_crowd() -> MutexGuard<'static, ()> {
 pub fn idle_visitors_cost_no_cpu_time(server: &Server, count: usize) {
     let _room = room_for_a_crowd();
     if let Err(reason) = crowd::make_room(count + 10) {
-        return eprintln!("skipped: {reason}");
+        return visitors::skipped(reason);
     }
     let silent = server.silent(count);
     server.does_nothing();
@@ -398,7 +398,7 @@ pub fn under_a_lens_that_lies(server: &Server) -> Option<(Lens, Vec<Connection>)
     let silent = server.silent(3);
     server.settled();
     let lens = Lens::that_lies_to(&server.program);
-    let lens = lens.map_err(|blind| eprintln!("skipped: {blind}")).ok()?;
+    let lens = lens.map_err(visitors::skipped).ok()?;
     Some((lens, silent))
 }
 
@@ -422,6 +422,17 @@ pub fn a_port_that_is_taken_gets_one_line_and_status_1(path: &str) {
     assert!(said.contains(&format!("can't listen on {address}")), "{said}");
 }
 
+pub fn who_can_not_say_where_it_listens_says_that(path: &str) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(path).arg("127.0.0.1:0").stdout(writer).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("can't tell where it listens: Broken pipe"), "{said}");
+}
+
 /// How long a quick visitor waits for its page.
 #[track_caller]
 pub fn time_for_a_quick_one(server: &Server) -> Duration {
@@ -436,7 +447,7 @@ pub fn is_refused_as_shown(program: &str, shown: &str) {
     let said = std::process::Command::new(env!("CARGO"))
         .args(["check", "--quiet", "--offline", "--bin", program])
         .args(["--features", "shows-an-error", "--message-format", "short"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo test says it"))
         .output()
         .expect("cargo is there");
     assert!(!said.status.success(), "it compiles");

@@ -77,6 +77,11 @@ fn a_port_that_is_taken_gets_one_line_and_status_1() {
 }
 
 #[test]
+fn who_can_not_say_where_it_listens_says_that() {
+    serving::who_can_not_say_where_it_listens_says_that(PROGRAM);
+}
+
+#[test]
 fn one_line_waits() {
     serving::one_line_waits(&start(), WAITS_IN);
 }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
+use visitors::setup::by_the_clock;
 
 use crate::house::{House, MIB, Visitor};
 use crate::tools::{LOOK, PATIENCE};
@@ -39,6 +40,10 @@ fn until_seen(house: &House, path: &str, expected: Option<&[u8]>) -> Duration {
 #[case::small(1000)]
 #[case::large(MIB)]
 fn a_change_is_seen_within_a_second(#[case] length: usize) {
+    by_the_clock(|| a_change_is_seen(length));
+}
+
+fn a_change_is_seen(length: usize) {
     let house = House::open(&["--workers", "1"]);
     let path = house.path("page.txt");
     // Written in its place, as long as before; put into its place; appended to; and gone.
@@ -59,7 +64,7 @@ fn a_change_is_seen_within_a_second(#[case] length: usize) {
     fs::write(&path, &content).unwrap();
     until_seen(&house, "/page.txt", Some(&content));
     for (number, change) in changes.iter().enumerate() {
-        // The best of three: on a busy machine we may come late ourselves.
+        // The best of three: we may come late ourselves.
         let mut took = Vec::new();
         for turn in 1..=3 {
             let letter = u8::try_from(number * 3 + turn).unwrap();

@@ -31,7 +31,7 @@ fn there_is_room() -> bool {
 fn who_does_not_read_costs_little(#[case] ask: &str, #[case] times: usize, #[case] kib_each: u64) {
     let _alone = alone();
     if !there_is_room() {
-        return eprintln!("skipped: too few descriptors");
+        return visitors::skipped("too few descriptors");
     }
     let house = House::open(&["--workers", "1"]);
     house.sparse("large", 200 << 20);
@@ -41,7 +41,7 @@ fn who_does_not_read_costs_little(#[case] ask: &str, #[case] times: usize, #[cas
     let mut first = house.visitor();
     first.get("/kept", "");
     first.answer();
-    let Some(before) = house.memory() else { return eprintln!("skipped: no memory to be seen") };
+    let Some(before) = house.memory() else { return visitors::skipped("no memory to be seen") };
     let mut stuck = Vec::new();
     for _ in 0..GREEDY {
         let mut visitor = Visitor::with_little_room(house.address, 16 * 1024);
@@ -70,7 +70,7 @@ fn who_does_not_read_costs_little(#[case] ask: &str, #[case] times: usize, #[cas
 fn a_stream_that_nobody_reads_is_not_made() {
     let _alone = alone();
     if !there_is_room() {
-        return eprintln!("skipped: too few descriptors");
+        return visitors::skipped("too few descriptors");
     }
     let start = Start::new(PROGRAM).arg("127.0.0.1:0").arg("--workers").arg("1");
     let program = start.start().unwrap();
@@ -78,7 +78,7 @@ fn a_stream_that_nobody_reads_is_not_made() {
     Visitor::call(address).get("/hello", "");
     program.settled().expect("it rests");
     let resident = || program.usage().map(|usage| usage.resident);
-    let Some(before) = resident() else { return };
+    let Some(before) = resident() else { return visitors::skipped("no memory to be seen") };
     let mut stuck = Vec::new();
     for _ in 0..GREEDY {
         let mut visitor = Visitor::with_little_room(address, 16 * 1024);
@@ -156,7 +156,7 @@ fn what_was_begun_is_given_back(#[case] head: &str, #[case] more: usize, #[case]
         house.is_empty();
         house.memory()
     };
-    let Some(first) = begin(&house) else { return eprintln!("skipped: no memory to be seen") };
+    let Some(first) = begin(&house) else { return visitors::skipped("no memory to be seen") };
     let mut last = first;
     for _ in 0..3 {
         last = begin(&house).unwrap();

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rstest::rstest;
+use visitors::setup::by_the_clock;
 
 use crate::house::House;
 use crate::inside::Inside;
@@ -36,13 +37,17 @@ fn attack(tool: &PathBuf, arguments: &[&str], url: &str, mut meanwhile: impl FnM
 fn slow_ones_are_shown_the_door(#[case] arguments: &[&str], #[case] path: &str) {
     let Some(tool) = tool("slowhttptest") else { return };
     let _alone = alone();
+    by_the_clock(|| slow_ones(&tool, arguments, path));
+}
+
+fn slow_ones(tool: &PathBuf, arguments: &[&str], path: &str) {
     let times = ["--idle", "2", "--head", "2", "--answer", "2"];
     let house = House::open(&[&times[..], &["--workers", "1"]].concat());
     house.sparse("large", 100 << 20);
     house.quick();
     let before = house.memory();
     let (mut most, mut open) = (0, Vec::new());
-    let said = attack(&tool, arguments, &house.url(path), || {
+    let said = attack(tool, arguments, &house.url(path), || {
         let quick = house.quick();
         // It's served while they are here, and not when they have gone.
         assert!(quick.took < Duration::from_secs(8), "{:?} for a quick visitor", quick.took);
@@ -68,6 +73,10 @@ fn slow_ones_are_shown_the_door(#[case] arguments: &[&str], #[case] path: &str) 
 fn slow_bodies_are_shown_the_door() {
     let Some(tool) = tool("slowhttptest") else { return };
     let _alone = alone();
+    by_the_clock(|| slow_bodies(&tool));
+}
+
+fn slow_bodies(tool: &PathBuf) {
     let mut settings = ch11_http_server::Settings::USUAL;
     settings.body = Duration::from_secs(2);
     let inside = Inside::open(settings, |routes, _| {
@@ -76,7 +85,7 @@ fn slow_bodies_are_shown_the_door() {
     });
     let url = format!("http://{}/", inside.address);
     let mut open = Vec::new();
-    let said = attack(&tool, &["-B", "-i", "1", "-s", "8192", "-x", "20"], &url, || {
+    let said = attack(tool, &["-B", "-i", "1", "-s", "8192", "-x", "20"], &url, || {
         let mut quick = inside.visitor();
         quick.get("/", "");
         assert_eq!(quick.answer().text(), "quick");

@@ -27,7 +27,7 @@ pub fn one_of(names: &[&str]) -> Option<PathBuf> {
     let mut places = folders.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
     let found = places.find(|file| file.is_file());
     if found.is_none() {
-        eprintln!("skipped: there is no {} here", names[0]);
+        visitors::skipped(format!("there is no {} here", names[0]));
     }
     found
 }

@@ -25,7 +25,7 @@ fn turns(house: &House) -> Vec<u64> {
 #[test]
 fn two_workers_share_the_visitors() {
     if !cfg!(target_os = "linux") {
-        return eprintln!("skipped: this system doesn't tell what threads do");
+        return visitors::skipped("this system doesn't tell what threads do");
     }
     let house = House::open(&["--workers", "2"]);
     let inodes = fs::read_to_string("/proc/net/tcp").unwrap();

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::names::nearest;
+
 /// The chapter whose program reads its standard input.
 const WITHOUT_SOCKET: u32 = 10;
 
@@ -39,9 +41,23 @@ impl Chapter {
         }
     }
 
+    /// The command that starts that program.
+    pub fn run_server(&self) -> String {
+        let (package, server) = (self.package(), self.server());
+        match package == server {
+            true => format!("cargo run -p {package}"),
+            false => format!("cargo run -p {package} --bin {server}"),
+        }
+    }
+
     /// Whether anybody can call on its program, or be called on by it.
     pub fn has_socket(&self) -> bool {
         self.number != WITHOUT_SOCKET
+    }
+
+    /// The folder of the checkout that it's a chapter of.
+    fn checkout(&self) -> &Path {
+        self.folder.ancestors().nth(2).unwrap_or(&self.folder)
     }
 
     /// The package with what the learner writes: `ex02-blocking-server`.
@@ -55,17 +71,38 @@ impl Chapter {
     }
 }
 
-/// The repository's folder: the one above the package that cargo runs or tests, or above where we are.
-/// Asked at run time, because a copy of the repository may have brought its compiled tools along.
-pub fn root() -> PathBuf {
-    let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// The folder of the checkout in which a tool is called: the one above the package that cargo runs or tests, or
+/// above where we are. Asked at run time, because a checkout may be moved or copied together with what was
+/// compiled in it, and two may share a folder for that.
+///
+/// # Errors
+/// A sentence that says what to do: neither place is in a checkout.
+pub fn checkout() -> Result<PathBuf, String> {
     let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let here = env::current_dir().ok();
-    let is_root =
-        |folder: &&Path| folder.join("chapters").is_dir() && folder.join("tests").is_dir();
-    let above = |place: PathBuf| place.ancestors().find(is_root).map(Path::to_owned);
-    let found = package.and_then(above).or_else(|| here.and_then(above));
-    found.unwrap_or_else(|| built_in.ancestors().nth(2).unwrap_or(built_in).to_owned())
+    let here = env::current_dir()
+        .map_err(|error| format!("can't tell in which folder we are: {error}"))?;
+    let places = package.as_deref().into_iter().chain([here.as_path()]);
+    let found = places.flat_map(Path::ancestors).find(|folder| is_checkout(folder));
+    found.map(Path::to_owned).ok_or_else(|| {
+        format!(
+            "{} is in no checkout of The Waiting Game, and nor is any folder above it: \
+             go to the folder with the book's chapters, and call it there",
+            here.display()
+        )
+    })
+}
+
+/// Two folders that no other project has side by side.
+fn is_checkout(folder: &Path) -> bool {
+    folder.join("chapters").is_dir() && folder.join("tests/visitors").is_dir()
+}
+
+/// The same, for tests: they run in a checkout.
+///
+/// # Panics
+/// Where they don't.
+pub fn root() -> PathBuf {
+    checkout().unwrap_or_else(|reason| panic!("{reason}"))
 }
 
 /// All chapters under `root`, in order.
@@ -99,9 +136,23 @@ pub fn find(root: &Path, wanted: &str) -> Result<Chapter, String> {
     let found =
         chapters.iter().find(|chapter| Some(chapter.number) == number || chapter.name == wanted);
     found.cloned().ok_or_else(|| {
+        if let Some(meant) = nearest_of(&chapters, wanted) {
+            return format!("there is no chapter {wanted}; did you mean {}?", meant.name);
+        }
         let numbers: Vec<String> = chapters.iter().map(|c| c.number.to_string()).collect();
         format!("there is no chapter {wanted}; there are {}", numbers.join(", "))
     })
+}
+
+/// The chapter whose name somebody has most likely misspelled, with its number or without.
+pub fn nearest_of<'a>(
+    chapters: impl IntoIterator<Item = &'a Chapter>,
+    misspelled: &str,
+) -> Option<&'a Chapter> {
+    let chapters: Vec<&Chapter> = chapters.into_iter().collect();
+    let names = chapters.iter().flat_map(|chapter| [chapter.name.as_str(), &chapter.name[3..]]);
+    let near = nearest(misspelled, names)?;
+    chapters.iter().find(|chapter| chapter.name == near || &chapter.name[3..] == near).copied()
 }
 
 /// Builds the program that visitors call on, and says where it lies. Cargo's own messages are shown.
@@ -119,7 +170,7 @@ pub fn build(chapter: &Chapter) -> Result<PathBuf, String> {
     let output = Command::new(cargo)
         .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
         .args(["--package", &package, "--bin", &program])
-        .current_dir(root())
+        .current_dir(chapter.checkout())
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("can't run cargo: {error}"))?;

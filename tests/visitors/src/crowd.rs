@@ -1,14 +1,14 @@
 //! The crowd: very many connections, held by one thread, that say nothing and stay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::answer::status;
+use crate::destination::Destination;
 use crate::doing;
 use crate::line::{Bounds, Failure, Line, is_hang_up};
 use crate::visit::{Doing, Part};
@@ -29,7 +29,8 @@ const OTHER_DESCRIPTORS: usize = 64;
 pub struct Fared {
     /// How many there were.
     pub size: usize,
-    /// How many were connected, be it for a short time.
+    /// How many were connected, be it for a short time: as the server's system sees it, where that is this one
+    /// and tells (Linux), and else as the visitors' does.
     pub connected: usize,
     /// How many were connected until the end.
     pub stayed: usize,
@@ -48,8 +49,12 @@ pub struct Fared {
 }
 
 enum Member {
-    Knocking(Line),
-    Inside { line: Line, heard: Vec<u8> },
+    /// At the address of this number.
+    Knocking(Line, usize),
+    Inside {
+        line: Line,
+        heard: Vec<u8>,
+    },
     Gone,
 }
 
@@ -57,7 +62,7 @@ enum Member {
 const STATUS_LINE: usize = 16;
 
 /// Connects a crowd and keeps it there until the bounds are over.
-pub(crate) fn stay(size: usize, address: SocketAddr, bounds: &Bounds, part: &Part) -> Fared {
+pub(crate) fn stay(size: usize, destination: &Destination, bounds: &Bounds, part: &Part) -> Fared {
     let began = Instant::now();
     let mut fared = Fared { size, ..Fared::default() };
     let mut members: Vec<Member> = Vec::new();
@@ -68,14 +73,18 @@ pub(crate) fn stay(size: usize, address: SocketAddr, bounds: &Bounds, part: &Par
             let room = AT_THE_DOOR.saturating_sub(count_knocking(&members));
             for _ in 0..outside.min(room) {
                 outside -= 1;
+                let (number, address) = destination.current();
                 match Line::begin(address) {
                     Ok(line) => {
                         if let Some(port) = line.port() {
                             doing::call_port(port, "crowd");
                         }
-                        members.push(Member::Knocking(line));
+                        members.push(Member::Knocking(line, number));
                     }
-                    Err(error) => fared.turn_away(&error),
+                    Err(error) => match destination.next_after(number, error) {
+                        Ok(()) => outside += 1,
+                        Err(error) => fared.turn_away(&error),
+                    },
                 }
             }
             next_knock = Instant::now() + BETWEEN_KNOCKS;
@@ -95,7 +104,9 @@ pub(crate) fn stay(size: usize, address: SocketAddr, bounds: &Bounds, part: &Par
         match wait(&members, time, bounds) {
             Ok(ready) => {
                 for (index, flags) in ready {
-                    members[index].look(flags, &mut fared);
+                    if members[index].look(flags, destination, &mut fared) {
+                        outside += 1;
+                    }
                     part.goes_on();
                 }
             }
@@ -109,13 +120,19 @@ pub(crate) fn stay(size: usize, address: SocketAddr, bounds: &Bounds, part: &Par
     if fared.all_called.is_zero() {
         fared.all_called = began.elapsed();
     }
-    fared.stayed = members.iter().filter(|member| matches!(member, Member::Inside { .. })).count();
+    let mut inside: BTreeSet<u16> = members.iter().filter_map(Member::inside_from).collect();
+    fared.stayed = inside.len();
     fared.left_outside += outside + count_knocking(&members);
+    doing::keep_established(destination.current().1.port(), &mut inside);
+    let half_way = fared.stayed - inside.len();
+    fared.stayed -= half_way;
+    fared.connected -= half_way;
+    fared.left_outside += half_way;
     fared
 }
 
 fn count_knocking(members: &[Member]) -> usize {
-    let knocking = |member: &&Member| matches!(member, Member::Knocking(_));
+    let knocking = |member: &&Member| matches!(member, Member::Knocking(..));
     members.iter().filter(knocking).count()
 }
 
@@ -129,7 +146,7 @@ fn wait(
     let mut sockets = Vec::new();
     for (index, member) in members.iter().enumerate() {
         let (line, wanted) = match member {
-            Member::Knocking(line) => (line, PollFlags::POLLOUT),
+            Member::Knocking(line, _) => (line, PollFlags::POLLOUT),
             Member::Inside { line, .. } => (line, PollFlags::POLLIN),
             Member::Gone => continue,
         };
@@ -142,11 +159,25 @@ fn wait(
 }
 
 impl Member {
-    /// Something has happened to it.
-    fn look(&mut self, flags: PollFlags, fared: &mut Fared) {
+    /// Its port, if it's inside as far as it knows.
+    ///
+    /// A full server may have it half-way in: the two systems have greeted each other, and then the server's had
+    /// no room left in its queue, and dropped the last word. The visitor's own system calls that connected, the
+    /// server's doesn't know of it. How many these are depends on how busy the machine is.
+    fn inside_from(&self) -> Option<u16> {
+        match self {
+            Self::Inside { line, .. } => line.port(),
+            Self::Knocking(..) | Self::Gone => None,
+        }
+    }
+
+    /// Something has happened to it. True if it is to knock at another address.
+    fn look(&mut self, flags: PollFlags, destination: &Destination, fared: &mut Fared) -> bool {
+        let mut knocks_again = false;
         *self = match std::mem::replace(self, Self::Gone) {
-            Self::Knocking(line) => match line.is_connected_after(&[flags]) {
-                Ok(_) => {
+            Self::Knocking(line, number) => match line.is_connected_after(&[flags]) {
+                Ok(false) => Self::Knocking(line, number),
+                Ok(true) => {
                     fared.connected += 1;
                     let heard = Vec::new();
                     Self::Inside { line, heard }
@@ -158,7 +189,10 @@ impl Member {
                     Self::Gone
                 }
                 Err(error) => {
-                    fared.turn_away(&error);
+                    match destination.next_after(number, error) {
+                        Ok(()) => knocks_again = true,
+                        Err(error) => fared.turn_away(&error),
+                    }
                     Self::Gone
                 }
             },
@@ -182,6 +216,7 @@ impl Member {
             }
             Self::Gone => Self::Gone,
         };
+        knocks_again
     }
 }
 

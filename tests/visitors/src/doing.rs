@@ -213,6 +213,8 @@ fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
 pub(crate) struct Connection {
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
+    /// The greeting isn't over: no program has been told of it.
+    is_half_way: bool,
     /// Bytes that have arrived and that the program hasn't read.
     pub(crate) unread: u64,
     /// Bytes that the program has sent and that the other end hasn't acknowledged.
@@ -248,12 +250,40 @@ pub(crate) fn connections() -> Vec<Connection> {
         .collect()
 }
 
+/// Keeps of `visitors`, connections to the server at `port` by their own ports, those that the server's end
+/// takes for established. All of them, where this machine's tables don't tell: the server is on another.
+pub(crate) fn keep_established(port: u16, visitors: &mut BTreeSet<u16>) {
+    let mut missing = visitors.clone();
+    // While it changes, the table may leave a row out.
+    for _ in 0..TABLE_LOOKS {
+        let connections = connections();
+        let of_the_server = || connections.iter().filter(|c| c.local_port == port);
+        if !of_the_server().any(|connection| connection.remote_port == 0) {
+            return;
+        }
+        for connection in of_the_server().filter(|connection| !connection.is_half_way) {
+            missing.remove(&connection.remote_port);
+        }
+        if missing.is_empty() {
+            return;
+        }
+    }
+    visitors.retain(|visitor| !missing.contains(visitor));
+}
+
+/// How often a table that may be wrong is read.
+const TABLE_LOOKS: u32 = 3;
+
+/// How the table says that the last word of the greeting hasn't been heard (`TCP_SYN_RECV`).
+const HALF_WAY: &str = "03";
+
 fn parse_row(row: &str) -> Option<Connection> {
     let fields: Vec<&str> = row.split_whitespace().collect();
     let remote = parse_address(fields.get(2)?)?;
     Some(Connection {
         local_port: parse_address(fields.get(1)?)?.port(),
         remote_port: remote.port(),
+        is_half_way: *fields.get(3)? == HALF_WAY,
         remote,
         unread: u64::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?,
         under_way: u64::from_str_radix(fields.get(4)?.split_once(':')?.0, 16).ok()?,

@@ -1,12 +1,13 @@
 //! `cargo host`: a server with manners, to try a program on that is a visitor itself.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use visitors::hosts::{Manner, serve};
+use visitors::{tell, warn};
 
 /// Serves programs that are visitors themselves, such as chapter 1's, until Ctrl-C.
 #[derive(Debug, Parser)]
@@ -36,13 +37,13 @@ fn main() -> ExitCode {
     let listener = match listen(address) {
         Ok(listener) => listener,
         Err(reason) => {
-            eprintln!("cargo host: {reason}");
+            warn!("cargo host: {reason}");
             return ExitCode::FAILURE;
         }
     };
     serve(&listener, who, |number, words| {
         // Whoever closes the terminal doesn't end the host in the middle of an answer.
-        let _ = writeln!(io::stderr(), "visitor {number} {words}");
+        warn!("visitor {number} {words}");
     });
     ExitCode::SUCCESS
 }
@@ -58,6 +59,6 @@ fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     // A reader that has gone away is no reason not to serve.
-    let _ = writeln!(io::stdout(), "listening on {address}");
+    tell!("listening on {address}");
     Ok(listener)
 }

@@ -3,12 +3,16 @@
 //! - [`cast`]: who the visitors are, and how they are asked for in words.
 //! - [`visit`]: what each of them does, and what it experienced; [`crowd`] is for the very many.
 //! - [`play`]: several of them side by side, in an order that is certain.
+//! - [`destination`]: where they go.
 //! - [`hosts`]: the counterpart: servers with manners, for programs that are visitors themselves.
 //! - [`chapters`]: where the chapters lie.
 //! - [`program`]: a program that is visited: started, watched from outside, ended.
 //! - [`doing`]: what a process is doing at this moment, in words.
 //! - [`calls`]: the system calls that can wait.
 //! - [`answer`]: an HTTP answer as a visitor reads it.
+//! - [`printing`], [`files`], [`names`]: what all tools share: lines that nobody may read, files that stay whole,
+//!   names that were misspelled.
+//! - [`setup`]: what a machine must have for tests, and what a test says that can't show anything there.
 //! - [`connection`]: one end of a connection, driven step by step: what the graded checks use.
 
 pub mod answer;
@@ -17,10 +21,17 @@ pub mod cast;
 pub mod chapters;
 pub mod connection;
 pub mod crowd;
+pub mod destination;
 pub mod doing;
+pub mod files;
 pub mod hosts;
 mod line;
+pub mod names;
 pub mod play;
+pub mod printing;
 pub mod program;
+pub mod setup;
 mod unread;
 pub mod visit;
+
+pub use setup::skipped;

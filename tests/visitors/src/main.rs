@@ -7,8 +7,7 @@ mod draw;
 mod start;
 mod summary;
 
-use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +17,10 @@ use clap::Parser;
 
 use visitors::cast::Cast;
 use visitors::chapters::{self, Chapter};
-use visitors::crowd;
+use visitors::destination::Destination;
 use visitors::play::{LIMIT, LONGEST, Play};
 use visitors::visit::Visit;
+use visitors::{crowd, printing, tell, warn};
 
 use draw::Screen;
 use start::Server;
@@ -34,6 +34,9 @@ const FRAME: Duration = Duration::from_millis(50);
 
 /// Numbers from here on are ports, those below are chapters.
 const FIRST_PORT: u16 = 100;
+
+/// Chapters' servers listen, where not told otherwise, at this port and their number.
+const FIRST_CHAPTERS_PORT: u16 = 7000;
 
 /// The chapter whose program is a visitor itself.
 const CLIENT: u32 = 1;
@@ -59,7 +62,8 @@ const INTERRUPTED: u8 = 130;
 )]
 struct Arguments {
     /// A chapter, by number or name: its program is started, and ended afterwards. Or a server that
-    /// runs: 127.0.0.1:7002, [::1]:7002, localhost:7002, or only its port (a number from 100 on)
+    /// runs: 127.0.0.1:7002, [::1]:7002, localhost:7002, or only its port (a number from 100 on); or
+    /// http://localhost:8080/page, and then all ask for that page
     #[arg(value_name = "CHAPTER|ADDRESS")]
     place: String,
 
@@ -82,15 +86,13 @@ struct NoPlay(u8, String);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(status) => ExitCode::from(status),
-        Err(NoPlay(status, reason)) => {
-            if status != INTERRUPTED {
-                eprintln!("cargo visit: {reason}");
-            }
-            ExitCode::from(status)
+    let status = run(&arguments).unwrap_or_else(|NoPlay(status, reason)| {
+        if status != INTERRUPTED {
+            warn!("cargo visit: {reason}");
         }
-    }
+        status
+    });
+    printing::exit("cargo visit", status)
 }
 
 /// The whole of it: who comes, where to; the play; how it was.
@@ -103,22 +105,25 @@ fn run(arguments: &Arguments) -> Result<u8, NoPlay> {
     crowd::make_room(cast.sockets()).map_err(|reason| NoPlay(NOBODY_CONNECTED, reason))?;
 
     let limit = Duration::from_secs(arguments.seconds);
-    let (mut server, address) = match &place {
-        Place::Address(address) => (None, *address),
+    let mut heading = format!("{place}, for at most {} s", limit.as_secs());
+    let (mut server, destination, nobody_there) = match place {
+        Place::Running(destination) => {
+            let nobody_there = nobody_listens(&destination);
+            (None, destination, nobody_there)
+        }
         Place::Chapter(chapter) => {
-            let (server, address) = open(chapter, &arguments.program_arguments, &interrupted)?;
-            (Some(server), address)
+            let (server, address) = open(&chapter, &arguments.program_arguments, &interrupted)?;
+            (Some(server), address.into(), format!("{} let nobody in", chapter.server()))
         }
     };
     let mut screen = Screen::of_stdout();
-    let mut heading = format!("{place}, for at most {} s", limit.as_secs());
     if screen.is_none() {
         heading = format!("{heading}: {cast}");
     }
     print(&[heading]);
 
     let play = cast
-        .play(address, limit)
+        .play(destination, limit)
         .map_err(|error| NoPlay(NOBODY_CONNECTED, format!("can't begin: {error}")))?;
     watch(&play, server.as_mut(), screen.as_mut(), &interrupted);
     let visits = play.end();
@@ -131,7 +136,7 @@ fn run(arguments: &Arguments) -> Result<u8, NoPlay> {
         return Ok(INTERRUPTED);
     }
     if visits.iter().all(nobody_let_it_in) {
-        return Err(NoPlay(NOBODY_CONNECTED, nobody_there(&place)));
+        return Err(NoPlay(NOBODY_CONNECTED, nobody_there));
     }
     Ok(0)
 }
@@ -146,14 +151,15 @@ fn cast(words: &[String]) -> Result<Cast, String> {
 /// Where the visitors go.
 enum Place {
     Chapter(Chapter),
-    Address(SocketAddr),
+    /// Some server that runs.
+    Running(Destination),
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Chapter(chapter) => write!(f, "chapter {}, {}", chapter.number, chapter.title()),
-            Self::Address(address) => write!(f, "{address}"),
+            Self::Running(destination) => write!(f, "{destination}"),
         }
     }
 }
@@ -161,11 +167,11 @@ impl std::fmt::Display for Place {
 fn place(arguments: &Arguments) -> Result<Place, String> {
     let text = &arguments.place;
     let place = if text.contains(':') {
-        Place::Address(resolve(text)?)
+        Place::Running(Destination::parse(text)?)
     } else if let Some(port) = text.parse().ok().filter(|port| *port >= FIRST_PORT) {
-        Place::Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        Place::Running(Destination::port(port))
     } else {
-        let found = chapters::find(&chapters::root(), text);
+        let found = chapters::find(&chapters::checkout()?, text);
         Place::Chapter(found.map_err(|error| {
             format!(
                 "{error}. To visit a server that runs, give its address, such as 127.0.0.1:7002"
@@ -178,22 +184,12 @@ fn place(arguments: &Arguments) -> Result<Place, String> {
              Start a server for it with `cargo host`, then run it with `cargo run -p {}`",
             chapter.server()
         )),
-        Place::Address(_) if !arguments.program_arguments.is_empty() => {
+        Place::Running(_) if !arguments.program_arguments.is_empty() => {
             Err("what follows -- is for a chapter's program, and here is only an address"
                 .to_owned())
         }
         _ => Ok(place),
     }
-}
-
-fn resolve(text: &str) -> Result<SocketAddr, String> {
-    let addresses = text.to_socket_addrs().map_err(|error| {
-        format!("{text:?} is no address: {error}; an address is such as 127.0.0.1:7002")
-    })?;
-    // The book's servers listen on IPv4's localhost; the name stands for IPv6's as well.
-    let addresses: Vec<SocketAddr> = addresses.collect();
-    let first = addresses.iter().find(|a| a.is_ipv4()).or(addresses.first());
-    first.copied().ok_or_else(|| format!("{text:?} has no address"))
 }
 
 fn listen_for_ctrl_c() -> Result<Arc<AtomicBool>, NoPlay> {
@@ -258,21 +254,33 @@ fn nobody_let_it_in(visit: &Visit) -> bool {
     visit.connected.is_none()
 }
 
-fn nobody_there(place: &Place) -> String {
-    match place {
-        Place::Chapter(chapter) => format!("{} let nobody in", chapter.server()),
-        Place::Address(address) => format!(
-            "nobody could connect: does anything listen on {address}? \
-             A chapter's server is started with `cargo run -p ch02-blocking-server {address}`, or by `cargo visit 2`"
+/// What to do where nobody listens: a chapter's own port says whose server it is that wasn't started.
+fn nobody_listens(destination: &Destination) -> String {
+    let addresses: Vec<String> = destination.addresses().iter().map(ToString::to_string).collect();
+    let asked =
+        format!("nobody could connect: does anything listen on {}?", addresses.join(" or "));
+    let first = destination.addresses().first().filter(|address| address.ip().is_loopback());
+    let number = first.and_then(|address| address.port().checked_sub(FIRST_CHAPTERS_PORT));
+    let chapter = number.and_then(|number| {
+        let root = chapters::checkout().ok()?;
+        chapters::find(&root, &number.to_string()).ok()
+    });
+    match chapter {
+        Some(chapter) if chapter.number == CLIENT => {
+            format!("{asked} There `cargo host` listens, for chapter {CLIENT}'s program")
+        }
+        Some(chapter) if chapter.has_socket() => format!(
+            "{asked} Chapter {}'s server does, when it's started with `{}`",
+            chapter.number,
+            chapter.run_server()
+        ),
+        _ => format!(
+            "{asked} Start the server first. (`cargo visit CHAPTER` starts a chapter's by itself)"
         ),
     }
 }
 
-/// Prints lines on stdout. Nobody may be there to read them any more: that's no reason to panic.
+/// Prints lines on stdout.
 fn print(lines: &[String]) {
-    let mut stdout = io::stdout().lock();
-    for line in lines {
-        let _ = writeln!(stdout, "{line}");
-    }
-    let _ = stdout.flush();
+    lines.iter().for_each(|line| tell!("{line}"));
 }

@@ -1,12 +1,12 @@
 //! A play: several visitors, side by side, in an order that is certain.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::cast::{Cast, Who};
+use crate::destination::Destination;
 use crate::line::{Bounds, Curtain};
 use crate::visit::{Doing, Ending, Part, Visit, Visitor};
 
@@ -63,30 +63,30 @@ impl Script {
         Cast(self.entrances.iter().map(|(_, who)| *who).collect())
     }
 
-    /// Begins the play at `address`.
+    /// Begins the play at `destination`.
     ///
     /// # Errors
     /// When there's no thread or no descriptor to be had.
-    pub fn play(&self, address: SocketAddr) -> io::Result<Play> {
+    pub fn play(&self, destination: impl Into<Destination>) -> io::Result<Play> {
         let entrances = self.entrances.iter().map(|(moment, _)| Duration::from_millis(*moment));
         let entrances = Some(entrances.collect());
-        begin(&self.cast(), address, self.length, entrances, self.tempo)
+        begin(&self.cast(), destination.into(), self.length, entrances, self.tempo)
     }
 }
 
 impl Cast {
-    /// Begins the play at `address`, for at most `limit`.
+    /// Begins the play at `destination`, for at most `limit`.
     ///
     /// # Errors
     /// When there's no thread or no descriptor to be had.
-    pub fn play(&self, address: SocketAddr, limit: Duration) -> io::Result<Play> {
-        begin(self, address, limit, None, 1)
+    pub fn play(&self, destination: impl Into<Destination>, limit: Duration) -> io::Result<Play> {
+        begin(self, destination.into(), limit, None, 1)
     }
 }
 
 fn begin(
     cast: &Cast,
-    address: SocketAddr,
+    destination: Destination,
     limit: Duration,
     entrances: Option<Vec<Duration>>,
     tempo: u32,
@@ -103,7 +103,7 @@ fn begin(
     let director = Director {
         stage: Arc::clone(&stage),
         cast: cast.clone(),
-        address,
+        destination: Arc::new(destination),
         began,
         limit,
         entrances,
@@ -205,7 +205,7 @@ impl Stage {
 struct Director {
     stage: Arc<Stage>,
     cast: Cast,
-    address: SocketAddr,
+    destination: Arc<Destination>,
     began: Instant,
     limit: Duration,
     /// When each comes, where that is fixed.
@@ -260,7 +260,7 @@ impl Director {
         if self.began.elapsed() >= self.limit || bounds.are_over() {
             return Err(Ending::Unstarted);
         }
-        Visitor::start(who, name, self.address, bounds)
+        Visitor::start(who, name, Arc::clone(&self.destination), bounds)
             .map_err(|error| Ending::Failed(error.to_string()))
     }
 

@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::doing::{self, Snapshot};
+use crate::setup;
 
 /// The longest that anything here waits for a program, whatever it is doing. Generous, because
 /// it is paid only where something is wrong and the program isn't asleep.
@@ -162,6 +163,7 @@ impl Start {
     /// # Errors
     /// What starting a process gives: the program isn't there, may not be executed, …
     pub fn start(self) -> io::Result<Program> {
+        setup::explain_failures();
         let mut command = Command::new(&self.path);
         if self.apart {
             command.process_group(0);
@@ -458,7 +460,9 @@ pub struct Watch<'a> {
     patience: Duration,
     cpu_before: Duration,
     seen: Option<Snapshot>,
-    unchanged_since: Instant,
+    looked: Instant,
+    /// For how long it has been asleep in the same sleep.
+    asleep: Duration,
 }
 
 impl<'a> Watch<'a> {
@@ -470,7 +474,8 @@ impl<'a> Watch<'a> {
             patience: PATIENCE,
             cpu_before: program.usage().unwrap_or_default().cpu,
             seen: None,
-            unchanged_since: Instant::now(),
+            looked: Instant::now(),
+            asleep: Duration::ZERO,
         }
     }
 
@@ -487,19 +492,31 @@ impl<'a> Watch<'a> {
         if cpu.saturating_sub(self.cpu_before) > busy_for_nothing() {
             return Some(Trouble::Spinning);
         }
-        // Taken first: whatever holds us up between two looks must not count as the program's sleep.
-        let looked = Instant::now();
-        let now = Snapshot::of(self.program.pid());
-        // Asleep in the same sleep as before: not once scheduled in between, whatever the machine's load.
-        let same_sleep = now.as_ref().is_some_and(Snapshot::asleep) && now == self.seen;
-        if !same_sleep {
-            self.seen = now;
-            self.unchanged_since = Instant::now();
-        } else if looked.saturating_duration_since(self.unchanged_since) > ASLEEP_FOR_GOOD {
+        // Whatever holds us up between two looks must not count as the program's sleep: it may hold up as well
+        // who is about to wake it.
+        let since = self.looked.elapsed().min(2 * LOOK_EVERY);
+        let same_sleep = self.is_in_the_same_sleep();
+        self.looked = Instant::now();
+        self.asleep = if same_sleep { self.asleep + since } else { Duration::ZERO };
+        if self.asleep > ASLEEP_FOR_GOOD {
             let doing = self.program.doing();
-            return Some(Trouble::Asleep { doing });
+            // It may have been woken meanwhile.
+            if self.is_in_the_same_sleep() {
+                return Some(Trouble::Asleep { doing });
+            }
+            self.asleep = Duration::ZERO;
         }
         None
+    }
+
+    /// Asleep in the same sleep as before: not once scheduled in between, whatever the machine's load.
+    fn is_in_the_same_sleep(&mut self) -> bool {
+        let now = Snapshot::of(self.program.pid());
+        let same = now.as_ref().is_some_and(Snapshot::asleep) && now == self.seen;
+        if !same {
+            self.seen = now;
+        }
+        same
     }
 }
 

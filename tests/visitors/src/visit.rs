@@ -4,14 +4,14 @@
 //! and asks in the end how it was ([`Visitor::end`]).
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::answer::{content_length, head_length, status};
+use crate::answer::{content_length, head_length, interim_length, status};
 use crate::cast::Who;
 use crate::crowd::{self, Fared};
+use crate::destination::Destination;
 use crate::doing;
 use crate::line::{Bounds, Curtain, Failure, Line, is_hang_up};
 
@@ -132,21 +132,29 @@ impl Visit {
         }
     }
 
-    /// The status that the answer begins with, if it's HTTP's.
+    /// The status of the final answer, if it's HTTP's.
     pub fn status(&self) -> Option<u16> {
-        status(&self.answer)
+        status(self.final_answer())
+    }
+
+    /// The answer without the interim ones before it.
+    fn final_answer(&self) -> &[u8] {
+        &self.answer[interim_length(&self.answer)..]
     }
 
     /// The answer's body, as far as it was kept. Empty while the head isn't whole.
     pub fn body(&self) -> &[u8] {
-        head_length(&self.answer).map_or(&[], |length| &self.answer[length..])
+        let answer = self.final_answer();
+        head_length(answer).map_or(&[], |length| &answer[length..])
     }
 
-    /// How many bytes the answer has in all, head and body, if it says so.
+    /// How many bytes the answer has in all, heads and body, if it says so.
     pub fn expected(&self) -> Option<u64> {
-        let length = head_length(&self.answer)?;
-        let body = content_length(&self.answer[..length])?;
-        Some(body.saturating_add(length as u64))
+        let answer = self.final_answer();
+        let length = head_length(answer)?;
+        let body = content_length(&answer[..length])?;
+        let before = self.answer.len() - answer.len();
+        Some(body.saturating_add((before + length) as u64))
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -169,10 +177,14 @@ pub struct Visitor {
 ///
 /// # Errors
 /// When there's no thread or no descriptor to be had.
-pub fn visit(who: Who, address: SocketAddr, limit: Duration) -> io::Result<Visitor> {
+pub fn visit(
+    who: Who,
+    destination: impl Into<Destination>,
+    limit: Duration,
+) -> io::Result<Visitor> {
     let curtain = Arc::new(Curtain::up()?);
     let bounds = Bounds { deadline: Instant::now() + limit, curtain, tempo: 1 };
-    Visitor::start(who, who.word().to_owned(), address, bounds)
+    Visitor::start(who, who.word().to_owned(), Arc::new(destination.into()), bounds)
 }
 
 impl Visitor {
@@ -180,7 +192,7 @@ impl Visitor {
     pub(crate) fn start(
         who: Who,
         name: String,
-        address: SocketAddr,
+        destination: Arc<Destination>,
         bounds: Bounds,
     ) -> io::Result<Self> {
         let part = Arc::new(Part::new());
@@ -188,7 +200,7 @@ impl Visitor {
         let curtain = Arc::clone(&bounds.curtain);
         let thread =
             thread::Builder::new().name(who.to_string()).stack_size(STACK).spawn(move || {
-                let mut actor = Actor::new(who, name, address, &bounds, &played);
+                let mut actor = Actor::new(who, name, &destination, &bounds, &played);
                 let ending = actor.play();
                 actor.finish(ending)
             })?;
@@ -349,7 +361,7 @@ impl Drop for OverAtLast<'_> {
 /// Plays a part.
 struct Actor<'a> {
     name: String,
-    address: SocketAddr,
+    destination: &'a Destination,
     bounds: &'a Bounds,
     part: &'a Part,
     over: OverAtLast<'a>,
@@ -365,13 +377,13 @@ impl<'a> Actor<'a> {
     fn new(
         who: Who,
         name: String,
-        address: SocketAddr,
+        destination: &'a Destination,
         bounds: &'a Bounds,
         part: &'a Part,
     ) -> Self {
         Self {
             name,
-            address,
+            destination,
             bounds,
             part,
             over: OverAtLast(part),
@@ -395,13 +407,13 @@ impl<'a> Actor<'a> {
 
     fn quick(&mut self) -> Played {
         self.connect(false)?;
-        self.send(&request("/", self.address))?;
+        self.send(&request("/", self.destination))?;
         self.receive_answer()
     }
 
     fn slow(&mut self) -> Played {
         self.connect(false)?;
-        let request = request("/", self.address);
+        let request = request("/", self.destination);
         let rest =
             self.bounds.hurried(SLOW_REQUEST) / u32::try_from(request.len()).unwrap_or(u32::MAX);
         // Each byte is due at its own moment: rests added up would make a busy machine's visitor slower yet.
@@ -429,12 +441,12 @@ impl<'a> Actor<'a> {
 
     fn greedy(&mut self) -> Played {
         self.connect(true)?;
-        self.send(&request("/large", self.address))?;
+        self.send(&request("/large", self.destination))?;
         self.receive(GREEDY_BITE, self.bounds.hurried(GREEDY_REST))
     }
 
     fn rude(&mut self) -> Played {
-        let request = request("/large", self.address);
+        let request = request("/large", self.destination);
         self.connect(false)?;
         self.part.now(Doing::Sending);
         if self.send_part(&request[..request.len() / 2])? {
@@ -454,7 +466,7 @@ impl<'a> Actor<'a> {
     }
 
     fn crowd(&mut self, size: usize) -> Ending {
-        let fared = crowd::stay(size, self.address, self.bounds, self.part);
+        let fared = crowd::stay(size, self.destination, self.bounds, self.part);
         if fared.connected > 0 {
             self.visit.connected = Some(fared.all_called);
         }
@@ -477,7 +489,16 @@ impl<'a> Actor<'a> {
             Some((word, number)) => format!("{word} visitor {number}"),
             None => format!("{} visitor", self.name),
         };
-        let line = Line::connect(self.address, small_window, &name, self.bounds);
+        let line = loop {
+            let (number, address) = self.destination.current();
+            match Line::connect(address, small_window, &name, self.bounds) {
+                Err(Failure::Io(error)) => match self.destination.next_after(number, error) {
+                    Ok(()) => {}
+                    Err(error) => break Err(Failure::Io(error)),
+                },
+                connected => break connected,
+            }
+        };
         if let Err(Failure::Io(error)) = &line
             && is_hang_up(error)
         {
@@ -565,8 +586,10 @@ impl<'a> Actor<'a> {
         let visit = &self.visit;
         match visit.status() {
             _ if visit.received == 0 => Ending::Closed,
+            // After an interim answer the final one was to come.
+            None if visit.final_answer().len() < visit.answer.len() => Ending::CutShort,
             None => Ending::Nonsense,
-            Some(_) if head_length(&visit.answer).is_none() => Ending::CutShort,
+            Some(_) if head_length(visit.final_answer()).is_none() => Ending::CutShort,
             Some(_) if visit.expected().is_some_and(|all| visit.received < all) => Ending::CutShort,
             Some(status) => Ending::Answered { status },
         }
@@ -615,6 +638,7 @@ impl<'a> Actor<'a> {
 }
 
 /// The plain request: every server in the book answers it.
-fn request(path: &str, address: SocketAddr) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").into_bytes()
+fn request(usual: &str, destination: &Destination) -> Vec<u8> {
+    let (path, host) = (destination.path(usual), destination.host());
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").into_bytes()
 }

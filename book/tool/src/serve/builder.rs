@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
 use ch07_callbacks::program::say;
+use visitors::files::is_an_editors;
 
 use crate::build::build_into;
 use crate::includes::read_page;
@@ -88,7 +89,7 @@ impl Builder {
     pub fn reads(&self, path: &Path) -> bool {
         let (src, theme) = (self.repo.src(), self.repo.theme());
         if path.starts_with(&src) || path.starts_with(&theme) {
-            return !is_an_editors(path);
+            return !path_below(path, &src).chain(path_below(path, &theme)).any(is_an_editors);
         }
         path == self.repo.book().join("book.toml")
             || src.starts_with(path)
@@ -98,10 +99,9 @@ impl Builder {
     }
 }
 
-/// What editors put beside a file while somebody types: no page is made of it.
-fn is_an_editors(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with(['.', '#']) || name.ends_with('~')
+/// The parts of `path` below `folder`: a file may be in a folder that is an editor's.
+fn path_below<'a>(path: &'a Path, folder: &Path) -> impl Iterator<Item = &'a Path> {
+    path.strip_prefix(folder).ok().into_iter().flat_map(Path::iter).map(Path::new)
 }
 
 /// All files that pages include, or would, were they there.

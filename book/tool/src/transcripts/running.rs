@@ -51,6 +51,8 @@ impl Running {
         let child = Command::new(executable)
             .args(arguments)
             .current_dir(folder)
+            // As `cargo run` would say it: the tools look for the checkout they work on there.
+            .env("CARGO_MANIFEST_DIR", folder)
             // Colors, backtraces and the terminal's width would be in the transcript, as whoever
             // runs this likes them.
             .env("NO_COLOR", "1")

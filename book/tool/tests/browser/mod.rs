@@ -74,7 +74,7 @@ impl Browser {
     /// Starts one, unless there is none on this machine.
     pub fn start() -> Option<Self> {
         let Some(name) = NAMES.into_iter().find(|name| is_on_path(name)) else {
-            eprintln!("skipped: there is no chromium here");
+            visitors::skipped("there is no chromium here");
             return None;
         };
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);

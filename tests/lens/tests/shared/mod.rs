@@ -3,11 +3,10 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lens::record::{self, Call, Line};
+use visitors::setup;
 
 /// The program to look at.
 pub const WAITER: &str = env!("CARGO_BIN_EXE_waiter");
@@ -24,7 +23,7 @@ pub fn can_look() -> bool {
         let strace = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
         let strace_can = strace.is_ok_and(|output| output.status.success());
         assert!(!strace_can, "strace can look at programs here, and the lens can't: {said}");
-        eprintln!("skipped: {said}");
+        visitors::skipped(said);
         return false;
     }
     true
@@ -74,19 +73,6 @@ pub fn threads(lines: &[Line]) -> usize {
 /// Runs `run`, and says whether the machine had a processor to spare all the time: whether somebody who
 /// slept for a millisecond was never woken a millisecond late.
 pub fn calmly<T>(run: impl Fn() -> T) -> (T, bool) {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let watch = scope.spawn(|| {
-            let mut calm = true;
-            while !over.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                thread::sleep(Duration::from_millis(1));
-                calm &= began.elapsed() < 2 * Duration::from_millis(1);
-            }
-            calm
-        });
-        let result = run();
-        over.store(true, Ordering::Relaxed);
-        (result, watch.join().expect("it only sleeps"))
-    })
+    let (result, late) = setup::with_lateness(run);
+    (result, late < Duration::from_millis(1))
 }

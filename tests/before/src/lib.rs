@@ -1,0 +1,1 @@
+//! What must be there before anything else can be tested: see `tests/your_setup.rs`.

@@ -8,7 +8,7 @@ use grader::check;
 use grader::check::{Check, Server};
 use rstest::rstest;
 use visitors::calls::family;
-use visitors::program::{LOOK_EVERY, Trouble, Watch};
+use visitors::program::{LOOK_EVERY, Program, Trouble, Watch};
 
 /// The first and the last of `bytes`, readable.
 fn shown(bytes: &[u8]) -> String {
@@ -25,9 +25,9 @@ fn shown(bytes: &[u8]) -> String {
 
 mod both {
     use super::*;
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
     use std::fs::{self, File, OpenOptions};
-    use std::io::{Read, Write};
+    use std::io::{self, Read, Write};
     use std::net::Ipv4Addr;
     use std::os::fd::AsFd;
     use std::os::unix::fs::OpenOptionsExt;
@@ -152,11 +152,7 @@ mod both {
 
         #[track_caller]
         fn compare(&self, expected: &[u8], when: &str) {
-            let printed = self.judged.program.stdout();
-            if printed != expected {
-                let (printed, expected) = (shown(&printed), shown(expected));
-                self.check.fail(format!("{when}, {printed} came out, and not {expected}"));
-            }
+            compare(self.check, &self.judged.program.stdout(), expected, when);
         }
 
         /// The program has to wait, and to use no CPU time.
@@ -178,36 +174,7 @@ mod both {
         /// The program has to end; here is its status.
         #[track_caller]
         fn ended(&mut self, when: &str) -> i32 {
-            let began = Instant::now();
-            let mut ended = self.judged.program.ended();
-            while matches!(ended, Err(Trouble::Asleep { .. })) && began.elapsed() < COMMAND_AT_WORK
-            {
-                ended = self.judged.program.ended();
-            }
-            let expected = format!("{when}, your program was to end");
-            match ended {
-                Err(trouble) => self.check.fail_for(&expected, &trouble),
-                Ok(status) => match status.code() {
-                    Some(code) => {
-                        self.look_for_todo();
-                        code
-                    }
-                    None => {
-                        let trouble = self.judged.program.ended_with().expect("it has ended");
-                        self.check.fail_for(&expected, &trouble);
-                    }
-                },
-            }
-        }
-
-        /// A program whose part isn't written yet ends early.
-        #[track_caller]
-        fn look_for_todo(&self) {
-            if self.judged.program.stderr().iter().any(|line| line.contains("not yet implemented"))
-            {
-                let trouble = self.judged.program.ended_with().expect("it has ended");
-                self.check.fail_for("your program was to hear its command", &trouble);
-            }
+            ended(self.check, &self.judged.program, when)
         }
 
         /// The command ends well; the program has to end with status 0, and to have printed just this.
@@ -228,6 +195,70 @@ mod both {
         }
     }
 
+    /// The program has to end; here is its status.
+    #[track_caller]
+    fn ended(check: &Check, judged: &Program, when: &str) -> i32 {
+        let began = Instant::now();
+        let mut ended = judged.ended();
+        while matches!(ended, Err(Trouble::Asleep { .. })) && began.elapsed() < COMMAND_AT_WORK {
+            ended = judged.ended();
+        }
+        let expected = format!("{when}, your program was to end");
+        let code = match ended {
+            Err(trouble) => check.fail_for(&expected, &trouble),
+            Ok(status) => status.code(),
+        };
+        // A program whose part isn't written yet ends early.
+        let unwritten = |line: &String| line.contains("not yet implemented");
+        match code {
+            Some(code) if !judged.stderr().iter().any(unwritten) => code,
+            _ => {
+                let trouble = judged.ended_with().expect("it has ended");
+                check.fail_for(&expected, &trouble);
+            }
+        }
+    }
+
+    /// Has the program hear a command that asks for nothing; it has to end with status 0, and to have printed just this.
+    #[track_caller]
+    fn hears(check: &Check, command: &[&str], expected: &[u8], when: &str) {
+        let judged = check.start(command);
+        let status = ended(check, &judged, when);
+        compare(check, &judged.stdout(), expected, when);
+        if status != 0 {
+            let trouble = judged.ended_with().expect("it has ended");
+            check.fail_for(&format!("{when}, your program was to end with status 0"), &trouble);
+        }
+    }
+
+    /// Says which line that came out isn't the one that was to come.
+    #[track_caller]
+    fn compare(check: &Check, printed: &[u8], expected: &[u8], when: &str) {
+        if printed == expected {
+            return;
+        }
+        let lines = |bytes: &[u8]| -> Vec<Vec<u8>> {
+            bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+        };
+        let (came, wanted) = (lines(printed), lines(expected));
+        let same = came.iter().zip(&wanted).take_while(|(came, wanted)| came == wanted).count();
+        let line = |lines: &[Vec<u8>]| {
+            lines.get(same).map_or("nothing more".to_owned(), |line| shown(line))
+        };
+        check.fail(format!(
+            "{when}, line {} of {} that came out is wrong\ncame:     {}\nexpected: {}",
+            same + 1,
+            wanted.len(),
+            line(&came),
+            line(&wanted)
+        ));
+    }
+
+    /// What `printf` needs to write these bytes.
+    fn octal(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("\\{byte:03o}")).collect()
+    }
+
     /// A pipe, and the other one: what the program calls them, and what the shell does.
     #[derive(Clone, Copy)]
     struct Way {
@@ -244,11 +275,7 @@ mod both {
     #[test]
     fn each_line_gets_its_name() {
         let check = check!("05-both");
-        check.likely(
-            "if it turns in a loop: at the end of a pipe poll says POLLHUP, alone, and whoever looks for POLLIN only \
-             never reads the 0. If nothing comes out, it doesn't see the line end in what a read brings",
-            "05-poll.html#a-hang-up-is-an-event",
-        );
+        check.suspect("pollin-alone");
         let mut play = play(&check);
         play.does("echo good morning", "at the beginning");
         play.prints("out: good morning", "after a line on stdout");
@@ -265,11 +292,7 @@ mod both {
     #[case::on_stderr(ERR)]
     fn a_line_comes_out_while_the_other_pipe_is_silent(#[case] way: Way) {
         let check = check!("05-both");
-        check.likely(
-            "it reads one pipe for as long as it has something to say, and meanwhile doesn't hear the other: one read \
-             for each that poll calls ready, then ask poll again",
-            "05-poll.html#a-list-instead-of-a-bitmap",
-        );
+        check.suspect("reads-on-without-asking");
         let mut play = play(&check);
         let mut expected = String::new();
         for number in ["one", "two", "three"] {
@@ -285,10 +308,7 @@ mod both {
     #[test]
     fn a_silent_command_costs_no_processor_time() {
         let check = check!("05-both");
-        check.likely(
-            "it asks again and again: without a timeout, `poll` waits until there is something to read",
-            "05-poll.html#what-is-asked-and-what-is-told",
-        );
+        check.suspect("waits-for-a-while-only");
         let mut play = play(&check);
         play.settles("with a command that says nothing");
         play.does("echo after a while", "with a command that says nothing");
@@ -304,10 +324,7 @@ mod both {
     #[case::on_stderr(ERR)]
     fn a_line_in_pieces(#[case] way: Way) {
         let check = check!("05-both");
-        check.likely(
-            "it takes what one read brings for a line: keep it until the line end has come",
-            "05-poll.html#exercise-05-both",
-        );
+        check.suspect("a-read-for-a-line");
         let mut play = play(&check);
         let when = format!("after half a line on std{}", way.name);
         for piece in ["h", "alf a ", "line"] {
@@ -328,10 +345,7 @@ mod both {
     #[case::on_stderr(ERR)]
     fn several_lines_at_once(#[case] way: Way) {
         let check = check!("05-both");
-        check.likely(
-            "it looks for one line end in what a read brings: there may be several, and an empty line is a line",
-            "05-poll.html#exercise-05-both",
-        );
+        check.suspect("one-line-of-each-read");
         let mut play = play(&check);
         let when = "after four lines in one piece";
         play.does(&format!(r"printf 'one\ntwo\n\nfour\nfi' {}", way.to), when);
@@ -346,10 +360,7 @@ mod both {
     #[test]
     fn half_a_line_on_each() {
         let check = check!("05-both");
-        check.likely(
-            "what has come of a line is kept in one place for both pipes: each needs its own",
-            "05-poll.html#exercise-05-both",
-        );
+        check.suspect("one-place-for-both");
         let mut play = play(&check);
         let when = "after half a line on each pipe";
         play.does("printf 'to be '", when);
@@ -370,11 +381,7 @@ mod both {
     #[case::stderr_ends(ERR, OUT)]
     fn one_ends_and_the_other_goes_on(#[case] ends: Way, #[case] goes_on: Way) {
         let check = check!("05-both");
-        check.likely(
-            "if it turns in a loop, the pipe that has ended is still in the list, and says POLLHUP each time; if it hears \
-             nothing more, it ends when the first pipe does",
-            "05-poll.html#nothing-wanted",
-        );
+        check.suspect("ended-pipe-stays-in-the-list");
         let mut play = play(&check);
         let when =
             format!("with std{} closed by the command, and std{} open", ends.name, goes_on.name);
@@ -397,11 +404,7 @@ mod both {
     #[case::on_stderr(ERR)]
     fn last_words_without_a_line_end(#[case] way: Way) {
         let check = check!("05-both");
-        check.likely(
-            "what has come of a line is thrown away when its pipe ends, or is passed on too late: it's all that \
-             will ever come of it",
-            "05-poll.html#last-words",
-        );
+        check.suspect("last-words-lost");
         let mut play = play(&check);
         play.does(&format!(r"printf 'a line\nlast words' {}", way.to), "at the beginning");
         let name = way.name;
@@ -422,11 +425,7 @@ mod both {
     #[case::many_on_stderr(ERR, 60_000)]
     fn last_words_and_the_hang_up_at_once(#[case] way: Way, #[case] length: usize) {
         let check = check!("05-both");
-        check.likely(
-            "POLLHUP says that nothing more will come, and not that nothing is left: the end is when `read` gives 0, be it \
-             after several reads",
-            "05-poll.html#last-words",
-        );
+        check.suspect("hang-up-for-the-end");
         let mut play = play(&check);
         let words = "x".repeat(length);
         fs::write(play.folder.join("words"), &words).expect("the folder can be written");
@@ -444,11 +443,7 @@ mod both {
     #[case::on_stderr(ERR, OUT)]
     fn exactly_what_a_buffer_holds(#[case] full: Way, #[case] other: Way) {
         let check = check!("05-both");
-        check.likely(
-            "after a read that fills its buffer it reads once more, and nothing is left: one read for each \
-             that poll calls ready, then ask poll again",
-            "05-poll.html#what-is-asked-and-what-is-told",
-        );
+        check.suspect("reads-on-without-asking");
         let mut play = play(&check);
         // A multiple of what buffers usually hold.
         let words = "x".repeat(32 * 1024);
@@ -469,10 +464,7 @@ mod both {
     #[test]
     fn more_than_a_pipe_holds_on_each() {
         let check = check!("05-both");
-        check.likely(
-            "while it reads one pipe, the other fills up, and the command waits for room: hear both, one read at a time",
-            "05-poll.html#exercise-05-both",
-        );
+        check.suspect("one-pipe-and-then-the-other");
         let mut play = play(&check);
         let mut all = Vec::new();
         for way in [OUT, ERR] {
@@ -494,9 +486,11 @@ mod both {
             let came: Vec<&str> =
                 printed.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
             if came != lines {
+                let same = came.iter().zip(&lines).take_while(|(came, line)| came == line).count();
                 let (came, sent) = (came.len(), lines.len());
                 check.fail(format!(
-                    "{when}, what came out of std{name} isn't what went in: {came} lines, and not {sent}, or others"
+                    "{when}, what came out of std{name} isn't what went in: {came} lines, and not {sent}, of which the first \
+                     {same} are right"
                 ));
             }
         }
@@ -508,21 +502,145 @@ mod both {
     #[rstest]
     #[case::on_stdout(OUT)]
     #[case::on_stderr(ERR)]
-    fn bytes_that_are_no_text(#[case] way: Way) {
+    fn lines_of_all_kinds(#[case] way: Way) {
         let check = check!("05-both");
-        check.likely(
-            "it makes text of what it reads, or takes a `\\r` for a part of the line end: a command may write any bytes, \
-             and they are passed on as they are",
-            "05-poll.html#exercise-05-both",
-        );
+        let lines: [(&[u8], &str); 17] = [
+            (b"caf\xe9 \xff", "text-for-bytes"),
+            (b"\xc3", "text-for-bytes"),
+            ("naïve".as_bytes(), "text-for-bytes"),
+            (b"a zero \0 within", "other-line-ends"),
+            (b"\0", "other-line-ends"),
+            (b"50 %\r100 %", "other-line-ends"),
+            (b"a\x0bb\x0cc\x1ed\xe2\x80\xa8e", "other-line-ends"),
+            (b"with two line ends\r", "line-trimmed"),
+            (b"\r", "line-trimmed"),
+            (b"  in front", "line-trimmed"),
+            (b"behind \t", "line-trimmed"),
+            (b"\t", "line-trimmed"),
+            (b"   ", "line-trimmed"),
+            (b"", "empty-lines-dropped"),
+            (b"", "empty-lines-dropped"),
+            (b"0", "line-trimmed"),
+            (b"out: err: \\n", "line-trimmed"),
+        ];
+        // All of them, each by itself, on one pipe. The last one stands behind an empty line and in front of one.
+        for (line, cause) in lines {
+            check.suspect(cause);
+            let all = [line, b"\n\n", line, b"\n"].concat();
+            let order = format!("printf '{}' {}", octal(&all), way.to);
+            let when = format!("after the line {}, an empty one, and the same again", shown(line));
+            let name = way.name.as_bytes();
+            let expected =
+                [name, b": ", line, b"\n", name, b": \n", name, b": ", line, b"\n"].concat();
+            hears(&check, &["sh", "-c", &order], &expected, &when);
+        }
+    }
+
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn last_words_of_all_kinds(#[case] way: Way) {
+        let check = check!("05-both");
+        let words: [(&[u8], &[u8]); 11] = [
+            (b"", b"x"),
+            (b"", b"0"),
+            (b"", b" "),
+            (b"", b"\t \x0c"),
+            (b"", b"\r"),
+            (b"", b"\0"),
+            (b"", b"\xc3"),
+            (b"a line\n", b" "),
+            (b"a line\n\n", b"."),
+            (b"a line\n", b""),
+            (b"a line\n\n", b""),
+        ];
+        for (before, words) in words {
+            check.suspect(match words.trim_ascii() {
+                _ if words.is_empty() => "nothing-for-a-line",
+                b"" => "last-words-of-blanks",
+                _ => "last-words-lost",
+            });
+            let all = [before, words].concat();
+            let order = format!("printf '{}' {}", octal(&all), way.to);
+            let when = format!("after {}, and the end", shown(&all));
+            let name = way.name.as_bytes();
+            let mut expected = Vec::new();
+            for line in all.split_inclusive(|byte| *byte == b'\n') {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                expected.extend([name, b": ", line, b"\n"].concat());
+            }
+            hears(&check, &["sh", "-c", &order], &expected, &when);
+        }
+        check.suspect("nothing-for-a-line");
+        hears(&check, &["true"], b"", "after a command that says nothing at all");
+    }
+
+    #[test]
+    fn last_words_on_both_at_once() {
+        let check = check!("05-both");
+        check.suspect("one-end-ends-both");
         let mut play = play(&check);
-        let when = "after a line that is no text";
-        play.does(&format!(r"printf 'caf\351 \000\377\r\n' {}", way.to), when);
-        play.does(&format!("echo and a plain one {}", way.to), when);
-        play.prints(&format!("{}: and a plain one", way.name), when);
-        let name = way.name.as_bytes();
-        let expected = [name, b": caf\xe9 \0\xff\r\n", name, b": and a plain one\n"].concat();
-        play.ends_well(&expected, when);
+        let when = "after last words on both pipes, and the end of both at once";
+        play.judged.program.stop();
+        play.does("printf 'a line\nso long'; printf 'a line\ngood night' >&2; exec >&- 2>&-", when);
+        play.judged.program.go_on();
+        let status = play.ends_by("exit 0", when);
+        let printed = play.judged.program.stdout();
+        // In which order the pipes are heard is the program's business.
+        for (way, expected) in
+            [(OUT, "out: a line\nout: so long\n"), (ERR, "err: a line\nerr: good night\n")]
+        {
+            let its_own = |line: &&[u8]| line.starts_with(way.name.as_bytes());
+            let lines = printed.split_inclusive(|byte| *byte == b'\n').filter(its_own);
+            let when = format!("{when}, looking at std{}", way.name);
+            compare(&check, &lines.collect::<Vec<_>>().concat(), expected.as_bytes(), &when);
+        }
+        if status != 0 {
+            check.fail(format!("{when}, your program ended with status {status}"));
+        }
+    }
+
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn line_ends_at_the_edges_of_a_read(#[case] way: Way) {
+        let check = check!("05-both");
+        check.suspect("line-broken-at-a-read");
+        let mut play = play(&check);
+        // The last byte that a read brings, or the first of the next one; two of them with the edge in between.
+        let mut bytes = vec![b'x'; 40_000];
+        for at in [1023, 4095, 8192, 12_287, 12_288, 16_383, 16_385, 32_767, 32_769, 39_999] {
+            bytes[at] = b'\n';
+        }
+        let file = play.folder.join("lines");
+        fs::write(&file, &bytes).expect("the folder can be written");
+        let when = format!("after ten lines in 40,000 bytes on std{}", way.name);
+        play.judged.program.stop();
+        play.does(&format!("cat '{}' {}", file.display(), way.to), &when);
+        play.judged.program.go_on();
+        let line = |line: &[u8]| [way.name.as_bytes(), b": ", line].concat();
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(line);
+        play.ends_well(&lines.collect::<Vec<_>>().concat(), &when);
+    }
+
+    #[rstest]
+    #[case::stdout_ends(OUT, ERR)]
+    #[case::stderr_ends(ERR, OUT)]
+    fn one_ends_as_the_other_speaks(#[case] ends: Way, #[case] other: Way) {
+        let check = check!("05-both");
+        check.suspect("list-and-pipes-out-of-step");
+        let mut play = play(&check);
+        let when =
+            format!("after std{} ended and std{} spoke, both at once", ends.name, other.name);
+        play.settles(&when);
+        play.judged.program.stop();
+        play.does(&format!("echo one {}; {}", other.to, ends.close), &when);
+        play.judged.program.go_on();
+        play.prints(&format!("{}: one", other.name), &when);
+        play.settles(&when);
+        play.does(&format!("echo two {}", other.to), &when);
+        let expected = format!("{0}: one\n{0}: two\n", other.name);
+        play.ends_well(expected.as_bytes(), &when);
     }
 
     #[rstest]
@@ -531,10 +649,7 @@ mod both {
     #[case::by_a_signal("kill -TERM $$", 143)]
     fn the_commands_status_is_passed_on(#[case] order: &str, #[case] expected: i32) {
         let check = check!("05-both");
-        check.likely(
-            "`hear_both` ends the program by itself: let it return, and `main` asks how the command ended",
-            "05-poll.html#exercise-05-both",
-        );
+        check.suspect("ends-the-program-itself");
         let mut play = play(&check);
         let when = format!("after the command's {order:?}");
         play.does("echo something", "at the beginning");
@@ -563,18 +678,17 @@ mod both {
     #[test]
     fn whoever_is_ready_is_heard() {
         let check = check!("05-both");
-        check.likely(
-            "it hears one of those who are ready, and asks again: a command that writes and writes into one pipe isn't \
-             heard on the other. One read for each, then ask poll again",
-            "05-poll.html#a-list-instead-of-a-bitmap",
-        );
+        check.suspect("hears-one-a-turn");
         let mut play = play(&check);
         let lens = play.judged.lens();
-        let when = "after a line on each pipe, both at once";
+        let when = "after 30 KB on each pipe, both at once";
         play.settles(when);
         // The program sleeps meanwhile: it finds both at once.
         play.judged.program.stop();
-        play.does("echo one; echo two >&2", when);
+        // More than one read brings.
+        let line = "-".repeat(299);
+        let order = format!("for n in $(seq 100); do echo {line}; done");
+        play.does(&format!("{order}; echo one; ({order}; echo two) >&2"), when);
         play.judged.program.go_on();
         play.prints("out: one", when);
         play.prints("err: two", when);
@@ -590,11 +704,18 @@ mod both {
         };
         let turn = calls[told + 1..].iter().take_while(|call| !is_poll(&call.call));
         let reads = turn.filter(|call| family(&call.call) == "read");
-        let heard: BTreeSet<_> = reads.map(|call| call.descriptor).collect();
+        let mut heard: BTreeMap<_, usize> = BTreeMap::new();
+        reads.for_each(|call| *heard.entry(call.descriptor).or_default() += 1);
         if heard.len() < 2 {
             let heard = heard.len();
             check.fail(format!(
                 "{when}, poll said that both can be read, and {heard} of them was read before poll was asked again"
+            ));
+        }
+        if let Some(times) = heard.values().max().filter(|times| **times > 1) {
+            check.suspect("reads-on-without-asking");
+            check.fail(format!(
+                "{when}, one of them was read {times} times in a row, before poll was asked again and the other was heard"
             ));
         }
     }
@@ -602,10 +723,7 @@ mod both {
     #[test]
     fn a_long_line() {
         let check = check!("05-both");
-        check.likely(
-            "a line is whole when its end has come, however long it is: here nothing else ends it",
-            "05-poll.html#exercise-05-both",
-        );
+        check.suspect("long-lines-cut");
         let mut play = play(&check);
         let line = "x".repeat(300_000);
         fs::write(play.folder.join("line"), format!("{line}\n"))
@@ -618,40 +736,89 @@ mod both {
     #[test]
     fn a_signal_changes_nothing() {
         let check = check!("05-both");
-        check.likely(
-            "poll gives EINTR when a signal has come: nothing is known then, so ask again",
-            "05-poll.html#a-list-instead-of-a-bitmap",
-        );
+        check.suspect("signal-for-an-error");
         let mut play = play(&check);
         let when = "after a signal came while it waited";
-        play.settles("with a command that says nothing");
         let mut expected = String::new();
-        // (A program that handles no signal goes on.)
-        while play.judged.program.handles_a_signal() {
+        // Each pipe has said half a line, and nothing is in it. (A program that handles no signal goes on.)
+        loop {
+            play.does("printf we; printf go >&2", when);
+            play.settles("with a command that has said half a line");
+            if !play.judged.program.handles_a_signal() {
+                break;
+            }
             play.settles(when);
-            play.does("echo well", when);
-            expected += "out: well\n";
-            play.has_printed(&expected, when);
+            // One who reads a pipe without being told to is held up by the one, and doesn't hear the other.
+            for (order, line) in
+                [("echo od >&2", "err: good"), ("echo od >&2", "err: od"), ("echo ll", "out: well")]
+            {
+                play.does(order, when);
+                expected += &format!("{line}\n");
+                play.has_printed(&expected, when);
+            }
         }
-        play.ends_well(expected.as_bytes(), when);
+        play.ends_well(format!("{expected}out: we\nerr: go\n").as_bytes(), when);
     }
 
     #[test]
-    fn nobody_reads_what_comes_out() {
+    fn nothing_is_kept_of_a_line() {
+        /// So many times a file of 1 MiB.
+        const BEFORE: usize = 2;
+        const AFTER: usize = 8;
+        /// How much more memory is nothing kept, in bytes.
+        const LITTLE: u64 = 256 * 1024;
         let check = check!("05-both");
-        check.likely(
-            "an error of `say` is passed over: whoever read our stdout is gone, and nobody will ever hear a line. Hand it on \
-             with `?`",
-            "05-poll.html#exercise-05-both",
-        );
-        let mut command = process::Command::new(check.program());
-        command.args(["sh", "-c", "while :; do echo well; done"]).env("RUST_BACKTRACE", "0");
-        command.stdout(process::Stdio::piped()).stderr(process::Stdio::piped());
-        let mut judged = command.spawn().expect("it could be started before");
-        // One line is read, as `| head -n 1` does.
-        let mut reader = judged.stdout.take().expect("it's a pipe");
-        let read = reader.read(&mut [0; 10]);
+        check.suspect("keeps-what-it-has-said");
+        let mut play = play(&check);
+        let file = play.folder.join("lines");
+        // (Half a line is left of each.)
+        let lines = format!("{}\n", "x".repeat(510)).repeat(2048) + "half a line";
+        fs::write(&file, lines).expect("the folder can be written");
+        let memory_after = |times, play: &mut Play<'_>| {
+            let when = "with many lines on both pipes";
+            for _ in 0..times {
+                play.does(&format!("cat '{0}'; cat '{0}' >&2", file.display()), when);
+            }
+            play.settles(when);
+            play.judged.program.usage().map(|usage| usage.resident)
+        };
+        let before = memory_after(BEFORE, &mut play);
+        let after = memory_after(AFTER, &mut play);
+        let grown = after.zip(before).map_or(0, |(after, before)| after.saturating_sub(before));
+        if grown > LITTLE {
+            check.fail(format!(
+                "after {AFTER} MiB of short lines had been passed on, your program needs {} KiB more memory",
+                grown / 1024
+            ));
+        }
+    }
+
+    #[rstest]
+    #[case::of_a_line("echo well")]
+    #[case::of_a_line_on_stderr("echo well >&2")]
+    #[case::of_many_lines("while :; do echo well; done")]
+    #[case::of_last_words("printf well")]
+    #[case::of_last_words_on_stderr("printf well >&2")]
+    fn nobody_reads_what_comes_out(#[case] order: &str) {
+        let check = check!("05-both");
+        check.suspect("error-of-say-passed-over");
+        // Whoever would read it is gone before it begins.
+        let (reader, writer) = io::pipe().expect("there are descriptors left");
         drop(reader);
+        can_not_be_said(&check, order, writer.into(), "with nobody who reads its stdout");
+        // Nothing can be written there: the disk is full.
+        if let Ok(full) = OpenOptions::new().write(true).open("/dev/full") {
+            can_not_be_said(&check, order, full.into(), "with its stdout on a disk that is full");
+        }
+    }
+
+    /// The program has to end with status 1 when it can't say what the command has said.
+    #[track_caller]
+    fn can_not_be_said(check: &Check, order: &str, stdout: process::Stdio, when: &str) {
+        let mut command = process::Command::new(check.program());
+        command.args(["sh", "-c", order]).env("RUST_BACKTRACE", "0");
+        command.stdout(stdout).stderr(process::Stdio::piped());
+        let mut judged = command.spawn().expect("it could be started before");
         let deadline = Instant::now() + GONE_WITHIN;
         let status = loop {
             match judged.try_wait() {
@@ -665,55 +832,76 @@ mod both {
         // What can't be read wasn't said.
         let _ = judged.stderr.take().map(|mut stderr| stderr.read_to_string(&mut words));
         if words.contains("not yet implemented") {
-            check.likely("this part isn't written yet: look for todo! in the exercise", "");
+            check.suspect("not-written-yet");
         }
-        let when = "when whoever read its stdout had gone after a line";
+        let when = format!("{when}, and the command {order:?}");
         match status.map(|status| status.code()) {
-            Some(Some(1)) if read.is_ok_and(|count| count > 0) => {}
-            Some(_) => check.fail(format!(
-                "{when}, your program was to end with status 1 and a word about it; it ended: {words}"
-            )),
+            Some(Some(1)) => {}
+            Some(status) => {
+                let status = status.map_or("by a signal".to_owned(), |code| format!("with {code}"));
+                check.fail(format!(
+                    "{when}, your program was to end with status 1 and a word about it; it ended {status}: {words}"
+                ))
+            }
             None => check.fail(format!("{when}, your program goes on, and talks to nobody")),
         }
     }
 
-    #[test]
-    fn one_line_waits() {
+    #[rstest]
+    #[case::both_open("")]
+    #[case::stdout_has_ended("exec >&-")]
+    #[case::stderr_has_ended("exec 2>&-")]
+    fn one_line_waits(#[case] before: &str) {
         let check = check!("05-both");
-        check.likely(
-            "it waits elsewhere than in poll: for one of the pipes alone, or for time to pass, or in a second thread",
-            "05-poll.html#a-list-instead-of-a-bitmap",
-        );
+        check.suspect("waits-elsewhere");
         let mut play = play(&check);
         let lens = play.judged.lens();
-        let when = "with a command that speaks now and then";
-        for way in [OUT, ERR, ERR, OUT] {
-            play.settles(when);
-            play.does(&format!("echo well {}", way.to), when);
-            play.prints(&format!("{}: well", way.name), when);
+        let when = match before {
+            "" => "with a command that speaks now and then".to_owned(),
+            _ => format!("with a command that speaks now and then, after {before:?}"),
+        };
+        play.does(before, &when);
+        let mut expected = String::new();
+        let ways = [OUT, ERR, ERR, OUT];
+        for way in ways.iter().filter(|way| way.close != before) {
+            play.settles(&when);
+            // Half a line is something to be kept, and nothing to be waited for elsewhere.
+            play.does(&format!("printf 'we' {}", way.to), &when);
+            play.settles(&when);
+            play.does(&format!("echo ll {}", way.to), &when);
+            play.prints(&format!("{}: well", way.name), &when);
+            expected += &format!("{}: well\n", way.name);
         }
-        play.settles(when);
-        play.judged.waits_only_in(lens.as_ref(), &["poll"], when);
-        play.ends_well(b"out: well\nerr: well\nerr: well\nout: well\n", when);
+        play.settles(&when);
+        play.judged.waits_only_in(lens.as_ref(), &["poll"], &when);
+        play.judged.takes_no_naps(lens.as_ref(), &when);
+        play.ends_well(expected.as_bytes(), &when);
     }
 }
 
 mod proxy {
     use super::*;
     use grader::check::so_far;
+    use std::fs;
     use std::io::{ErrorKind, Write};
     use std::net::{Ipv4Addr, SocketAddr};
     use std::os::fd::{AsRawFd, OwnedFd};
 
+    use grader::bytes::between_when_still;
+    use nix::sys::signal::{Signal, kill};
+
     use nix::sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket,
-        sockopt,
+        AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt,
+        socket, sockopt,
     };
+    use nix::unistd::Pid;
     use visitors::connection::{Connection, End, Received};
     use visitors::hosts::Host;
 
     /// More than all kernels on the way keep in their buffers, in bytes.
     const MORE_THAN_FITS: usize = 64 << 20;
+    /// The most that is on its way in a direction, in bytes.
+    const PIECE: usize = 4 * 1024;
     /// A proxy needs a few KiB for each direction. This much is a queue without an end.
     const MUCH_MEMORY: u64 = 4 << 20;
     /// What a visitor sends who sends much, in bytes.
@@ -758,10 +946,7 @@ mod proxy {
     fn fail(proxy: &Server<'_>, saw: &str) -> ! {
         let unwritten = |line: &str| line.contains("not yet implemented");
         if proxy.program.says(unwritten).is_ok() {
-            proxy.check.likely(
-                "this part isn't written yet: look for todo! in the exercise",
-                "05-poll.html#exercise-05-proxy",
-            );
+            proxy.check.suspect("not-written-yet");
         }
         match proxy.program.stderr().last() {
             Some(line) => proxy.check.fail(format!("{saw}\nyour program's last words: {line}")),
@@ -853,10 +1038,13 @@ mod proxy {
             }
             let same = bytes.iter().zip(expected).take_while(|(one, other)| one == other).count();
             let (name, came, sent) = (who.name(), bytes.len(), expected.len());
+            let next = |bytes: &[u8]| shown(&bytes[same..bytes.len().min(same + 24)]);
+            let (next_came, next_sent) = (next(bytes), next(expected));
             fail(
                 &self.proxy,
                 &format!(
-                    "{when}, the {name} was sent {sent} bytes, and got {came}: the first {same} are right"
+                    "{when}, the {name} was sent {sent} bytes, and got {came}: the first {same} are right\n\
+                     then came: {next_came}\nexpected:  {next_sent}"
                 ),
             );
         }
@@ -881,6 +1069,53 @@ mod proxy {
                         ),
                         &trouble,
                     );
+                }
+            }
+        }
+
+        /// The proxy has to say this on stderr.
+        #[track_caller]
+        fn logs(&self, line: &str, when: &str) {
+            if let Err(trouble) = self.proxy.program.says(|said| said.contains(line)) {
+                let said = self.proxy.program.stderr();
+                let said = said.last().map_or("nothing", String::as_str);
+                let trouble = trouble.to_string();
+                let trouble = trouble.strip_prefix("it ").unwrap_or(&trouble);
+                self.proxy.check.fail(format!(
+                    "{when}, your program was to say {line:?}, and its last words are {said:?}; it {trouble}"
+                ));
+            }
+        }
+
+        /// Has the thread that joins somebody handle a signal, where the system tells which one that is: the call in
+        /// which it waits fails with EINTR.
+        fn visitors_thread_handles_a_signal(&self) {
+            let pid = self.proxy.program.pid();
+            let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            let others = threads.filter_map(|thread| {
+                let number = thread.file_name().to_str()?.parse().ok()?;
+                (number != pid).then_some(Pid::from_raw(number))
+            });
+            for thread in others {
+                // The kernel gives it to this thread, although it's for the whole process. Rust's runtime has a handler
+                // for these two, and each works once (see `Program::handles_a_signal`).
+                let handled = |signal: Signal| {
+                    let status =
+                        fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+                    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+                    mask.is_some_and(|mask| mask & (1 << (signal as i32 - 1)) != 0)
+                };
+                let Some(signal) =
+                    [Signal::SIGBUS, Signal::SIGSEGV].into_iter().find(|s| handled(*s))
+                else {
+                    return;
+                };
+                let mut watch = Watch::new(&self.proxy.program);
+                if kill(thread, signal).is_ok() {
+                    while handled(signal) && watch.trouble().is_none() {
+                        thread::sleep(LOOK_EVERY / 10);
+                    }
                 }
             }
         }
@@ -965,14 +1200,14 @@ mod proxy {
         }
     }
 
-    /// Bytes in which a piece that is missing, doubled, or in the wrong place shows.
+    /// Bytes of all values, in which a piece that is missing, doubled, or in the wrong place shows.
     fn pattern(length: usize) -> Vec<u8> {
         // A prime: pieces of all usual lengths differ from the ones before them.
         const PERIOD: usize = 65_521;
         let mut state: u32 = 1;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            b'a' + state.to_be_bytes()[0] % 26
+            state.to_be_bytes()[0]
         };
         let period: Vec<u8> = (0..PERIOD).map(|_| next()).collect();
         let mut bytes = period.repeat(length.div_ceil(PERIOD));
@@ -997,11 +1232,7 @@ mod proxy {
     #[case::the_server_speaks_first(false)]
     fn bytes_go_both_ways(#[case] visitor_first: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "it carries one direction to its end, and then the other: take one step in whichever direction poll reports, \
-             then ask again",
-            "05-poll.html#exercise-05-proxy",
-        );
+        check.suspect("one-direction-first");
         let play = play(&check);
         let Pair { mut visitor, mut server } = play.visitor("visitor");
         let when = "with both at their ends";
@@ -1017,12 +1248,27 @@ mod proxy {
     #[rstest]
     #[case::of_the_visitor(true)]
     #[case::of_the_server(false)]
+    fn bytes_of_all_values(#[case] visitor_sends: bool) {
+        let check = check!("05-proxy");
+        check.suspect("text-for-bytes");
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (mut from, mut to) = if visitor_sends { (visitor, server) } else { (server, visitor) };
+        let all: Vec<u8> = (0..=u8::MAX).collect();
+        for piece in
+            [&b"\0"[..], b" ", b"\r\n", b"\n", b"caf\xe9", b"\xc3", b"\xa9", b"0", b"\0\0", &all]
+        {
+            let when = format!("after {} from the {}", shown(piece), from.name());
+            play.carries(&mut from, &mut to, piece, &when);
+        }
+    }
+
+    #[rstest]
+    #[case::of_the_visitor(true)]
+    #[case::of_the_server(false)]
     fn byte_by_byte(#[case] visitor_sends: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "it waits until a piece is full: pass on what one read brings, be it a byte",
-            "05-poll.html#exercise-05-proxy",
-        );
+        check.suspect("waits-for-a-whole-piece");
         let play = play(&check);
         let Pair { visitor, server } = play.visitor("visitor");
         let (mut from, mut to) = if visitor_sends { (visitor, server) } else { (server, visitor) };
@@ -1041,11 +1287,7 @@ mod proxy {
     #[case::of_the_server(false)]
     fn exactly_what_a_piece_holds(#[case] visitor_sends: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "after a read that fills its buffer it reads once more, and nothing is left: one step for each \
-             direction that poll reports, then ask poll again",
-            "05-poll.html#what-is-asked-and-what-is-told",
-        );
+        check.suspect("reads-on-without-asking");
         let play = play(&check);
         let Pair { visitor, server } = play.visitor("visitor");
         let (mut from, mut to) = if visitor_sends { (visitor, server) } else { (server, visitor) };
@@ -1062,11 +1304,7 @@ mod proxy {
     #[test]
     fn a_silent_pair_costs_no_processor_time() {
         let check = check!("05-proxy");
-        check.likely(
-            "it asks whether it may write although there is nothing to be written: a socket with an empty buffer can be \
-             written at any time, and poll says so at once",
-            "05-poll.html#what-is-asked-and-what-is-told",
-        );
+        check.suspect("asks-for-room-without-need");
         let play = play(&check);
         let mut pair = play.visitor("silent visitor");
         play.settles("with a silent visitor, and a silent server");
@@ -1078,16 +1316,50 @@ mod proxy {
         play.proxy.takes_no_naps(lens.as_ref(), "with a silent visitor, and a silent server");
     }
 
+    #[test]
+    fn a_signal_changes_nothing() {
+        let check = check!("05-proxy");
+        check.suspect("signal-for-an-error");
+        let play = play(&check);
+        let mut pair = play.visitor("visitor");
+        let when = "after a signal came while it waited";
+        play.talk(&mut pair, "at the beginning");
+        for _ in 0..2 {
+            play.settles(when);
+            play.visitors_thread_handles_a_signal();
+            play.settles(when);
+            // One who reads without being told to is held up by the one, and doesn't hear the other.
+            play.carries(&mut pair.server, &mut pair.visitor, b"well", when);
+            play.carries(&mut pair.server, &mut pair.visitor, b"well", when);
+            play.carries(&mut pair.visitor, &mut pair.server, b"well", when);
+            play.carries(&mut pair.visitor, &mut pair.server, b"well", when);
+        }
+    }
+
+    #[rstest]
+    #[case::of_the_visitor(true)]
+    #[case::of_the_server(false)]
+    fn a_byte_out_of_band(#[case] visitor_sends: bool) {
+        let check = check!("05-proxy");
+        check.suspect("asks-for-urgent-bytes");
+        let play = play(&check);
+        let mut pair = play.visitor("visitor");
+        let when = "after a byte was sent out of band, which a read doesn't give";
+        play.talk(&mut pair, "at the beginning");
+        let sender = if visitor_sends { &pair.visitor } else { &pair.server };
+        let sent = nix::sys::socket::send(sender.stream().as_raw_fd(), b"!", MsgFlags::MSG_OOB);
+        sent.expect("there is room");
+        play.settles(when);
+        play.talk(&mut pair, when);
+        play.settles(when);
+    }
+
     #[rstest]
     #[case::the_visitor(true)]
     #[case::the_server(false)]
     fn one_finishes_and_the_other_goes_on(#[case] visitor_finishes: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "a read that gives 0 ends one direction: its target is told with `shutdown(Shutdown::Write)`, its socket stays \
-             open, and the other direction goes on",
-            "05-poll.html#exercise-05-proxy",
-        );
+        check.suspect("one-end-ends-both");
         let play = play(&check);
         let Pair { visitor, server } = play.visitor("visitor");
         let (mut first, mut other) =
@@ -1109,10 +1381,7 @@ mod proxy {
     #[case::the_server_first(false)]
     fn it_is_over_when_both_have_finished(#[case] visitor_first: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "with both directions over there is nothing to wait for, and `poll` on an empty list waits for ever: return",
-            "05-poll.html#nothing-wanted",
-        );
+        check.suspect("never-returns");
         let play = play(&check);
         let before = play.threads();
         for number in 1..=3 {
@@ -1127,7 +1396,35 @@ mod proxy {
             play.hears_last(&mut first, b"", &when);
             // Both are still open here: nobody but the proxy can have ended it.
             play.is_down_to(before, &when);
+            // What `main` makes of `Ok`.
+            check.suspect("error-at-a-good-end");
+            play.logs(&format!("visitor {number}: both have finished"), &when);
+            check.suspect("never-returns");
         }
+    }
+
+    #[test]
+    fn both_finish_at_once() {
+        let check = check!("05-proxy");
+        check.suspect("one-end-ends-both");
+        let play = play(&check);
+        let before = play.threads();
+        let when = "after both have said 10,000 bytes and their last, at once";
+        let mut pair = play.visitor("visitor");
+        play.talk(&mut pair, "at the beginning");
+        play.settles(when);
+        let Pair { mut visitor, mut server } = pair;
+        play.proxy.program.stop();
+        let words = pattern(20_000);
+        let (of_visitor, of_server) = words.split_at(10_000);
+        play.send(&mut visitor, of_visitor, when);
+        play.send(&mut server, of_server, when);
+        visitor.finish_sending();
+        server.finish_sending();
+        play.proxy.program.go_on();
+        play.hears_last(&mut server, of_visitor, when);
+        play.hears_last(&mut visitor, of_server, when);
+        play.is_down_to(before, when);
     }
 
     #[rstest]
@@ -1135,10 +1432,7 @@ mod proxy {
     #[case::the_server_has_finished(false)]
     fn one_has_finished_and_the_other_is_silent(#[case] visitor_finishes: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "a socket at its end stays readable for ever, and says so at once: a direction that is over is left out of the list",
-            "05-poll.html#nothing-wanted",
-        );
+        check.suspect("finished-side-stays-in-the-list");
         let play = play(&check);
         let Pair { visitor, server } = play.visitor("visitor");
         let (mut first, mut other) =
@@ -1162,10 +1456,7 @@ mod proxy {
     #[case::many_of_the_server(20_000, false)]
     fn last_words_and_the_hang_up_at_once(#[case] length: usize, #[case] visitor_leaves: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "POLLHUP says that nothing more will come, and not that nothing is left: read before you believe it",
-            "05-poll.html#last-words",
-        );
+        check.suspect("hang-up-for-the-end");
         let play = play(&check);
         let Pair { visitor, server } = play.visitor("visitor");
         let (mut leaves, mut other) =
@@ -1189,11 +1480,7 @@ mod proxy {
     #[case::the_visitor_reads_first(false)]
     fn a_stalled_direction_does_not_stop_the_other(#[case] server_first: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "it writes to one who doesn't read, and waits there: write only to whom poll calls writable, and no more than \
-             one piece",
-            "05-poll.html#exercise-05-proxy",
-        );
+        check.suspect("writes-without-asking");
         let play = play(&check);
         let Pair { visitor, server } = play.visitor("visitor");
         let (mut one, mut other) = if server_first { (server, visitor) } else { (visitor, server) };
@@ -1216,11 +1503,7 @@ mod proxy {
     #[case::the_visitor(false)]
     fn who_does_not_read_stops_the_one_who_sends(#[case] server_stalls: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "it reads whether or not it can pass on what it has: while a piece is on its way to the target, nothing is \
-             read from the source. If it turns in a loop, the source is still in the list, and can be read all the time",
-            "05-poll.html#exercise-05-proxy",
-        );
+        check.suspect("reads-before-it-has-written");
         let play = play(&check);
         let Pair { visitor, server } = play.visitor("visitor");
         let (from, mut stalled) = if server_stalls { (visitor, server) } else { (server, visitor) };
@@ -1247,15 +1530,37 @@ mod proxy {
     }
 
     #[rstest]
+    #[case::of_the_visitor(true)]
+    #[case::of_the_server(false)]
+    fn no_more_than_a_piece_is_held(#[case] visitor_sends: bool) {
+        let check = check!("05-proxy");
+        check.suspect("more-than-a-piece");
+        let play = play(&check);
+        let Pair { visitor, server } = play.visitor("visitor");
+        let (from, stalled) = if visitor_sends { (visitor, server) } else { (server, visitor) };
+        takes_in_little(&stalled);
+        let when = format!("with a {} that reads nothing", stalled.name());
+        let sent = play.fill(&from, Enough::NoRoom, &when).len();
+        play.settles(&when);
+        // What isn't in a kernel is with the program.
+        let unread = between_when_still(&play.proxy, &from).map(|between| between.to_server);
+        let passed_on = between_when_still(&play.proxy, &stalled).map(|between| between.to_visitor);
+        let Some((unread, passed_on)) = unread.zip(passed_on) else { return };
+        let held = sent.saturating_sub(unread + passed_on);
+        if held > PIECE {
+            check.fail(format!(
+                "{when}, your program holds {held} bytes of what the {} has sent: {PIECE} are allowed",
+                from.name()
+            ));
+        }
+    }
+
+    #[rstest]
     #[case::the_visitor(true)]
     #[case::the_server(false)]
     fn gone_while_the_other_does_not_read(#[case] visitor_leaves: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "a socket in the list reports POLLHUP, asked or not: of whom nothing is wanted, who isn't in the list, even if \
-             there's something left to read for later",
-            "05-poll.html#nothing-wanted",
-        );
+        check.suspect("in-the-list-without-a-wish");
         let play = play(&check);
         let before = play.threads();
         for _ in 0..TRIES {
@@ -1281,15 +1586,13 @@ mod proxy {
     }
 
     #[rstest]
-    #[case::by_the_visitor(true)]
-    #[case::by_the_server(false)]
-    fn a_reset_ends_both_and_nobody_else(#[case] visitor_resets: bool) {
+    #[case::by_the_visitor(true, false)]
+    #[case::by_the_server(false, false)]
+    #[case::by_the_visitor_when_the_server_has_finished(true, true)]
+    #[case::by_the_server_when_the_visitor_has_finished(false, true)]
+    fn a_reset_ends_both_and_nobody_else(#[case] visitor_resets: bool, #[case] finished: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "it takes an error for an end like others, and waits for the other side, who is waiting as well: hand errors \
-             on with `?`, and both sockets are closed",
-            "05-poll.html#a-hang-up-is-an-event",
-        );
+        check.suspect("reset-for-an-end");
         let (reserved, address) = reserved_port();
         let proxy = check.server(&[&address.to_string()]);
         let mut early = proxy.visitor("early visitor").connection;
@@ -1305,20 +1608,19 @@ mod proxy {
         let (mut resets, mut other) =
             if visitor_resets { (visitor, server) } else { (server, visitor) };
         play.carries(&mut resets, &mut other, b"hello", "with two visitors");
-        let when = format!("after the {} has sent a reset", resets.name());
+        let mut when = format!("after the {} has sent a reset", resets.name());
+        if finished {
+            when = format!("{when}, and the {} had finished", other.name());
+            other.finish_sending();
+            play.hears_last(&mut resets, b"", "after one has finished");
+        }
         resets.reset();
         sees_the_end(&play.proxy, &mut other, &when);
         play.is_down_to(before, &when);
         // What `main` makes of an error.
-        if let Err(trouble) = play.proxy.program.says(|line| line.contains("lost: ")) {
-            check.likely(
-                "`join` returns as if both had finished: hand errors on with `?`, so that the log can tell",
-                "05-poll.html#exercise-05-proxy",
-            );
-            let said = play.proxy.program.stderr();
-            let said = said.last().map_or("nothing", String::as_str);
-            check.fail(format!("{when}, `join` was to return the error ({trouble}); your program's last words: {said}"));
-        }
+        check.suspect("error-not-returned");
+        play.logs("lost: ", &when);
+        check.suspect("reset-for-an-end");
         play.talk(&mut present, &when);
         play.talk(&mut play.visitor("next visitor"), &when);
     }
@@ -1328,10 +1630,7 @@ mod proxy {
     #[case::by_the_visitor(false)]
     fn a_reset_is_met_in_a_write(#[case] server_resets: bool) {
         let check = check!("05-proxy");
-        check.likely(
-            "a write that fails is taken for an end like others: hand errors on with `?`, so that the log can tell",
-            "05-poll.html#exercise-05-proxy",
-        );
+        check.suspect("reset-for-an-end");
         let play = play(&check);
         let before = play.threads();
         let Pair { visitor, server } = play.visitor("visitor");
@@ -1346,30 +1645,78 @@ mod proxy {
         stalled.reset();
         sees_the_end(&play.proxy, &mut from, &when);
         play.is_down_to(before, &when);
-        if let Err(trouble) = play.proxy.program.says(|line| line.contains("lost: ")) {
-            let said = play.proxy.program.stderr();
-            let said = said.last().map_or("nothing", String::as_str);
-            check.fail(format!("{when}, `join` was to return the error ({trouble}); your program's last words: {said}"));
-        }
+        check.suspect("error-not-returned");
+        play.logs("lost: ", &when);
     }
 
-    #[test]
-    fn one_line_waits() {
+    #[rstest]
+    #[case::both_talk(None)]
+    #[case::the_visitor_has_finished(Some(true))]
+    #[case::the_server_has_finished(Some(false))]
+    fn one_line_waits(#[case] finishes: Option<bool>) {
         let check = check!("05-proxy");
-        check.likely(
-            "it waits elsewhere than in poll: in a read or a write that poll hasn't called ready, for time to pass, or in \
-             a second thread",
-            "05-poll.html#a-list-instead-of-a-bitmap",
-        );
+        check.suspect("waits-elsewhere");
         let play = play(&check);
         let lens = play.proxy.lens();
         let mut pair = play.visitor("visitor");
-        let when = "with a visitor and a server that talk";
-        for _ in 0..2 {
-            play.settles(when);
-            play.talk(&mut pair, when);
+        let mut when = "with a visitor and a server that talk".to_owned();
+        play.settles(&when);
+        play.talk(&mut pair, &when);
+        let Pair { mut visitor, mut server } = pair;
+        if let Some(visitor_finishes) = finishes {
+            let (first, other) = match visitor_finishes {
+                true => (&mut visitor, &mut server),
+                false => (&mut server, &mut visitor),
+            };
+            when = format!(
+                "with a {} that has finished, and a {} that talks",
+                first.name(),
+                other.name()
+            );
+            first.finish_sending();
+            play.hears_last(other, b"", &when);
+            for _ in 0..2 {
+                play.settles(&when);
+                play.carries(other, first, b"and another thing", &when);
+            }
+        } else {
+            for _ in 0..2 {
+                play.settles(&when);
+                play.carries(&mut server, &mut visitor, b"a question", &when);
+                play.carries(&mut visitor, &mut server, b"an answer", &when);
+            }
         }
+        play.settles(&when);
         let allowed = ["poll", "accept", "connect"];
-        play.proxy.waits_only_in(lens.as_ref(), &allowed, when);
+        play.proxy.waits_only_in(lens.as_ref(), &allowed, &when);
+        play.proxy.takes_no_naps(lens.as_ref(), &when);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_visit() {
+        /// How many there are in each lot.
+        const EACH: usize = 60;
+        let check = check!("05-proxy");
+        check.suspect("never-returns");
+        let play = play(&check);
+        let before = play.threads();
+        play.proxy.keeps_nothing(EACH, "visits", |_| {
+            let when = "with many visits, one after the other";
+            for number in 0..EACH {
+                let mut pair = play.visitor("visitor");
+                play.talk(&mut pair, when);
+                let Pair { mut visitor, mut server } = pair;
+                if number % 2 == 0 {
+                    visitor.reset();
+                    sees_the_end(&play.proxy, &mut server, when);
+                    continue;
+                }
+                visitor.finish_sending();
+                play.hears_last(&mut server, b"", when);
+                server.finish_sending();
+                play.hears_last(&mut visitor, b"", when);
+            }
+            play.is_down_to(before, when);
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! The graded checks of chapter 6. The judged program is the server; the check plays its visitors, above
 //! all those who don't read.
 
+use std::io::Read;
 use std::time::Duration;
 
 use grader::bytes::{
@@ -8,7 +9,7 @@ use grader::bytes::{
     nothing_more, send, settle, visitor,
 };
 use grader::check;
-use grader::check::Server;
+use grader::check::{Server, shown};
 use rstest::rstest;
 use visitors::connection::{Connection, End, Received};
 use visitors::program::PATIENCE;
@@ -32,6 +33,65 @@ fn words(from: usize, count: usize) -> Vec<u8> {
 /// The program's memory in use, in bytes. Where nobody can tell, 0.
 fn memory(server: &Server<'_>) -> u64 {
     server.program.usage().map_or(0, |usage| usage.resident)
+}
+
+/// Pieces that don't go well with whoever makes text of bytes, or looks for lines: each by itself, and all values together.
+fn pieces_of_all_kinds() -> Vec<Vec<u8>> {
+    let all: Vec<u8> = (0..=u8::MAX).collect();
+    let pieces =
+        [&b"\0"[..], b" ", b"\r\n", b"\n", b"0", b"caf\xe9", b"\xc3", b"\xa9", b"\0\0", &all];
+    pieces.map(<[u8]>::to_vec).to_vec()
+}
+
+/// The next `count` bytes, and not one more: what comes behind them stays in the kernel.
+#[track_caller]
+fn read_exactly(server: &Server<'_>, visitor: &Connection, expected: &[u8], when: &str) {
+    let mut came = vec![0; expected.len()];
+    let mut stream = visitor.stream();
+    // Fails only for what is no socket.
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    let mut so_far = 0;
+    while so_far < came.len() {
+        match stream.read(&mut came[so_far..]) {
+            Ok(count @ 1..) => so_far += count,
+            result => {
+                compare(server.check, visitor.name(), &came[..so_far], expected, when);
+                let (name, count) = (visitor.name(), expected.len());
+                let how = match result {
+                    Ok(_) => "was hung up on".to_owned(),
+                    Err(error) => format!("got no more ({error})"),
+                };
+                server.fail_seeing(&format!(
+                    "{when}, the {name} {how} after {so_far} of {count} bytes"
+                ));
+            }
+        }
+    }
+    let _ = stream.set_read_timeout(None);
+    compare(server.check, visitor.name(), &came, expected, when);
+}
+
+/// Fails if the program needs much more memory than before. `much` is in bytes.
+#[track_caller]
+fn takes_no_more(server: &Server<'_>, before: u64, much: u64, when: &str) {
+    let grown = memory(server).saturating_sub(before);
+    if grown > much {
+        server.check.fail(format!("{when}, your program takes {} KiB more", grown / 1024));
+    }
+}
+
+/// The program has to say on stderr that this visitor is lost: that is what `main` makes of an error.
+#[track_caller]
+fn says_that_it_is_lost(server: &Server<'_>, number: usize, when: &str) {
+    let begin = format!("visitor {number}: ");
+    let lost = format!("{begin}lost: ");
+    if server.program.says(|line| line.starts_with(&lost)).is_err() {
+        let words = server.program.stderr();
+        let said = words.iter().rev().find(|line| line.starts_with(&begin));
+        let said = said.map_or("nothing", String::as_str);
+        server.check.suspect("error-not-returned");
+        server.check.fail(format!("{when}, its error was to be returned, so that the program says {lost:?}; it said {said:?}"));
+    }
 }
 
 mod writer {
@@ -78,10 +138,38 @@ mod writer {
             Some((self.said - from).saturating_sub(between.to_visitor))
         }
 
-        /// The same, exactly, for a stuck listener who has read nothing.
-        fn queued_exactly(&self) -> Option<usize> {
+        /// The same, exactly.
+        fn queued_exactly(&self, from: usize) -> Option<usize> {
             let between = between_when_still(self.server, &self.stuck[0])?;
-            Some(self.said - between.to_visitor)
+            Some((self.said - from).saturating_sub(between.to_visitor))
+        }
+
+        /// Speaks until the program has just [`MOST`] bytes for the stuck listener, who has read nothing. `None` where
+        /// nobody can tell.
+        #[track_caller]
+        fn fill_up(&mut self) -> Option<()> {
+            self.fill(0, MOST - 8 * 1024, STUCK)?;
+            // The kernel may have taken a few more since: then it's less than it seemed, and never more.
+            loop {
+                let queued = self.queued_exactly(0)?;
+                if queued == MOST {
+                    return Some(());
+                }
+                // At most 4 KiB at a time: that is how much the program reads, and says, at once.
+                let next = (MOST - queued).min(4096);
+                self.say(next, STUCK);
+                settle(self.server, STUCK);
+                if between(self.server, &self.stuck[0]).is_some_and(|between| !between.open) {
+                    let kept = queued + next;
+                    self.server.check.suspect(match next {
+                        4096 => "limit-off-by-some",
+                        _ => "exactly-the-limit-refused",
+                    });
+                    self.server.check.fail(format!(
+                        "with {kept} bytes in its outbox, the stuck listener was hung up on: {MOST} are allowed"
+                    ));
+                }
+            }
         }
 
         /// Speaks until the program has at least `least` bytes for the stuck listener, who has read all
@@ -112,10 +200,7 @@ mod writer {
     #[test]
     fn what_one_says_reaches_all_others() {
         let check = check!("06-writer");
-        check.likely(
-            "`flush` sends what is in the outbox, all of it, and takes out what it has sent",
-            "06-nonblocking.html#exercise-06-writer",
-        );
+        check.suspect("flush-does-not-send");
         let server = check.server(&[]);
         let mut all: Vec<_> =
             (1..=4).map(|number| visitor(&server, &format!("visitor {number}"))).collect();
@@ -133,16 +218,27 @@ mod writer {
         }
     }
 
+    #[test]
+    fn bytes_of_all_values() {
+        let check = check!("06-writer");
+        check.suspect("text-for-bytes");
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 0);
+        for piece in pieces_of_all_kinds() {
+            let when = format!("after somebody said {}", shown(&piece));
+            send(&server, &mut room.speaker, &piece);
+            expect(&server, &mut room.good, &piece, &when);
+        }
+        settle(&server, "after pieces of all kinds");
+        nothing_more(&server, &room.good, "after pieces of all kinds");
+    }
+
     #[rstest]
     #[case::in_one_piece(1)]
     #[case::in_many_pieces(200)]
     fn a_long_speech(#[case] pieces: usize) {
         let check = check!("06-writer");
-        check.likely(
-            "bytes that were sent still count, or still lie in the outbox: the limit is for what is kept. If it turns in a \
-             loop: `wants_room` is true with nothing kept",
-            "06-nonblocking.html#at-most-64-kib",
-        );
+        check.suspect("counts-what-was-sent");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 0);
         let words = words(0, 150_000);
@@ -158,10 +254,7 @@ mod writer {
     #[test]
     fn a_quiet_room_costs_nothing() {
         let check = check!("06-writer");
-        check.likely(
-            "poll is asked for room although there is nothing to send, and there is nearly always room",
-            "06-nonblocking.html#room-to-send",
-        );
+        check.suspect("asks-for-room-without-need");
         let server = check.server(&[]);
         settle(&server, "with nobody there");
         let mut room = Room::new(&server, 0);
@@ -173,10 +266,7 @@ mod writer {
     #[test]
     fn a_stuck_listener_holds_up_nobody() {
         let check = check!("06-writer");
-        check.likely(
-            "it waits for room, in `write` or in a loop: what the kernel doesn't take now stays in the outbox",
-            "06-nonblocking.html#a-call-that-refuses",
-        );
+        check.suspect("waits-for-room");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         // 8 MiB: more than any kernel keeps for the stuck one.
@@ -188,10 +278,7 @@ mod writer {
     #[test]
     fn bytes_that_wait_cost_nothing() {
         let check = check!("06-writer");
-        check.likely(
-            "it tries again and again whether there is room: return, and let poll do the waiting",
-            "06-nonblocking.html#room-to-send",
-        );
+        check.suspect("tries-again-and-again");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         room.fill(0, SOME, STUCK);
@@ -204,11 +291,7 @@ mod writer {
     #[case::again_and_again(5000, 3)]
     fn who_reads_late_gets_everything(#[case] least: usize, #[case] times: usize) {
         let check = check!("06-writer");
-        check.likely(
-            "`write` took a part, and the rest is lost, sent twice, overtaken by newer bytes, or left lying. If it was \
-             hung up on: that there is no room is no error; and what was sent already doesn't count as kept",
-            "06-nonblocking.html#a-part-of-it",
-        );
+        check.suspect("part-for-the-whole");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         let mut read = 0;
@@ -228,17 +311,14 @@ mod writer {
     #[test]
     fn a_small_rest_is_sent_too() {
         let check = check!("06-writer");
-        check.likely(
-            "room is asked for only when much is kept: a byte that is kept must be sent as well, when there is room",
-            "06-nonblocking.html#room-to-send",
-        );
+        check.suspect("small-rest-kept-back");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         room.say(16 * 1024, STUCK);
         // Until the kernels are full and a little is left: less than a KiB. (They take a few dozen KiB, where they have
         // been asked to, or some hundred. Each look at what they have takes many milliseconds.)
         let mut tries = 0..600;
-        while tries.next().is_some() && room.queued_exactly() == Some(0) {
+        while tries.next().is_some() && room.queued_exactly(0) == Some(0) {
             room.say(900, STUCK);
         }
         settle(&server, "with a few bytes in the outbox of a stuck listener");
@@ -250,11 +330,7 @@ mod writer {
     #[test]
     fn an_empty_outbox_may_be_flushed() {
         let check = check!("06-writer");
-        check.likely(
-            "a write of nothing gives 0, and that is no error: between poll's word and the visitor's turn its outbox may have \
-             been emptied",
-            "06-nonblocking.html#a-part-of-it",
-        );
+        check.suspect("nothing-written-is-an-error");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         if room.fill(0, 1000, STUCK).is_none() {
@@ -265,7 +341,7 @@ mod writer {
         let mut stream = room.stuck[0].stream();
         stream.set_read_timeout(Some(NOTHING_COMES)).expect("it's a socket");
         let (mut heard, mut piece) = (Vec::new(), [0; 4096]);
-        while let Ok(count @ 1..) = std::io::Read::read(&mut stream, &mut piece) {
+        while let Ok(count @ 1..) = Read::read(&mut stream, &mut piece) {
             heard.extend_from_slice(&piece[..count]);
         }
         let when = "after it had read, and the speaker had said more, at the same moment";
@@ -284,10 +360,7 @@ mod writer {
     #[test]
     fn after_the_last_byte_it_sleeps() {
         let check = check!("06-writer");
-        check.likely(
-            "once it has asked poll for room it goes on asking: `wants_room` is true only while something is kept",
-            "06-nonblocking.html#room-to-send",
-        );
+        check.suspect("asks-for-room-without-need");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         if room.fill(0, SOME, STUCK).is_none() {
@@ -301,11 +374,7 @@ mod writer {
     #[test]
     fn who_is_too_slow_is_hung_up_on() {
         let check = check!("06-writer");
-        check.likely(
-            "`push` keeps, or drops, what there is no room for: it is to fail with TooSlow when more than OUTBOX \
-             bytes would be kept, old and new ones together",
-            "06-nonblocking.html#at-most-64-kib",
-        );
+        check.suspect("no-limit");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 20);
         let before = memory(&server);
@@ -344,32 +413,13 @@ mod writer {
     #[test]
     fn exactly_64_kib_are_kept() {
         let check = check!("06-writer");
-        check.likely(
-            "the limit is OUTBOX bytes, those already kept included: just as many are allowed, one more isn't",
-            "06-nonblocking.html#at-most-64-kib",
-        );
+        check.suspect("limit-off-by-some");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
-        if room.fill(0, MOST - 8 * 1024, STUCK).is_none() {
+        if room.fill_up().is_none() {
             return;
         }
-        // The kernel may have taken a few more since: then it's less than it seemed, and never more.
-        loop {
-            let Some(queued) = room.queued_exactly() else { return };
-            if queued == MOST {
-                break;
-            }
-            // At most 4 KiB at a time: that is how much the program reads, and says, at once.
-            let next = (MOST - queued).min(4096);
-            room.say(next, STUCK);
-            settle(&server, STUCK);
-            if between(&server, &room.stuck[0]).is_some_and(|between| !between.open) {
-                let kept = queued + next;
-                check.fail(format!(
-                    "with {kept} bytes in its outbox, the stuck listener was hung up on: {MOST} are allowed"
-                ));
-            }
-        }
+        check.suspect("limit-off-by-some");
         loop {
             room.say(1, STUCK);
             settle(&server, STUCK);
@@ -387,12 +437,100 @@ mod writer {
     }
 
     #[test]
+    fn a_full_outbox_is_sent() {
+        let check = check!("06-writer");
+        check.suspect("part-for-the-whole");
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        if room.fill_up().is_none() {
+            return;
+        }
+        settle(&server, "with a full outbox");
+        let when = "after its outbox was full to the last byte, and it began to read";
+        let missed = words(0, room.said);
+        expect(&server, &mut room.stuck[0], &missed, when);
+        settle(&server, when);
+        nothing_more(&server, &room.stuck[0], when);
+    }
+
+    #[test]
+    fn each_has_a_limit_of_its_own() {
+        let check = check!("06-writer");
+        check.suspect("one-limit-for-all");
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 3);
+        if room.fill(0, MOST - 16 * 1024, "with three stuck listeners").is_none() {
+            return;
+        }
+        let missed = words(0, room.said);
+        for stuck in &mut room.stuck {
+            let when = "with three stuck listeners, and some 50,000 bytes in the outbox of each";
+            expect(&server, stuck, &missed, when);
+        }
+    }
+
+    #[test]
+    fn who_is_always_a_little_behind() {
+        /// How much is read and said in a round, in bytes, and how many rounds there are.
+        const ROUND: usize = 32 * 1024;
+        const ROUNDS: usize = 24;
+        /// How much more memory is nothing kept, in bytes.
+        const LITTLE: u64 = 256 * 1024;
+        let check = check!("06-writer");
+        check.suspect("counts-what-was-sent");
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        if room.fill(0, SOME, STUCK).is_none() {
+            return;
+        }
+        let when = "with a listener who reads, and is always some KiB behind";
+        let mut read = 0;
+        let mut before = None;
+        for round in 0..ROUNDS {
+            read_exactly(&server, &room.stuck[0], &words(read, ROUND), when);
+            read += ROUND;
+            room.say(ROUND, when);
+            // The kernel may have more room for somebody who reads: the program must always have something.
+            let Some(queued) = room.queued_exactly(read) else { return };
+            room.say(SOME.saturating_sub(queued), when);
+            // Until then its queue may grow to its size.
+            if round == 3 {
+                before = Some(memory(&server));
+            }
+        }
+        check.suspect("keeps-what-was-sent");
+        takes_no_more(&server, before.unwrap_or_default(), LITTLE, when);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_has_left() {
+        /// How many pairs come and leave in each lot.
+        const EACH: usize = 100;
+        let check = check!("06-writer");
+        check.suspect("keeps-those-who-left");
+        let server = check.server(&[]);
+        server.keeps_nothing(EACH, "pairs of visitors", |_| {
+            for number in 0..EACH {
+                let when = "after many had come and left";
+                let mut listener = visitor(&server, "listener");
+                let mut speaker = visitor(&server, "speaker");
+                send(&server, &mut listener, b"hello");
+                expect(&server, &mut speaker, b"hello", when);
+                send(&server, &mut speaker, b"welcome");
+                expect(&server, &mut listener, b"welcome", when);
+                // A reset leaves no port taken; one in ten leaves politely.
+                if number % 10 > 0 {
+                    speaker.reset();
+                    listener.reset();
+                }
+            }
+        });
+    }
+
+    #[test]
     fn one_line_waits() {
         let check = check!("06-writer");
-        check.likely(
-            "it waits, or naps, where it writes: `poll` does the waiting, for everybody at once",
-            "06-nonblocking.html#a-call-that-refuses",
-        );
+        check.suspect("naps-between-looks");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         let lens = server.lens();
@@ -408,10 +546,7 @@ mod writer {
     #[test]
     fn readiness_is_a_hint() {
         let check = check!("06-writer");
-        check.likely(
-            "`write` may find no room although poll said that there is some: that is no error, and nothing to wait for",
-            "06-nonblocking.html#readiness-is-a-hint",
-        );
+        check.suspect("no-room-is-an-error");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         let queued = room.fill(0, SOME, STUCK);
@@ -434,10 +569,7 @@ mod writer {
     #[case::while_somebody_speaks(true)]
     fn a_reset_ends_one_visitor(#[case] speaking: bool) {
         let check = check!("06-writer");
-        check.likely(
-            "`write` fails when the visitor is gone: hand the error on with `?`, and it ends this visitor alone",
-            "06-nonblocking.html#exercise-06-writer",
-        );
+        check.suspect("a-lost-visitor-ends-it-all");
         let server = check.server(&[]);
         let mut room = Room::new(&server, 1);
         room.fill(0, SOME, STUCK);
@@ -461,15 +593,19 @@ mod writer {
         }
         settle(&server, "after a stuck listener was gone");
         room.say(1000, "after a stuck listener was gone");
+        // The speaker was the first, and the stuck one the second.
+        says_that_it_is_lost(&server, 2, "after a stuck listener was reset");
     }
 }
 
 mod flow {
     use super::*;
     use std::io::{ErrorKind, Write};
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, AsRawFd};
 
+    use grader::bytes::both_ends;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::socket::MsgFlags;
 
     /// The kernels keep less for a visitor, on both sides: who can send more is read, and read, and read.
     const ENDLESS: usize = 8 << 20;
@@ -508,6 +644,35 @@ mod flow {
         fn queued(&self, server: &Server<'_>) -> Option<usize> {
             let between = between(server, &self.connection)?;
             Some(self.sent.saturating_sub(between.to_server + between.to_visitor))
+        }
+
+        /// It has read just so many bytes: is it read as long as there is room, and no longer? To be asked when the program
+        /// has done what it can do. `None` where nobody can tell.
+        #[track_caller]
+        fn is_read_while_there_is_room(
+            &self,
+            server: &Server<'_>,
+            read: usize,
+            when: &str,
+        ) -> Option<()> {
+            let between = between_when_still(server, &self.connection)?;
+            let queued = (self.sent - read).saturating_sub(between.to_server + between.to_visitor);
+            if queued > MOST {
+                server.check.suspect("reads-more-than-there-is-room-for");
+                server.check.fail(format!(
+                    "{when}, your program keeps {queued} bytes of what the greedy visitor sent: {MOST} are allowed"
+                ));
+            }
+            let (there, _) = both_ends(server, &self.connection)?;
+            if there.unread > 0 && queued < MOST {
+                server.check.suspect("reads-less-than-there-is-room-for");
+                server.check.fail(format!(
+                    "{when}, your program keeps {queued} bytes for the greedy visitor and reads no more of the {} that lie \
+                     ready: as long as fewer than {MOST} are queued it's to be read",
+                    there.unread
+                ));
+            }
+            Some(())
         }
 
         /// Whether its kernel takes more, now or soon.
@@ -592,11 +757,7 @@ mod flow {
     #[case::byte_by_byte(usize::MAX)]
     fn what_is_sent_comes_back(#[case] pieces: usize) {
         let check = check!("06-flow");
-        check.likely(
-            "what was read goes into the queue, and what is in the queue is sent, at once and all of it. If it turns in a \
-             loop: `interest` asks for POLLOUT with nothing queued, or for POLLIN without reading",
-            "06-nonblocking.html#exercise-06-flow",
-        );
+        check.suspect("sent-again");
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "visitor");
         for round in 0..3 {
@@ -612,12 +773,41 @@ mod flow {
     }
 
     #[test]
+    fn bytes_of_all_values() {
+        let check = check!("06-flow");
+        check.suspect("text-for-bytes");
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        for piece in pieces_of_all_kinds() {
+            let when = format!("after it sent {}", shown(&piece));
+            send(&server, &mut visitor, &piece);
+            expect(&server, &mut visitor, &piece, &when);
+        }
+        settle(&server, "after pieces of all kinds");
+        nothing_more(&server, &visitor, "after pieces of all kinds");
+    }
+
+    #[test]
+    fn a_byte_out_of_band() {
+        let check = check!("06-flow");
+        check.suspect("asks-for-urgent-bytes");
+        let server = check.server(&[]);
+        let mut visitor = visitor(&server, "visitor");
+        let when = "after it sent a byte out of band, which a read doesn't give";
+        send(&server, &mut visitor, b"hello");
+        expect(&server, &mut visitor, b"hello", "at the beginning");
+        let sent = nix::sys::socket::send(visitor.stream().as_raw_fd(), b"!", MsgFlags::MSG_OOB);
+        sent.expect("there is room");
+        settle(&server, when);
+        send(&server, &mut visitor, b"hello again");
+        expect(&server, &mut visitor, b"hello again", when);
+        settle(&server, when);
+    }
+
+    #[test]
     fn many_at_once_in_reverse_order() {
         let check = check!("06-flow");
-        check.likely(
-            "it waits for one visitor while others have something for it",
-            "06-nonblocking.html#a-call-that-refuses",
-        );
+        check.suspect("waits-for-one-visitor");
         let server = check.server(&[]);
         let mut all: Vec<_> =
             (1..=50).map(|number| visitor(&server, &format!("visitor {number}"))).collect();
@@ -637,10 +827,7 @@ mod flow {
     #[case::after_much(40_000)]
     fn who_has_finished_gets_it_all_and_the_end(#[case] count: usize) {
         let check = check!("06-flow");
-        check.likely(
-            "a read that gives 0 bytes says that nothing more will come: once the queue is empty you are done",
-            "06-nonblocking.html#one-enum",
-        );
+        check.suspect("never-done");
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "visitor");
         let bytes = words(0, count);
@@ -655,10 +842,7 @@ mod flow {
     #[test]
     fn idle_visitors_cost_nothing() {
         let check = check!("06-flow");
-        check.likely(
-            "poll is asked for room although there is nothing to send, and there is nearly always room",
-            "06-nonblocking.html#room-to-send",
-        );
+        check.suspect("asks-for-room-without-need");
         let server = check.server(&[]);
         settle(&server, "with nobody there");
         let mut visitor = visitor(&server, "idle visitor");
@@ -672,29 +856,79 @@ mod flow {
     #[test]
     fn who_does_not_read_is_not_read() {
         let check = check!("06-flow");
-        check.likely(
-            "it reads whenever there is something to read: with QUEUE bytes queued it's to read no more, and \
-             before that no more than there is room for. If the visitor is lost: \"not now\" is no error",
-            "06-nonblocking.html#at-most-64-kib",
-        );
+        check.suspect("reads-more-than-there-is-room-for");
         let server = check.server(&[]);
         let greedy = stuck(&server, 1).remove(0);
-        let Some(queued) = greedy.queued(&server) else { return };
-        if queued > MOST {
-            let sent = greedy.sent;
-            check.fail(format!(
-                "of {sent} bytes that the greedy visitor sent, your program keeps {queued}: {MOST} are allowed"
-            ));
+        let when = "with a greedy visitor who has read nothing";
+        let _ = greedy.is_read_while_there_is_room(&server, 0, when);
+    }
+
+    #[test]
+    fn who_is_always_a_little_behind() {
+        /// How much is read in a round, in bytes, and how many rounds there are.
+        const ROUND: usize = 32 * 1024;
+        const ROUNDS: usize = 24;
+        /// How much more memory is nothing kept, in bytes.
+        const LITTLE: u64 = 256 * 1024;
+        let check = check!("06-flow");
+        check.suspect("part-for-the-whole");
+        let server = check.server(&[]);
+        let mut greedy = stuck(&server, 1).remove(0);
+        let when = "with a visitor who sends and reads, and is always some KiB behind";
+        let mut read = 0;
+        let mut before = None;
+        for round in 0..ROUNDS {
+            read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
+            read += ROUND;
+            settle(&server, when);
+            if greedy.is_read_while_there_is_room(&server, read, when).is_none() {
+                return;
+            }
+            check.suspect("part-for-the-whole");
+            for _ in 0..AT_ONCE {
+                if !greedy.has_room(Duration::from_millis(1)) {
+                    break;
+                }
+                greedy.send_what_goes(&server);
+            }
+            // Until then its queue may grow to its size.
+            if round == 3 {
+                before = Some(memory(&server));
+            }
         }
+        check.suspect("keeps-what-was-sent");
+        takes_no_more(&server, before.unwrap_or_default(), LITTLE, when);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_has_left() {
+        /// How many come and leave in each lot.
+        const EACH: usize = 200;
+        let check = check!("06-flow");
+        check.suspect("keeps-those-who-left");
+        let server = check.server(&[]);
+        server.keeps_nothing(EACH, "visitors", |_| {
+            for number in 0..EACH {
+                let when = "after many had come and left";
+                let mut visitor = visitor(&server, "visitor");
+                send(&server, &mut visitor, b"hello");
+                expect(&server, &mut visitor, b"hello", when);
+                // A reset leaves no port taken; one in ten leaves politely.
+                match number % 10 {
+                    0 => {
+                        visitor.finish_sending();
+                        expect_end(&server, &mut visitor, b"", when);
+                    }
+                    _ => visitor.reset(),
+                }
+            }
+        });
     }
 
     #[test]
     fn stuck_visitors_cost_nothing() {
         let check = check!("06-flow");
-        check.likely(
-            "poll is asked for something that isn't done then: for POLLIN with a full queue, or after the visitor's end",
-            "06-nonblocking.html#room-to-send",
-        );
+        check.suspect("asks-to-read-without-reading");
         let server = check.server(&[]);
         // One has a full queue, the other has finished, and a part of what it sent is queued.
         let full = stuck(&server, 1);
@@ -731,11 +965,7 @@ mod flow {
     #[case::and_has_finished(true)]
     fn when_it_reads_all_comes_back(#[case] finished: bool) {
         let check = check!("06-flow");
-        check.likely(
-            "`write` took a part, and the rest is lost; or reading doesn't go on when there is room in the queue again; or it's \
-             over at the end of what was sent, with some of it queued. And a read with no room for a byte gives 0, which is no end",
-            "06-nonblocking.html#a-part-of-it",
-        );
+        check.suspect("part-for-the-whole");
         let server = check.server(&[]);
         let mut greedy = stuck(&server, 1).remove(0);
         let when = "after it had sent until it was stuck, and began to read";
@@ -755,10 +985,7 @@ mod flow {
     #[test]
     fn with_nothing_to_read_it_writes() {
         let check = check!("06-flow");
-        check.likely(
-            "a read that finds nothing keeps it from writing: there may be room for what is queued all the same. Try both",
-            "06-nonblocking.html#exercise-06-flow",
-        );
+        check.suspect("refused-read-stops-writing");
         let server = check.server(&[]);
         let Some(mut greedy) = some_is_queued(&server, "greedy visitor") else { return };
         greedy.expect_all(&server, "after it had sent something, and began to read");
@@ -768,10 +995,7 @@ mod flow {
     #[test]
     fn what_is_queued_at_the_end_is_sent() {
         let check = check!("06-flow");
-        check.likely(
-            "it is done when the visitor has finished sending, although some is queued: first send that",
-            "06-nonblocking.html#one-enum",
-        );
+        check.suspect("leaves-with-bytes-queued");
         let server = check.server(&[]);
         let Some(mut greedy) = some_is_queued(&server, "greedy visitor") else { return };
         greedy.connection.finish_sending();
@@ -784,10 +1008,7 @@ mod flow {
     fn fifty_of_them_take_little_memory() {
         const COUNT: usize = 50;
         let check = check!("06-flow");
-        check.likely(
-            "more than QUEUE bytes are kept for each visitor who doesn't read",
-            "06-nonblocking.html#at-most-64-kib",
-        );
+        check.suspect("reads-more-than-there-is-room-for");
         let server = check.server(&[]);
         still_serves(&server, "at the beginning");
         let before = memory(&server);
@@ -806,10 +1027,7 @@ mod flow {
     #[test]
     fn what_has_gone_back_is_forgotten() {
         let check = check!("06-flow");
-        check.likely(
-            "what was sent back stays in memory: take it out of the queue",
-            "06-nonblocking.html#at-most-64-kib",
-        );
+        check.suspect("keeps-what-was-sent");
         let server = check.server(&[]);
         let mut visitor = visitor(&server, "talkative visitor");
         let before = memory(&server);
@@ -827,10 +1045,7 @@ mod flow {
     #[test]
     fn hundreds_of_others_are_unharmed() {
         let check = check!("06-flow");
-        check.likely(
-            "it waits for room, in `write` or in a loop: what the kernel doesn't take now stays in the queue",
-            "06-nonblocking.html#a-call-that-refuses",
-        );
+        check.suspect("waits-for-room");
         let server = check.server(&[]);
         let greedy = stuck(&server, 10);
         for _ in 0..300 {
@@ -842,10 +1057,7 @@ mod flow {
     #[test]
     fn one_line_waits() {
         let check = check!("06-flow");
-        check.likely(
-            "it waits, or naps, where it reads or writes: `poll` does the waiting, for everybody at once",
-            "06-nonblocking.html#a-call-that-refuses",
-        );
+        check.suspect("naps-between-looks");
         let server = check.server(&[]);
         let lens = server.lens();
         let silent = visitor(&server, "silent visitor");
@@ -864,11 +1076,7 @@ mod flow {
     #[test]
     fn readiness_is_a_hint() {
         let check = check!("06-flow");
-        check.likely(
-            "`read` may find nothing, and `write` no room, although poll said otherwise: it's neither the end nor an error. And \
-             a read that is refused mustn't keep you from writing, nor the other way round",
-            "06-nonblocking.html#readiness-is-a-hint",
-        );
+        check.suspect("nothing-to-read-is-the-end");
         let server = check.server(&[]);
         let mut greedy = stuck(&server, 1).remove(0);
         let mut silent = visitor(&server, "silent visitor");
@@ -890,10 +1098,7 @@ mod flow {
     #[test]
     fn a_reset_ends_one_visitor() {
         let check = check!("06-flow");
-        check.likely(
-            "`read` and `write` fail when the visitor is gone: hand the error on with `?`, and it ends this visitor alone",
-            "06-nonblocking.html#exercise-06-flow",
-        );
+        check.suspect("a-lost-visitor-ends-it-all");
         let server = check.server(&[]);
         let mut bystander = visitor(&server, "bystander");
         let when = "after a rude visitor";
@@ -901,14 +1106,24 @@ mod flow {
         all_are_in(&server, 2);
         silent.reset();
         still_serves(&server, when);
+        says_that_it_is_lost(&server, 2, "after a silent visitor was reset");
+        check.suspect("a-lost-visitor-ends-it-all");
         stuck(&server, 1).remove(0).connection.reset();
         still_serves(&server, "after a greedy visitor was gone");
+        says_that_it_is_lost(&server, 4, "after a visitor with a full queue was reset");
+        check.suspect("a-lost-visitor-ends-it-all");
         if let Some(finished) = some_is_queued(&server, "finished visitor") {
             finished.connection.finish_sending();
             settle(&server, "with a visitor who has finished sending, and reads nothing");
             finished.connection.reset();
+            still_serves(&server, "after a finished visitor was gone");
+            says_that_it_is_lost(
+                &server,
+                6,
+                "after a visitor was reset who had finished, and had something queued",
+            );
+            check.suspect("a-lost-visitor-ends-it-all");
         }
-        still_serves(&server, "after a finished visitor was gone");
         // These are gone before they are let in; or have sent something, and won't read the answer.
         for sent in [&b""[..], b"hello"] {
             server.program.stop();

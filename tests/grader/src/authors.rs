@@ -12,6 +12,7 @@ use grader::workshop::{self, Made};
 use grader::wrong::Wrong;
 
 
+
 /// What came of the diagnosis of many wrong answers.
 #[derive(Default)]
 struct Shares {

@@ -230,9 +230,11 @@ pub struct Row {
 }
 
 /// The server's end and the visitor's; `None` where the kernel doesn't tell. To read the table takes it many
-/// milliseconds.
+/// milliseconds. (The visitor may also be a host, to whom the judged program has connected.)
 pub fn both_ends(server: &Server<'_>, visitor: &Connection) -> Option<(Row, Row)> {
-    let (theirs, ours) = (server.address.port(), visitor.stream().local_addr().ok()?.port());
+    // After a reset nobody is at the other end any more.
+    let theirs = visitor.stream().peer_addr().unwrap_or(server.address).port();
+    let ours = visitor.stream().local_addr().ok()?.port();
     let mut found = (None, None);
     // While others come and go, a look at the table may miss a row. What's never there is closed.
     for _ in 0..LOOKS {

@@ -1584,7 +1584,7 @@ mod fresh {
                 304 => &["ETag"],
                 _ => &["Content-Length"],
             };
-            for name in needed.iter().copied().filter(|name| answer.times(name) == 0) {
+            if let Some(name) = needed.iter().find(|name| answer.times(name) == 0) {
                 let with = with(fields);
                 self.server.fail_seeing(&format!("{with}, the browser's {status} has no {name}"));
             }

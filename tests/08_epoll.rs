@@ -1698,7 +1698,7 @@ mod edge {
                 for (name, known) in &mut all {
                     turn_is_over(check, name, known);
                 }
-                if all.values().any(|known| known.could_go_on()) {
+                if all.values().any(Known::could_go_on) {
                     looks += 1;
                     waits += usize::from(*waited);
                 }

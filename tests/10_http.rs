@@ -188,7 +188,7 @@ mod ends {
             lines.lines().take(MOST_LINES).map(|it| format!("  {it}")).collect();
         match count {
             0 => shown.push("  nothing".to_owned()),
-            0..=MOST_LINES => {}
+            1..=MOST_LINES => {}
             _ => shown.push(format!("  … {count} lines in all")),
         }
         shown.join("\n")

@@ -687,7 +687,7 @@ mod stop {
     use std::thread;
     use std::time::Instant;
 
-    use visitors::program::LOOK_EVERY;
+    use visitors::program::{LOOK_EVERY, Watch};
 
     /// Whoever isn't waited for, but given a fixed time to finish, takes longer than that.
     const LONGER_THAN_A_GRACE: Duration = Duration::from_secs(4);
@@ -698,8 +698,104 @@ mod stop {
     /// How often to try whether the door is closed: two seconds, where it isn't.
     const TRIES: usize = 100;
 
-    /// A server that connects before it sets its flag goes to sleep again only now and then.
+    /// A server that connects before it sets its flag goes to sleep again only now and then. So its pause between the two is
+    /// made longer; where that can't be done, it has to be tried often.
     const ROUNDS: usize = 12;
+
+    /// Sends SIGTERM, and holds back the thread that hears it as soon as it has connected, until all others have done
+    /// what they can do.
+    mod signal_and_hold {
+        use super::*;
+
+        #[cfg(not(target_os = "linux"))]
+        pub fn who_has_connected(server: &Server<'_>) -> bool {
+            server.program.signal(Signal::SIGTERM);
+            false
+        }
+
+        /// False where it couldn't be held, or hasn't connected.
+        #[cfg(target_os = "linux")]
+        pub fn who_has_connected(server: &Server<'_>) -> bool {
+            use nix::sys::ptrace::{self, Options};
+            use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+            use nix::unistd::Pid;
+
+            let pid = server.program.pid();
+            let hears = |thread: &String| call_of(pid, thread) == Some("rt_sigtimedwait");
+            let thread = threads(server).into_iter().find(hears);
+            let thread = thread.and_then(|thread| thread.parse().ok()).map(Pid::from_raw);
+            let traced = thread.filter(|thread| {
+                ptrace::seize(*thread, Options::PTRACE_O_TRACESYSGOOD).is_ok()
+                    && ptrace::interrupt(*thread).is_ok()
+            });
+            server.program.signal(Signal::SIGTERM);
+            let Some(thread) = traced else { return false };
+            let mut connects = 0;
+            let mut watch = Watch::new(&server.program);
+            while connects < 2 {
+                match waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+                    Ok(WaitStatus::StillAlive) => {
+                        if watch.trouble().is_some() {
+                            break;
+                        }
+                        thread::sleep(LOOK_EVERY / 20);
+                        continue;
+                    }
+                    Ok(WaitStatus::PtraceSyscall(_)) => {
+                        // Once when the call begins, and once when it's over.
+                        let connect = call_of(pid, &thread.to_string()) == Some("connect");
+                        connects += usize::from(connect);
+                    }
+                    Ok(WaitStatus::PtraceEvent(..) | WaitStatus::Stopped(..)) => {}
+                    // It has ended.
+                    _ => return false,
+                }
+                if connects < 2 && ptrace::syscall(thread, None).is_err() {
+                    break;
+                }
+            }
+            if connects == 2 {
+                wait_for_the_others(server, thread);
+            }
+            if ptrace::detach(thread, None).is_err() {
+                // It isn't stopped: it sleeps, or was ended with all the others.
+                let _ = ptrace::interrupt(thread);
+                let _ = waitpid(thread, Some(WaitPidFlag::__WALL));
+                let _ = ptrace::detach(thread, None);
+            }
+            connects == 2
+        }
+
+        /// The name of the call in which a thread is, or from which it is coming back.
+        #[cfg(target_os = "linux")]
+        fn call_of(pid: i32, thread: &str) -> Option<&'static str> {
+            let call = fs::read_to_string(format!("/proc/{pid}/task/{thread}/syscall")).ok()?;
+            let number = call.split_whitespace().next()?.parse().ok()?;
+            visitors::calls::find(number).map(|call| call.name)
+        }
+
+        /// Until all of them sleep or have ended, and none has moved since the last look.
+        #[cfg(target_os = "linux")]
+        fn wait_for_the_others(server: &Server<'_>, held: nix::unistd::Pid) {
+            let pid = server.program.pid();
+            let rests = |thread: &String| {
+                let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat"));
+                let stat = stat.unwrap_or_default();
+                let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+                *thread == held.to_string() || matches!(state, None | Some('S' | 'Z' | 'X'))
+            };
+            let deadline = Instant::now() + PATIENCE;
+            let mut before = None;
+            while Instant::now() < deadline {
+                let now = Snapshot::of(pid);
+                if threads(server).iter().all(rests) && now == before {
+                    break;
+                }
+                before = now;
+                thread::sleep(LOOK_EVERY * 2);
+            }
+        }
+    }
 
     /// Gives the server the time to do whatever it does now, be it to end.
     fn settle_or_end(server: &Server<'_>) {
@@ -871,39 +967,18 @@ mod stop {
             let server = check.server(&[]);
             server.still_serves("before the signal");
             settle_or_end(&server);
-            hold_back_who_hears_the_signal(&server);
-            server.program.signal(Signal::SIGTERM);
+            let held = signal_and_hold::who_has_connected(&server);
             check.suspect("connects-before-the-flag");
-            let when =
-                format!("after SIGTERM, with nobody there, the {round}. time out of {ROUNDS}");
+            let when = match held {
+                true => {
+                    "after SIGTERM, with a pause behind the connection that wakes `accept`".into()
+                }
+                false => format!("after SIGTERM, in round {round} of {ROUNDS}"),
+            };
             ends_well(&server, &when);
-        }
-    }
-
-    /// Lets all threads of the program share one processor, and the one that waits for the signal give way to
-    /// the others. So what another thread can do between two steps of that one, it does. Where
-    /// this can't be had, luck must do.
-    fn hold_back_who_hears_the_signal(server: &Server<'_>) {
-        use std::process::{Command, Stdio};
-        let run = |program: &str, arguments: &[&str]| {
-            let mut command = Command::new(program);
-            let _ = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        };
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let mut lines = status.lines();
-        let allowed = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-        let digits = |text: &str| text.trim().split(['-', ',']).next().map(str::to_owned);
-        let Some(cpu) = allowed.and_then(digits) else { return };
-        run("taskset", &["-a", "-c", "-p", &cpu, &server.program.pid().to_string()]);
-        for thread in threads(server) {
-            let call = format!("/proc/{}/task/{thread}/syscall", server.program.pid());
-            let call = fs::read_to_string(call).unwrap_or_default();
-            let number = call.split(' ').next().and_then(|number| number.parse().ok());
-            if number
-                .and_then(visitors::calls::find)
-                .is_some_and(|call| call.name == "rt_sigtimedwait")
-            {
-                run("chrt", &["-b", "-p", "0", &thread]);
+            if held {
+                // Once shows it all. Luck has to be tried more often.
+                break;
             }
         }
     }

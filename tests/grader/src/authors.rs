@@ -11,7 +11,6 @@ use grader::trial::{self, WORKED};
 use grader::workshop::{self, Made};
 use grader::wrong::Wrong;
 
-
 /// What came of the diagnosis of many wrong answers.
 #[derive(Default)]
 struct Shares {
@@ -221,9 +220,7 @@ pub fn mutants(course: &Course, what: Option<&str>) -> Result<bool, String> {
                 good = false;
                 println!(
                     "\n[[{}]]\nwas = {:?}\nis = {:?}\nwhy = \"\"",
-                    exercise.name,
-                    mutant.was,
-                    mutant.is
+                    exercise.name, mutant.was, mutant.is
                 );
             }
             println!(

@@ -274,6 +274,7 @@ mod head {
     #[case::a_body(BODY.to_vec())]
     #[case::a_body_that_ends_like_a_head([BODY, b"\r\n\r\n"].concat())]
     #[case::a_byte(b"x".to_vec())]
+    #[case::a_line_end(b"\r\n".to_vec())]
     #[case::another_head(HEAD.to_vec())]
     #[case::more_than_any_head(vec![b'x'; 20_000])]
     fn more_comes_in_the_same_piece(#[case] more: Vec<u8>) {
@@ -301,6 +302,18 @@ mod head {
         let mut call = called(&check, what);
         call.send(&head, 1);
         call.prints(&head);
+    }
+
+    #[rstest]
+    #[case::in_one_piece(5)]
+    #[case::in_pieces(3)]
+    fn as_short_as_may_be(#[case] cut: usize) {
+        let check = check!("01-head");
+        check.suspect("shortest-not-minded");
+        let mut call = called(&check, "a head that is its empty line alone");
+        call.send(&b"\r\n\r\nhi"[..cut], 1);
+        call.send(&b"\r\n\r\nhi"[cut..], 1);
+        call.prints(b"\r\n\r\n");
     }
 
     #[test]

@@ -207,6 +207,23 @@ mod pieces {
     }
 
     #[rstest]
+    #[case::in_one_piece(1)]
+    #[case::byte_by_byte(usize::MAX)]
+    fn as_short_as_may_be(#[case] pieces: usize) {
+        let check = check!("02-pieces");
+        check.suspect("shortest-not-minded");
+        let server = server(&check, &[]);
+        let mut visitor = server.visitor("visitor of few words");
+        // The second begins with a line end, and the third is an empty line alone.
+        let all: [&[u8]; 4] = [b"\r\n\r\n", b"\r\nGET / HTTP/1.1\r\n\r\n", b"\r\n\r\n", REQUEST];
+        visitor.send_in_pieces(&all.concat(), pieces);
+        for (number, request) in (1..).zip(all) {
+            let when = "after four requests, two of them an empty line alone";
+            expect(&server, &mut visitor, number, request, when);
+        }
+    }
+
+    #[rstest]
     #[case::two(2)]
     #[case::three(3)]
     #[case::ten(10)]
@@ -499,7 +516,11 @@ mod pieces {
             "after {before} bytes of another request, and one of {length} bytes, the first {first} by themselves"
         );
         is_too_long(&server, &mut visitor, count, length, &when);
-        visitor.end(&when);
+        let more = visitor.end(&when);
+        if !more.is_empty() {
+            let more = in_lines(&more);
+            check.fail(format!("{when}, it was told 431 and then something else: {more}"));
+        }
         drop(visitor);
         says(&server, 1, &format!("asked too much in request {}", count + 1), &when);
         the_next_is_served(&server, &when);
@@ -622,6 +643,18 @@ mod patience {
         eager.send(&[REQUEST, &more].concat());
         let when = format!("after a request and {} bytes more, in one piece", more.len());
         expect_status(&server, &mut eager, 200, &when);
+    }
+
+    #[rstest]
+    #[case::in_one_piece(1)]
+    #[case::byte_by_byte(4)]
+    fn as_short_as_may_be(#[case] pieces: usize) {
+        let check = check!("02-patience");
+        check.suspect("shortest-not-minded");
+        let server = server(&check, &[LONG]);
+        let mut visitor = server.visitor("visitor of few words");
+        visitor.send_in_pieces(b"\r\n\r\n", pieces);
+        expect_status(&server, &mut visitor, 200, "after a request that is its empty line alone");
     }
 
     #[test]

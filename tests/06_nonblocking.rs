@@ -509,11 +509,18 @@ mod writer {
         let check = check!("06-writer");
         check.suspect("keeps-those-who-left");
         let server = check.server(&[]);
+        let mut came = 0;
         server.keeps_nothing(EACH, "pairs of visitors", |_| {
             for number in 0..EACH {
                 let when = "after many had come and left";
                 let mut listener = visitor(&server, "listener");
                 let mut speaker = visitor(&server, "speaker");
+                came += 2;
+                // Who speaks before both are in isn't heard by the other.
+                let is_in = format!("visitor {came}: connected");
+                if let Err(trouble) = server.program.says(|line| line.starts_with(&is_in)) {
+                    check.fail_for("a visitor was to be let in", &trouble);
+                }
                 send(&server, &mut listener, b"hello");
                 expect(&server, &mut speaker, b"hello", when);
                 send(&server, &mut speaker, b"welcome");

@@ -12,7 +12,6 @@ use grader::workshop::{self, Made};
 use grader::wrong::Wrong;
 use visitors::tell;
 
-
 /// What came of the diagnosis of many wrong answers.
 #[derive(Default)]
 struct Shares {

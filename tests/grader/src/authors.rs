@@ -10,6 +10,7 @@ use grader::mutants::{self, AllExcused};
 use grader::trial::{self, WORKED};
 use grader::workshop::{self, Made};
 use grader::wrong::Wrong;
+use visitors::tell;
 
 /// What came of the diagnosis of many wrong answers.
 #[derive(Default)]
@@ -24,7 +25,7 @@ struct Shares {
 impl Shares {
     fn print(&self, of: &str) {
         let share = |count: usize| 100 * count / self.all.max(1);
-        println!(
+        tell!(
             "{of}: of {} wrong answers, {} of 100 are told their own cause alone, {} among others; as if each were \
              unknown: {} and {}",
             self.all,
@@ -64,7 +65,7 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
         let workshop = workshop::build(course, lessons, "wrong", &made)?;
         for ((exercise, name), words) in &workshop.refused {
             good = false;
-            println!("{exercise}:{name} doesn't compile:\n{words}\n");
+            tell!("{exercise}:{name} doesn't compile:\n{words}\n");
         }
         let folder = &lessons.chapter.folder;
         let mut known = evidence::read(folder).map_err(|error| error.to_string())?;
@@ -124,11 +125,11 @@ fn report(
         let label = format!("{}:{}", exercise.id, wrong.name);
         if causes.get(&wrong.cause).is_none() {
             good = false;
-            println!("{label}: causes.toml has no cause {:?}", wrong.cause);
+            tell!("{label}: causes.toml has no cause {:?}", wrong.cause);
         }
         if known.seen.0.is_empty() {
             good = false;
-            println!("{label}: passes all checks");
+            tell!("{label}: passes all checks");
             continue;
         }
         let check = wrong.caught_by.split_once("::").map_or("", |(_, check)| check);
@@ -141,7 +142,7 @@ fn report(
         );
         if !known.seen.0.contains_key(check) {
             good = false;
-            println!("{label}: passes {}, and fails {:?}", wrong.caught_by, known.seen.0.keys());
+            tell!("{label}: passes {}, and fails {:?}", wrong.caught_by, known.seen.0.keys());
         }
         let told = cases.diagnose(&known.seen, checks, None);
         let left_out = cases.diagnose(&known.seen, checks, Some(&wrong.name));
@@ -151,12 +152,12 @@ fn report(
         shares.left_out_alone += usize::from(left_out.causes == [wrong.cause.clone()]);
         shares.left_out_shown += usize::from(left_out.causes.contains(&wrong.cause));
         if in_detail || !told.causes.contains(&wrong.cause) {
-            println!("{label}: has {}; told: {:?}, by {}", wrong.cause, told.causes, told.check);
-            println!("    if it were unknown: {:?}, by {}", left_out.causes, left_out.check);
+            tell!("{label}: has {}; told: {:?}, by {}", wrong.cause, told.causes, told.check);
+            tell!("    if it were unknown: {:?}, by {}", left_out.causes, left_out.check);
         }
         if in_detail {
             for (check, failure) in &known.seen.0 {
-                println!("    {check} ({}): {}", failure.suspect, failure.saw);
+                tell!("    {check} ({}): {}", failure.suspect, failure.saw);
             }
         }
     }
@@ -166,7 +167,7 @@ fn report(
         functions.dedup();
         for function in functions.iter().filter(|function| !caught_by.contains(**function)) {
             good = false;
-            println!("{}: no wrong answer fails {function}", exercise.id);
+            tell!("{}: no wrong answer fails {function}", exercise.id);
         }
         shares.print(&exercise.id);
     }
@@ -218,12 +219,14 @@ pub fn mutants(course: &Course, what: Option<&str>) -> Result<bool, String> {
                     continue;
                 }
                 good = false;
-                println!(
+                tell!(
                     "\n[[{}]]\nwas = {:?}\nis = {:?}\nwhy = \"\"",
-                    exercise.name, mutant.was, mutant.is
+                    exercise.name,
+                    mutant.was,
+                    mutant.is
                 );
             }
-            println!(
+            tell!(
                 "\n# {}: {} mutants, {} don't compile, {} pass, {excused_here} of these with a reason",
                 exercise.id,
                 mutants.len(),

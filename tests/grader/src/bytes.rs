@@ -13,11 +13,14 @@ use visitors::calls::{self, family};
 use visitors::connection::{Connection, End, Received};
 use visitors::doing::{self, Snapshot};
 use visitors::program::{LOOK_EVERY, Program, Watch};
+use visitors::unread::{self, Socket};
 
 use crate::check::{Check, Server, shown};
 
-/// How often to look for a connection in the kernel's table.
-const LOOKS: usize = 10;
+/// A socket's state in which its other end has finished sending (tcp_states.h).
+const CLOSE_WAIT: u8 = 8;
+/// The timer that runs while there's no room at the other end.
+const WAITS_FOR_ROOM: u8 = 4;
 
 /// Until all is still in the kernel. Delayed acknowledgments take 0.2 s, at the most.
 const UNTIL_STILL: Duration = Duration::from_secs(5);
@@ -215,7 +218,7 @@ pub fn between_when_still(server: &Server<'_>, visitor: &Connection) -> Option<B
     None
 }
 
-/// One end of a connection, in the kernel's table. All zero: it is closed.
+/// One end of a connection, as the kernel knows it. All zero: it is closed.
 #[derive(Default, PartialEq, Eq)]
 pub struct Row {
     /// Sent from this end, and not yet acknowledged by the other, in bytes.
@@ -229,44 +232,31 @@ pub struct Row {
     still: bool,
 }
 
-/// The server's end and the visitor's; `None` where the kernel doesn't tell. To read the table takes it many
-/// milliseconds. (The visitor may also be a host, to whom the judged program has connected.)
+/// The server's end and the visitor's; `None` where the kernel doesn't tell. (The visitor may also be a host, to whom the
+/// judged program has connected.)
 pub fn both_ends(server: &Server<'_>, visitor: &Connection) -> Option<(Row, Row)> {
-    // After a reset nobody is at the other end any more.
-    let theirs = visitor.stream().peer_addr().unwrap_or(server.address).port();
-    let ours = visitor.stream().local_addr().ok()?.port();
-    let mut found = (None, None);
-    // While others come and go, a look at the table may miss a row. What's never there is closed.
-    for _ in 0..LOOKS {
-        let table = fs::read_to_string("/proc/net/tcp").ok()?;
-        // It can have thousands of rows: few are worth a closer look.
-        let port = format!(":{ours:04X} ");
-        let rows = || table.lines().skip(1).filter(|line| line.contains(&port));
-        let find = |from, to| rows().find_map(|line| parse_row(line, from, to));
-        found = (find(theirs, ours), find(ours, theirs));
-        if found.0.is_some() && found.1.is_some() {
-            break;
-        }
-    }
-    Some((found.0.unwrap_or_default(), found.1.unwrap_or_default()))
-}
-
-/// Local address, remote address, state, queues, timer, …, the inode tenth (proc_net_tcp(5)).
-fn parse_row(line: &str, from: u16, to: u16) -> Option<Row> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let hex = |text: &str| usize::from_str_radix(text, 16).ok();
-    let port = |text: &str| hex(text.split_once(':')?.1);
-    if port(fields.get(1)?)? != usize::from(from) || port(fields.get(2)?)? != usize::from(to) {
+    if !cfg!(target_os = "linux") {
         return None;
     }
-    let (under_way, unread) = fields.get(4)?.split_once(':')?;
-    let under_way = hex(under_way)?;
-    // Timer 4 runs while there's no room at the other end, and nothing is on its way to it.
-    let still = under_way == 0 || fields.get(5)?.starts_with("04:");
-    // CLOSE_WAIT.
-    let heard_the_end = fields.get(3)? == &"08";
-    let inode = fields.get(9)?.parse().ok()?;
-    Some(Row { under_way, unread: hex(unread)?, inode, heard_the_end, still })
+    // After a reset nobody is at the other end any more.
+    let theirs = visitor.stream().peer_addr().unwrap_or(server.address);
+    let ours = visitor.stream().local_addr().ok()?;
+    // What isn't there is closed.
+    let row = |here, there| unread::find(here, there).map_or_else(Row::default, Row::of);
+    Some((row(theirs, ours), row(ours, theirs)))
+}
+
+impl Row {
+    fn of(socket: Socket) -> Self {
+        let Socket { unread, under_way, state, timer, inode } = socket;
+        Self {
+            under_way: usize::try_from(under_way).unwrap_or(usize::MAX),
+            unread: usize::try_from(unread).unwrap_or(usize::MAX),
+            heard_the_end: state == CLOSE_WAIT,
+            inode,
+            still: under_way == 0 || timer == WAITS_FOR_ROOM,
+        }
+    }
 }
 
 /// How often to look where a program sleeps, and how long to wait in between. Who naps is seen elsewhere at least once.

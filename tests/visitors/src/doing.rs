@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::calls::{self, Call};
+use crate::unread::Socket;
 
 /// How often to look at a process that doesn't stand still, before it is described as it seemed.
 const LOOKS: u32 = 10;
@@ -96,11 +97,14 @@ impl Snapshot {
 pub fn accepted(port: u16) -> Option<usize> {
     fs::metadata("/proc/net/tcp").ok()?;
     let of_the_server =
-        |c: &&Connection| c.local_port == port && c.remote_port != 0 && c.inode != 0;
+        |c: &&Connection| c.local_port == port && c.remote_port != 0 && c.socket.inode != 0;
     let connections = connections();
     // While it changes, the table may show a row twice.
-    let accepted: BTreeSet<u64> =
-        connections.iter().filter(of_the_server).map(|connection| connection.inode).collect();
+    let accepted: BTreeSet<u64> = connections
+        .iter()
+        .filter(of_the_server)
+        .map(|connection| connection.socket.inode)
+        .collect();
     Some(accepted.len())
 }
 
@@ -199,7 +203,7 @@ fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
         };
     };
     let inode = inode.parse().unwrap_or(0);
-    let Some(connection) = connections.iter().find(|c| c.inode == inode) else {
+    let Some(connection) = connections.iter().find(|c| c.socket.inode == inode) else {
         return "its socket's other end".to_owned();
     };
     match name_of(connection.remote_port) {
@@ -213,14 +217,8 @@ fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
 pub(crate) struct Connection {
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
-    /// The greeting isn't over: no program has been told of it.
-    is_half_way: bool,
-    /// Bytes that have arrived and that the program hasn't read.
-    pub(crate) unread: u64,
-    /// Bytes that the program has sent and that the other end hasn't acknowledged.
-    pub(crate) under_way: u64,
+    pub(crate) socket: Socket,
     remote: SocketAddr,
-    inode: u64,
 }
 
 /// What a TCP socket is: one that listens has nobody at its other end.
@@ -234,7 +232,7 @@ pub enum TcpSocket {
 
 /// The TCP socket that is known to the kernel by this number, if there is one.
 pub fn tcp_socket(inode: u64) -> Option<TcpSocket> {
-    let found = connections().into_iter().find(|connection| connection.inode == inode)?;
+    let found = connections().into_iter().find(|connection| connection.socket.inode == inode)?;
     Some(match found.remote.port() {
         0 => TcpSocket::Listener,
         _ => TcpSocket::Connected(found.remote),
@@ -261,7 +259,7 @@ pub(crate) fn keep_established(port: u16, visitors: &mut BTreeSet<u16>) {
         if !of_the_server().any(|connection| connection.remote_port == 0) {
             return;
         }
-        for connection in of_the_server().filter(|connection| !connection.is_half_way) {
+        for connection in of_the_server().filter(|connection| connection.socket.state != HALF_WAY) {
             missing.remove(&connection.remote_port);
         }
         if missing.is_empty() {
@@ -274,8 +272,8 @@ pub(crate) fn keep_established(port: u16, visitors: &mut BTreeSet<u16>) {
 /// How often a table that may be wrong is read.
 const TABLE_LOOKS: u32 = 3;
 
-/// How the table says that the last word of the greeting hasn't been heard (`TCP_SYN_RECV`).
-const HALF_WAY: &str = "03";
+/// How the table says that the last word of the greeting hasn't been heard (`TCP_SYN_RECV`): no program has been told of it.
+const HALF_WAY: u8 = 3;
 
 fn parse_row(row: &str) -> Option<Connection> {
     let fields: Vec<&str> = row.split_whitespace().collect();
@@ -283,11 +281,14 @@ fn parse_row(row: &str) -> Option<Connection> {
     Some(Connection {
         local_port: parse_address(fields.get(1)?)?.port(),
         remote_port: remote.port(),
-        is_half_way: *fields.get(3)? == HALF_WAY,
+        socket: Socket {
+            unread: u64::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?,
+            under_way: u64::from_str_radix(fields.get(4)?.split_once(':')?.0, 16).ok()?,
+            state: u8::from_str_radix(fields.get(3)?, 16).ok()?,
+            timer: u8::from_str_radix(fields.get(5)?.split_once(':')?.0, 16).ok()?,
+            inode: fields.get(9)?.parse().ok()?,
+        },
         remote,
-        unread: u64::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?,
-        under_way: u64::from_str_radix(fields.get(4)?.split_once(':')?.0, 16).ok()?,
-        inode: fields.get(9)?.parse().ok()?,
     })
 }
 

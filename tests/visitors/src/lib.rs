@@ -31,7 +31,7 @@ pub mod play;
 pub mod printing;
 pub mod program;
 pub mod setup;
-mod unread;
+pub mod unread;
 pub mod visit;
 
 pub use setup::skipped;

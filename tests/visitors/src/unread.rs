@@ -9,13 +9,19 @@ use std::net::SocketAddrV4;
 
 use crate::doing;
 
-/// What a socket holds, in bytes.
-#[derive(Clone, Copy, Debug)]
-struct Queues {
-    /// Received, and not read by its program.
-    unread: u64,
-    /// Sent, and not acknowledged by the other end.
-    under_way: u64,
+/// A socket as its kernel knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Socket {
+    /// Received, and not read by its program, in bytes.
+    pub unread: u64,
+    /// Sent, and not acknowledged by the other end, in bytes.
+    pub under_way: u64,
+    /// Its state (tcp_states.h): 8 is CLOSE_WAIT.
+    pub state: u8,
+    /// Which timer runs: 4 does while the other end has no room, and nothing is on its way to it.
+    pub timer: u8,
+    /// Its number. 0: its program has closed it.
+    pub inode: u64,
 }
 
 /// What the socket whose own address is `theirs` hasn't read of what `ours` sent, in bytes.
@@ -23,13 +29,13 @@ struct Queues {
 pub(crate) fn unread(theirs: SocketAddr, ours: SocketAddr) -> Option<u64> {
     // In this order. While the other program is in the middle of a read, its kernel puts what arrives
     // aside: it isn't acknowledged then, and isn't counted as unread either.
-    let under_way = queues(ours, theirs)?.under_way;
-    let unread = queues(theirs, ours)?.unread;
+    let under_way = find(ours, theirs)?.under_way;
+    let unread = find(theirs, ours)?.unread;
     Some(under_way + unread)
 }
 
-/// The queues of the socket whose own address is `here`, connected to `there`.
-fn queues(here: SocketAddr, there: SocketAddr) -> Option<Queues> {
+/// The socket whose own address is `here`, connected to `there`. `None`: there is no such socket.
+pub fn find(here: SocketAddr, there: SocketAddr) -> Option<Socket> {
     #[cfg(target_os = "linux")]
     if let (SocketAddr::V4(here), SocketAddr::V4(there)) = (here, there)
         && let Ok(answer) = ask_kernel(here, there)
@@ -39,12 +45,12 @@ fn queues(here: SocketAddr, there: SocketAddr) -> Option<Queues> {
     doing::connections()
         .iter()
         .find(|c| c.local_port == here.port() && c.remote_port == there.port())
-        .map(|c| Queues { unread: c.unread, under_way: c.under_way })
+        .map(|c| c.socket)
 }
 
 /// `Ok(None)`: no such socket. An error: the kernel doesn't answer this kind of question.
 #[cfg(target_os = "linux")]
-fn ask_kernel(here: SocketAddrV4, there: SocketAddrV4) -> nix::Result<Option<Queues>> {
+fn ask_kernel(here: SocketAddrV4, there: SocketAddrV4) -> nix::Result<Option<Socket>> {
     use std::os::fd::AsRawFd;
 
     use nix::errno::Errno;
@@ -58,8 +64,8 @@ fn ask_kernel(here: SocketAddrV4, there: SocketAddrV4) -> nix::Result<Option<Que
     /// Lengths of `struct nlmsghdr` and `struct inet_diag_req_v2`, in bytes.
     const HEADER: usize = 16;
     const REQUEST: usize = 56;
-    /// Where `idiag_rqueue` lies in `struct inet_diag_msg`: after four bytes, the socket's identity, a time.
-    /// `idiag_wqueue` follows.
+    /// Where `idiag_rqueue` lies in `struct inet_diag_msg`: after four bytes (family, state, timer, retransmits), the socket's
+    /// identity, a time. `idiag_wqueue` follows, the user, the inode.
     const UNREAD_AT: usize = HEADER + 4 + 48 + 4;
 
     let length = u32::try_from(HEADER + REQUEST).unwrap_or(u32::MAX);
@@ -98,11 +104,16 @@ fn ask_kernel(here: SocketAddrV4, there: SocketAddrV4) -> nix::Result<Option<Que
     };
     let kind = answer.get(4..6).map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]]));
     if kind == Some(BY_FAMILY) {
-        let (unread, under_way) = (number(UNREAD_AT), number(UNREAD_AT + 4));
-        return Ok(unread.zip(under_way).map(|(unread, under_way)| Queues {
-            unread: unread.into(),
-            under_way: under_way.into(),
-        }));
+        let socket = || {
+            Some(Socket {
+                unread: number(UNREAD_AT)?.into(),
+                under_way: number(UNREAD_AT + 4)?.into(),
+                state: *answer.get(HEADER + 1)?,
+                timer: *answer.get(HEADER + 2)?,
+                inode: number(UNREAD_AT + 12)?.into(),
+            })
+        };
+        return Ok(socket());
     }
     // An error: its number follows the header, negative.
     match number(HEADER).map(|error| Errno::from_raw((error as i32).wrapping_neg())) {

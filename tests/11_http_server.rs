@@ -320,6 +320,9 @@ mod path {
             place.file("../root-of-others/secret.txt", SECRET);
             place.file("hello.txt", "Hello!\n");
             place.file("folder/inner.txt", "In a folder.\n");
+            // Nobody asks for them: a folder isn't served by another name.
+            place.file("index.html", "An index.\n");
+            place.file("folder/index.html", "An index.\n");
             place
         }
 
@@ -540,7 +543,10 @@ mod path {
     #[case::a_file_as_a_folder("/hello.txt/inner.txt", "hello.txt is no folder")]
     fn what_is_not_there(#[case] target: &str, #[case] what: &str) {
         let check = check!("11-path");
-        check.suspect("passes-over-empty-names");
+        check.suspect(match target {
+            "/" | "/folder" | "/folder/" => "serves-an-index",
+            _ => "passes-over-empty-names",
+        });
         let place = Place::new(&check);
         refuses(&place.server(), target, what);
     }
@@ -1874,6 +1880,7 @@ mod fresh {
     #[case::its_beginning("If-None-Match: \"{inside}")]
     #[case::without_a_comma("If-None-Match: \"one\" {tag}")]
     #[case::a_semicolon("If-None-Match: \"one\"; {tag}")]
+    #[case::a_weak_star("If-None-Match: W/*")]
     fn another_tag_is_none_of_it(#[case] fields: &str) {
         let check = check!("11-fresh");
         check.suspect(match fields {
@@ -2081,6 +2088,7 @@ mod fresh {
     #[case::a_star_in_quotes("\"*\"", false)]
     #[case::behind_what_is_no_text("\"\u{ff}\", {tag}", true)]
     #[case::a_weak_one_in_a_small_letter("w/{tag}", false)]
+    #[case::a_weak_star("W/*", false)]
     fn only_if_it_is_that_one(#[case] tags: &str, #[case] is_that_one: bool) {
         let check = check!("11-fresh");
         check.suspect(match tags {

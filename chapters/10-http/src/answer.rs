@@ -136,7 +136,8 @@ pub fn last_chunk(to: &mut Vec<u8>) {
 
 // ANCHOR: fields
 // ANCHOR: ours
-/// Fields that [`head`] alone may write: twice, they could be read in two ways.
+/// Fields that [`head`] alone may write: twice, they could be read in
+/// two ways.
 const OURS: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
 // ANCHOR_END: ours
 
@@ -154,7 +155,8 @@ impl Fields {
     /// Adds a field, with the blanks around its value taken away.
     ///
     /// # Errors
-    /// When it would be read as something else, or says what only [`head`] may say.
+    /// When it would be read as something else, or says what only [`head`]
+    /// may say.
     pub fn add(&mut self, name: &str, value: &str) -> Result<(), BadField> {
         if !is_token(name.as_bytes()) {
             return Err(BadField::Name);

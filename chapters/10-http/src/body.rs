@@ -10,18 +10,20 @@ use crate::status::Status;
 pub const LONGEST_CHUNK_LINE: usize = 256;
 
 // ANCHOR: body
-/// What is left of a body. `skip` counts bytes that stand before what we look for and
-/// are taken together with it.
+/// What is left of a body. `skip` counts bytes that stand before what
+/// we look for and are taken together with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Body {
     /// So many bytes, and then the end.
     Length { left: u64, skip: usize },
-    /// A chunk's line is next, but for the `first` one behind the end of the chunk
-    /// before. `room`: how many bytes more the body may have.
+    /// A chunk's line is next, but for the `first` one behind the end
+    /// of the chunk before. `room`: how many bytes more the body may
+    /// have.
     ChunkLine { room: u64, skip: usize, first: bool },
     /// So many bytes of a chunk.
     Chunk { left: u64, room: u64 },
-    /// The lines behind the last chunk, the first of which begins at `begin`.
+    /// The lines behind the last chunk, the first of which begins at
+    /// `begin`.
     Trailers { begin: usize, lines: Lines },
 }
 // ANCHOR_END: body
@@ -142,11 +144,11 @@ fn chunk_line(bytes: &[u8], skip: usize, first: bool) -> Result<Option<(u64, usi
 enum Line {
     Empty,
     Digits(u64),
-    /// Blanks behind the number: only an extension may follow (RFC 9112, section
-    /// 7.1.1).
+    /// Blanks behind the number: only an extension may follow (RFC
+    /// 9112, section 7.1.1).
     Blanks(u64),
-    /// Extensions. What they say is for whoever sent them, but a lone CR or LF in them
-    /// would be the end of the line for somebody.
+    /// Extensions. What they say is for whoever sent them, but a lone
+    /// CR or LF in them would be the end of the line for somebody.
     Extensions(u64),
     /// A CR.
     Ending(u64),

@@ -60,8 +60,9 @@ impl<'b> Facts<'b> {
 
     // ANCHOR: length
     // ANCHOR: two_lengths
-    /// RFC 9110 (section 8.6) would let "5, 5" pass for 5. A program before us may have
-    /// taken the first number, or the last, or both of them for one: refused.
+    /// RFC 9110 (section 8.6) would let "5, 5" pass for 5. A program before
+    /// us may have taken the first number, or the last, or both of them for
+    /// one: refused.
     fn note_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
         let Some(length) = number(value) else {
             return Err(Refusal::bad("a Content-Length that is no number"));
@@ -119,9 +120,9 @@ impl<'b> Facts<'b> {
     /// Where the body ends.
     ///
     /// # Errors
-    /// 400 for what could be read in two ways, 501 for a coding that isn't `chunked`
-    /// (RFC 9112, section 6.1). If that is the only one, section 6.3 would have 400 as
-    /// well; 501 says what would help.
+    /// 400 for what could be read in two ways, 501 for a coding that isn't
+    /// `chunked` (RFC 9112, section 6.1). If that is the only one, section
+    /// 6.3 would have 400 as well; 501 says what would help.
     pub fn framing(&self, version: Version) -> Result<Framing, Refusal> {
         let is_coded = self.chunked || self.other_coding;
         match self.length {
@@ -130,7 +131,8 @@ impl<'b> Facts<'b> {
             }
             Some(length) => Ok(Framing::Length(length)),
             None if !is_coded => Ok(Framing::None),
-            // A program before us that speaks 1.0 passed it on without knowing it.
+            // A program before us that speaks 1.0 passed it on without
+            // knowing it.
             None if version == Version::Http10 => {
                 Err(Refusal::bad("a Transfer-Encoding in HTTP/1.0"))
             }

@@ -7,15 +7,17 @@ use crate::status::Status;
 
 // ANCHOR: lines
 // ANCHOR: seen
-/// Finds lines, one after the other. CRLF ends a line and nothing else does: a lone CR
-/// or LF, which RFC 9112 (section 2.2) lets us take for one, is where two programs that
-/// read the same bytes begin to disagree.
+/// Finds lines, one after the other. CRLF ends a line and nothing else
+/// does: a lone CR or LF, which RFC 9112 (section 2.2) lets us take for
+/// one, is where two programs that read the same bytes begin to
+/// disagree.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lines {
     /// Where the line begins that isn't whole yet.
     pub start: usize,
-    /// How far it was looked for its end. Without this, a line that comes byte by byte
-    /// would be searched from its beginning for each of them.
+    /// How far it was looked for its end. Without this, a line that
+    /// comes byte by byte would be searched from its beginning for each
+    /// of them.
     seen: usize,
 }
 // ANCHOR_END: seen

@@ -40,7 +40,8 @@ fn main() {
 }
 
 // ANCHOR: show
-/// Feeds the parser and says what it says. False: not all is well with the bytes.
+/// Feeds the parser and says what it says. False: not all is well with
+/// the bytes.
 fn show(input: &mut impl Read, piece: usize) -> io::Result<bool> {
     let mut parser = Parser::new(Limits::USUAL);
     let mut all_well = true;

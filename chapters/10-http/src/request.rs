@@ -35,8 +35,8 @@ impl Limits {
 }
 
 // ANCHOR: event
-/// What bytes begin with: always a head, then pieces of a body if there is one, then
-/// the end.
+/// What bytes begin with: always a head, then pieces of a body if there
+/// is one, then the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'b> {
     Head(Head<'b>),
@@ -50,7 +50,8 @@ pub enum Event<'b> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub status: Status,
-    /// The connection must close: nobody knows where the next request begins.
+    /// The connection must close: nobody knows where the next request
+    /// begins.
     pub close: bool,
     /// What is wrong, in words: for people.
     pub why: &'static str,
@@ -224,15 +225,16 @@ fn find_head_by_lines<'b>(
 // ANCHOR_END: find
 
 // ANCHOR: scan
-/// Looks for the end of a head that comes in pieces. Gives where it begins, behind
-/// empty lines, and where it ends. None: not yet.
+/// Looks for the end of a head that comes in pieces. Gives where it
+/// begins, behind empty lines, and where it ends. None: not yet.
 ///
-/// What is wrong is found at one certain byte, and the bytes behind it change nothing:
-/// so the answer doesn't depend on how many of them have come.
+/// What is wrong is found at one certain byte, and the bytes behind it
+/// change nothing: so the answer doesn't depend on how many of them
+/// have come.
 ///
 /// # Errors
-/// 414 and 431 for what is too long, 400 for what is no head, as far as that shows by
-/// its lines; and what [`head::check_request_line`] says.
+/// 414 and 431 for what is too long, 400 for what is no head, as far as
+/// that shows by its lines; and what [`head::check_request_line`] says.
 fn scan(
     bytes: &[u8],
     limits: &Limits,
@@ -242,7 +244,8 @@ fn scan(
     let within = &bytes[..bytes.len().min(limits.head)];
     loop {
         let is_first = *number == 0;
-        // Who speaks another protocol may wait for us to speak, and would for ever.
+        // Who speaks another protocol may wait for us to speak, and
+        // would for ever.
         if is_first && within.get(lines.start).is_some_and(|byte| !may_begin(*byte)) {
             return Err(Refusal::bad("no method begins like this"));
         }

@@ -27,8 +27,9 @@ impl From<Response> for Answer {
 }
 
 // ANCHOR: response
-/// An answer: its status, its fields, its body. Framing, `Date` and `Connection` are
-/// not its business: they depend on the request, and on what becomes of the connection.
+/// An answer: its status, its fields, its body. Framing, `Date` and
+/// `Connection` are not its business: they depend on the request, and
+/// on what becomes of the connection.
 pub struct Response {
     pub status: Status,
     pub content_type: Option<Cow<'static, str>>,
@@ -46,15 +47,16 @@ pub enum Body {
     Shared(Rc<[u8]>, Range<usize>),
     /// `length` bytes of a file, from `start` on.
     File { file: Rc<File>, start: u64, length: u64 },
-    /// Bytes that come bit by bit. `length` is how many, if that is known.
+    /// Bytes that come bit by bit. `length` is how many, if that is
+    /// known.
     Stream { stream: Stream, length: Option<u64> },
 }
 // ANCHOR_END: response
 
 // ANCHOR: stream
-/// Puts the next bytes of a body behind those that are there. It's called when the
-/// visitor has taken all there was: one who reads slowly makes it slow, and not the
-/// queue long.
+/// Puts the next bytes of a body behind those that are there. It's
+/// called when the visitor has taken all there was: one who reads
+/// slowly makes it slow, and not the queue long.
 pub type Stream = Box<dyn FnMut(&mut EventLoop, &mut Vec<u8>) -> Flow>;
 
 /// How a stream goes on.
@@ -62,7 +64,8 @@ pub type Stream = Box<dyn FnMut(&mut EventLoop, &mut Vec<u8>) -> Flow>;
 pub enum Flow {
     /// As soon as there is room again.
     More,
-    /// When somebody calls [`Ticket::resume`]. There is nothing at the moment.
+    /// When somebody calls [`Ticket::resume`]. There is nothing at the
+    /// moment.
     Pause,
     /// Not at all: that was the end.
     End,
@@ -166,14 +169,15 @@ pub fn escaped(text: &str) -> String {
 }
 
 // ANCHOR: ticket
-/// Names one request, for whoever has its answer later. It can be copied, and sent to
-/// another thread and back (see [`mailbox`](crate::mailbox)). A ticket whose visitor has
-/// left, or whose request was answered, is good for nothing, and does no harm.
+/// Names one request, for whoever has its answer later. It can be
+/// copied, and sent to another thread and back (see
+/// [`mailbox`](crate::mailbox)). A ticket whose visitor has left, or
+/// whose request was answered, is good for nothing, and does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(crate) connection: Token,
-    /// Counts the requests on that connection: one that comes late mustn't get the
-    /// answer to the next.
+    /// Counts the requests on that connection: one that comes late
+    /// mustn't get the answer to the next.
     pub(crate) request: u64,
 }
 

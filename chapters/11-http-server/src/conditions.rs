@@ -73,10 +73,12 @@ impl<'a> Conditions<'a> {
 
     // ANCHOR: judge
     // ANCHOR: order
-    /// What they make of `present`, in the order of RFC 9110, section 13.2.2.
+    /// What they make of `present`, in the order of RFC 9110, section
+    /// 13.2.2.
     pub fn judge(&self, present: Present<'_>) -> Verdict {
         match (&self.if_match, self.if_unmodified_since.and_then(date)) {
-            // A weak tag says "about the same", which isn't enough to be sure.
+            // A weak tag says "about the same", which isn't enough to be
+            // sure.
             (Some(tags), _) if !is_among(tags, present.tag, false) => return Verdict::Failed,
             (None, Some(since)) if present.modified > since => return Verdict::Failed,
             _ => {}
@@ -100,7 +102,8 @@ impl<'a> Conditions<'a> {
         match self.if_range {
             None => true,
             Some(tag) if tag.starts_with('"') => tag == present.tag,
-            // To the second, and not "not since": a file may become older, too.
+            // To the second, and not "not since": a file may become older,
+            // too.
             Some(word) => date(word) == Some(present.modified),
         }
     }

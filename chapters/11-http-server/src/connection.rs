@@ -24,12 +24,14 @@ use crate::output::{Length, Output, Sent};
 use crate::server::{Desk, House};
 
 // ANCHOR: ahead
-/// How much may lie here unread by us, in bytes, while an answer is under way. Whoever
-/// sends more has to wait: a visitor mustn't fill our memory.
+/// How much may lie here unread by us, in bytes, while an answer is
+/// under way. Whoever sends more has to wait: a visitor mustn't fill
+/// our memory.
 const MOST_AHEAD: usize = 32 * 1024;
 // ANCHOR_END: ahead
 // ANCHOR: a_turn
-/// How many requests are answered in one turn: the others want their turns too.
+/// How many requests are answered in one turn: the others want their
+/// turns too.
 const ANSWERS_A_TURN: usize = 64;
 /// With so much to be sent, in bytes, that is enough for one turn.
 const OUTPUT_A_TURN: usize = 64 * 1024;
@@ -56,7 +58,8 @@ pub enum Stage {
     Sending,
     /// For a stream that has nothing to say at the moment.
     Stream,
-    /// For the visitor to hang up: all is said, and what still comes is thrown away.
+    /// For the visitor to hang up: all is said, and what still comes is
+    /// thrown away.
     Leaving,
 }
 // ANCHOR_END: stage
@@ -237,8 +240,9 @@ pub(crate) fn ready(
 }
 
 // ANCHOR: serve
-/// One turn of one connection: receives, goes on with what is under way, and answers
-/// whatever is whole. Whether something is to be [settled](settle) then.
+/// One turn of one connection: receives, goes on with what is under
+/// way, and answers whatever is whole. Whether something is to be
+/// [settled](settle) then.
 fn serve(
     event_loop: &mut EventLoop,
     me: Token,
@@ -700,9 +704,11 @@ pub(crate) fn turn_away(event_loop: &mut EventLoop, me: Token) {
 }
 
 // ANCHOR: last_orders
-/// The server is being stopped: what was begun is finished, and nothing else.
+/// The server is being stopped: what was begun is finished, and nothing
+/// else.
 pub(crate) fn last_orders(event_loop: &mut EventLoop, me: Token, house: &House) {
-    // It may have asked already. (Not the one whose handler says that this is the end.)
+    // It may have asked already. (Not the one whose handler says that
+    // this is the end.)
     let is_free = event_loop.get::<Connection>(me).is_some_and(Connection::is_free);
     let readiness = Readiness { read: true, ..Readiness::NONE };
     if is_free && ready(event_loop, me, readiness, house).is_err() {
@@ -725,9 +731,10 @@ pub(crate) fn last_orders(event_loop: &mut EventLoop, me: Token, house: &House) 
 
 // ANCHOR: timer
 // ANCHOR: rings
-/// Hangs up on a connection that is over. Sees to it that somebody looks at the deadline of
-/// any other. A timer that rings too early looks, and is set again: cheaper than to set it
-/// anew with each request.
+/// Hangs up on a connection that is over. Sees to it that somebody
+/// looks at the deadline of any other. A timer that rings too early
+/// looks, and is set again: cheaper than to set it anew with each
+/// request.
 fn settle(event_loop: &mut EventLoop, me: Token, house: &House) {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
     if !connection.is_unsettled() {

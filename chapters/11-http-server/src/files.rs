@@ -28,7 +28,8 @@ const REMEMBERED: usize = 512;
 /// all descriptors.
 const HELD_OPEN: usize = 16;
 // ANCHOR: fresh
-/// For how long a file is taken for what it was: a change is seen within a second.
+/// For how long a file is taken for what it was: a change is seen
+/// within a second.
 const FRESH: Duration = Duration::from_millis(500);
 // ANCHOR_END: fresh
 /// The coarsest clock by which file systems note changes ticks that fast.

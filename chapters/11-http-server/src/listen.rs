@@ -18,8 +18,8 @@ const BACKLOG: i32 = 4096;
 const SEND_BUFFER: usize = 256 * 1024;
 
 // ANCHOR: listen
-/// Listens. `shared`: several sockets on the same port, of which the kernel chooses one
-/// for each who comes (SO_REUSEPORT, socket(7)).
+/// Listens. `shared`: several sockets on the same port, of which the
+/// kernel chooses one for each who comes (SO_REUSEPORT, socket(7)).
 ///
 /// # Errors
 /// When the address is taken, or can't be had.
@@ -29,12 +29,14 @@ pub fn listen_on(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
     let socket = socket(family, SockType::Stream, close_on_exec(), None)?;
-    // A server that is started again isn't kept out by what is left of its last run.
+    // A server that is started again isn't kept out by what is left of
+    // its last run.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     if shared {
         setsockopt(&socket, sockopt::ReusePort, &true)?;
     }
-    // An answer's last piece doesn't wait for the visitor to confirm the one before.
+    // An answer's last piece doesn't wait for the visitor to confirm
+    // the one before.
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
     setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER)?;
     accept_with_a_request(&socket)?;

@@ -272,7 +272,8 @@ fn more_to_come() -> MsgFlags {
 }
 
 // ANCHOR: sendfile
-/// From the file to the socket, without a copy in between (sendfile(2)). None: no room.
+/// From the file to the socket, without a copy in between
+/// (sendfile(2)). None: no room.
 #[cfg(target_os = "linux")]
 fn send_file(socket: &TcpStream, file: &File, at: u64, length: u64) -> io::Result<Option<u64>> {
     use nix::sys::sendfile::sendfile64;

@@ -11,12 +11,12 @@ use nix::sys::stat::Mode;
 use percent_encoding::percent_decode_str;
 
 // ANCHOR: names
-/// The names that a request's path is made of, percent-decoded, and whether it ends
-/// with a slash. None: it isn't one that we look for.
+/// The names that a request's path is made of, percent-decoded, and
+/// whether it ends with a slash. None: it isn't one that we look for.
 ///
-/// Each name is looked at after it was decoded: before, `%2e%2e` isn't `..` yet. One
-/// that begins with a dot is refused: `.` and `..` are among those, and files that
-/// somebody has hidden.
+/// Each name is looked at after it was decoded: before, `%2e%2e` isn't
+/// `..` yet. One that begins with a dot is refused: `.` and `..` are
+/// among those, and files that somebody has hidden.
 pub fn names(path: &str) -> Option<(Vec<Vec<u8>>, bool)> {
     let path = path.strip_prefix('/')?;
     let (path, is_folder) = match path.strip_suffix('/') {
@@ -27,8 +27,8 @@ pub fn names(path: &str) -> Option<(Vec<Vec<u8>>, bool)> {
         return Some((Vec::new(), is_folder));
     }
     let is_good = |name: &Vec<u8>| {
-        // A slash in a name would be two names, a backslash is one elsewhere, and at a NUL
-        // the kernel would stop reading.
+        // A slash in a name would be two names, a backslash is one
+        // elsewhere, and at a NUL the kernel would stop reading.
         let is_odd = |byte: &u8| matches!(byte, b'/' | b'\\' | 0..=0x1f | 0x7f);
         !name.is_empty() && name[0] != b'.' && !name.iter().any(is_odd)
     };

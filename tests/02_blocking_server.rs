@@ -801,12 +801,13 @@ mod patience {
             let when = format!(
                 "with a patience of {patience} ms, and a request that is whole after two thirds of it"
             );
-            // Who is sent away now is sent away too soon, on however slow a machine.
+            // Who is sent away before its time is sent away too soon, on however slow a machine.
             if late.connection.readable_within(time * 2 / 3) {
-                let early = began.elapsed() + A_TICK < time;
-                expect_status(&server, &mut late, 200, &when);
-                assert!(!early, "it was answered before it had asked");
-                continue;
+                if began.elapsed() + A_TICK < time {
+                    expect_status(&server, &mut late, 200, &when);
+                    check.fail(format!("{when}, it was answered before its request was whole"));
+                }
+                continue; // this machine is too slow for so short a time
             }
             let sent = late.connection.send(b"HTTP/1.1\r\n\r\n").is_ok();
             let in_time = sent

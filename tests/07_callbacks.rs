@@ -2153,6 +2153,13 @@ mod seats {
                 let leaves = all[seat - 1].take().expect("there is one on each seat");
                 leaves.leave(leaving);
             }
+            // Whoever is still there is told that nobody has these seats.
+            check.suspect("seat-is-not-freed");
+            let stays = all.iter_mut().flatten().next().expect("somebody stays");
+            for seat in seats {
+                stays.says(&format!("post {seat} hello"), "nobody there\n");
+            }
+            check.suspect("seat-is-not-the-lowest");
             let mut free = seats.to_vec();
             free.sort_unstable();
             for seat in free {

@@ -79,7 +79,7 @@ fn fetch(host: &str, path: &str) -> io::Result<Vec<u8>> {
 // ANCHOR_END: fetch
 
 // ANCHOR: send
-/// Hands the kernel all of `bytes`. It may take fewer at a time than it is offered.
+/// Hands the kernel all of `bytes`. It may take fewer at a time.
 fn send_all(socket: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         // waits: until the kernel has room for some
@@ -101,7 +101,7 @@ fn connect_to_any(addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
         };
         let socket = match socket(family, SockType::Stream, SockFlag::empty(), None) {
             Ok(socket) => socket,
-            // No IPv6 here, say: the next address may be of the other kind.
+            // No IPv6 here, say: the next may be of the other kind.
             Err(error) => {
                 failure = error.into();
                 continue;
@@ -111,7 +111,7 @@ fn connect_to_any(addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
         // waits: until the server's kernel has answered
         let connected = timed(&format!("connect {address}"), || {
             match connect_socket(socket.as_raw_fd(), &there) {
-                // A signal interrupted the first try, and meanwhile it went through.
+                // A signal came, and meanwhile it went through.
                 Err(Errno::EISCONN) => Ok(0),
                 result => result.map(|()| 0),
             }
@@ -148,7 +148,8 @@ fn addresses_of(host: &str) -> io::Result<Vec<SocketAddr>> {
 }
 
 // ANCHOR: timed
-/// Says that a call is about to be made, makes it, and says how long it took.
+/// Says that a call is about to be made, makes it, and says how long
+/// it took.
 fn timed<F>(what: &str, mut call: F) -> io::Result<usize>
 where
     F: FnMut() -> nix::Result<usize>,

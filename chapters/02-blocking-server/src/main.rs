@@ -48,14 +48,14 @@ fn main() {
 // ANCHOR_END: main
 
 // ANCHOR: listen
-/// A socket to which visitors can connect: four calls, none of which waits.
+/// A socket to which visitors can connect: four calls. None waits.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
     let socket = socket(family, SockType::Stream, SockFlag::empty(), None)?;
-    // Without this the port stays taken for a minute after the server's end.
+    // Without this the port stays taken for a minute after our end.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let_them_queue(&socket, Backlog::new(BACKLOG)?)?;
@@ -75,8 +75,8 @@ fn announce(listener: &TcpListener) {
 }
 
 // ANCHOR: serve
-/// All that one visitor gets. What it does is an outcome; only a broken connection is
-/// an error.
+/// All that one visitor gets. What it does is an outcome; only a broken
+/// connection is an error.
 fn serve(mut visitor: &TcpStream) -> io::Result<String> {
     let (answer, outcome) = match read_request(visitor)? {
         Request::Whole(request) => (answer("200 OK", &page(&request)), "answered"),
@@ -97,8 +97,8 @@ enum Request {
     HungUp(usize),
 }
 
-/// Reads until the empty line that ends a request (RFC 9112, section 2.1), in however
-/// many pieces it comes.
+/// Reads until the empty line that ends a request (RFC 9112, section
+/// 2.1), in however many pieces it comes.
 fn read_request(visitor: &TcpStream) -> io::Result<Request> {
     let mut request = Vec::new();
     let mut piece = [0; 1024];
@@ -122,7 +122,7 @@ fn read_request(visitor: &TcpStream) -> io::Result<Request> {
 // ANCHOR_END: read_request
 
 // ANCHOR: read_some
-/// Reads what there is, as `read` does. A signal in between changes nothing.
+/// Reads what there is, as `read` does. A signal changes nothing.
 fn read_some(mut visitor: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
     loop {
         match visitor.read(piece) {
@@ -134,8 +134,9 @@ fn read_some(mut visitor: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
 // ANCHOR_END: read_some
 
 // ANCHOR: goodbye
-/// Ends a conversation so that the answer arrives. Closing while bytes of the visitor
-/// lie unread makes our kernel send a reset, and what is on its way may be lost.
+/// Ends a conversation so that the answer arrives. Closing while bytes
+/// of the visitor lie unread makes our kernel send a reset, and what is
+/// on its way may be lost.
 fn say_goodbye(visitor: &TcpStream) -> io::Result<()> {
     visitor.shutdown(Shutdown::Write)?;
     let deadline = Instant::now() + GOODBYE;

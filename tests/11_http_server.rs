@@ -2751,7 +2751,7 @@ mod stream {
     #[test]
     fn nothing_is_kept() {
         /// So many answers are over in each lot, of either kind.
-        const EACH: usize = 500;
+        const EACH: usize = 1000;
         let check = check!("11-stream");
         let server = check.server(&[]);
         let mut visitor = server.visitor("visitor").connection;

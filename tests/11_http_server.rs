@@ -1641,7 +1641,7 @@ mod fresh {
             };
             if let Some(name) = needed.iter().find(|name| answer.times(name) == 0) {
                 let with = with(fields);
-                self.server.check.suspect(match (status, name) {
+                self.server.check.suspect(match (status, *name) {
                     (304, _) => "answers-304-wrongly",
                     (_, "Content-Length") => "no-length",
                     _ => "no-tag-or-no-date",

@@ -39,8 +39,8 @@ impl Pipe {
     }
 }
 
-/// Passes on, line by line with [`say`], what comes out of both pipes, until both have ended. Last words
-/// without a line end are a line too, when their pipe has ended.
+/// Passes on, line by line with [`say`], what comes out of both pipes, until both have ended. A line is
+/// passed on as soon as its `\n` has come, and what is left at a pipe's end is a line too.
 ///
 /// # Errors
 /// What `poll`, reading and `say` give, save `EINTR`: a signal changes nothing.

@@ -49,8 +49,8 @@ impl<'a> Direction<'a> {
 }
 
 /// Carries bytes from the visitor to the server, and from the server to the visitor, until both have
-/// finished sending. When one of them has finished, the other is told so (`shutdown`), and goes on as
-/// long as it likes. While one of them doesn't read, nothing more is read from the other.
+/// finished sending and all is delivered. When one of them has finished, the other is told so (`shutdown`),
+/// and goes on as long as it likes. While a piece is on its way to one, nothing more is read from the other.
 ///
 /// # Errors
 /// What `poll`, reading and writing give, save `EINTR`. Whoever calls closes both sockets then.

@@ -47,7 +47,7 @@ impl Outbox {
     }
 
     /// Sends as much of what is kept as the kernel takes now, and keeps the rest. Never waits: that
-    /// there is no room isn't an error. Nothing may be kept when it's called. `socket` is in
+    /// there is no room isn't an error. It may be called when nothing is kept. `socket` is in
     /// non-blocking mode.
     ///
     /// # Errors

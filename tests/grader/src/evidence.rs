@@ -34,7 +34,7 @@ const REFUTED: f64 = 0.15;
 const MOST_WORDS: usize = 24;
 /// So many failures are evidence enough, the first ones in the order of the source: a program that fails nearly all says little more by
 /// each, and each costs a second.
-pub const ENOUGH: usize = 5;
+pub const ENOUGH: usize = 4;
 
 /// What the checks saw of a program that fails: by check, without the exercise's module.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]

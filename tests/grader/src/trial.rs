@@ -23,7 +23,7 @@ pub const AT_ONCE: usize = 16;
 const PATIENCE_WITH_LOOPS: &str = "500";
 
 /// A check that takes more than this of a processor, in milliseconds, is a heavy one.
-const LIGHT_MS: i64 = 200;
+const LIGHT_MS: i64 = 150;
 
 /// The worked answer's name among an exercise's programs. No wrong answer is called that.
 pub const WORKED: &str = "worked-answer";
@@ -85,6 +85,12 @@ pub fn alone() -> io::Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
+/// Whether it's a check without cases, or the first of its cases: the others say the same of most programs.
+fn is_first_case(check: &str) -> bool {
+    let case = check.rsplit_once("::case_").and_then(|(_, case)| case.split('_').next());
+    case.is_none_or(|number| number.parse() == Ok(1))
+}
+
 /// Which of `checks` take long: so much CPU time on the worked answer, which passes them. A crowd that comes and goes, a
 /// flood, a look through the lens.
 pub fn heavy(workshop: &Workshop, exercise: &Exercise, checks: &[String]) -> Vec<String> {
@@ -104,7 +110,8 @@ pub fn heavy(workshop: &Workshop, exercise: &Exercise, checks: &[String]) -> Vec
 }
 
 /// Runs `checks` on each of an exercise's wrong answers, in order, until enough have failed, and the one that it names in any case.
-/// Those that are `heavy` are tried only where one is named: there are hundreds of wrong answers.
+/// Those that are `heavy`, and all cases of a check but the first, are tried only where one is named: there are hundreds of wrong
+/// answers.
 /// What was seen of each, in the order of `wrong`.
 pub fn whole(
     workshop: &Workshop,
@@ -117,7 +124,7 @@ pub fn whole(
         let program = &workshop.programs[&(exercise.name.clone(), wrong.name.clone())];
         let mut seen = Seen::default();
         for check in checks {
-            let worth_it = seen.0.len() < ENOUGH && !heavy.contains(check);
+            let worth_it = seen.0.len() < ENOUGH && !heavy.contains(check) && is_first_case(check);
             if worth_it || *check == wrong.caught_by {
                 seen.note(check, &run::run(&job(workshop, check, program)));
             }

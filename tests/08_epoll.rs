@@ -1808,11 +1808,11 @@ mod edge {
         check.suspect("so-many-steps-a-turn");
         let server = check.server(&[]);
         let mut all = crowd(&server, COUNT);
-        let when = "after seventy visitors had sent 20 KB each, at the same moment";
+        let when = "after seventy visitors had sent 5 KB each, at the same moment";
         settle(&server, "with visitors who have said nothing");
         let Some(seen) = look(&server) else { return };
         server.program.stop();
-        let much = words(0, 20_000);
+        let much = words(0, 5_000);
         for visitor in &mut all {
             send(&server, visitor, &much);
         }

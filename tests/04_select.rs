@@ -1512,20 +1512,6 @@ mod room {
     }
 
     #[test]
-    fn an_urgent_byte_disturbs_nobody() {
-        let check = check!("04-room");
-        check.suspect("reads-on-for-the-line");
-        let server = check.server(&[]);
-        let mut room = room_of(&server, 3);
-        send_urgently(&room[0], b'!');
-        let when = "after guest 1 had sent a byte out of band";
-        settle(&check, &server, when);
-        room[1].send(b"what was that?\n");
-        hears(&server, &mut room[2], "guest 2: what was that?\n", when);
-        hears(&server, &mut room[0], "guest 2: what was that?\n", when);
-    }
-
-    #[test]
     fn nothing_is_kept() {
         let check = check!("04-room");
         check.suspect("keeps-those-who-left");

@@ -1350,6 +1350,10 @@ mod proxy {
         let sent = nix::sys::socket::send(sender.stream().as_raw_fd(), b"!", MsgFlags::MSG_OOB);
         sent.expect("there is room");
         play.settles(when);
+        // The other one first: whoever took that byte for something to read sits in a read now.
+        let Pair { visitor, server } = &mut pair;
+        let (sender, other) = if visitor_sends { (visitor, server) } else { (server, visitor) };
+        play.carries(other, sender, b"an answer", when);
         play.talk(&mut pair, when);
         play.settles(when);
     }

@@ -27,6 +27,12 @@ const SHOWN: usize = 90;
 /// And so many at least are told it alone.
 const ALONE: usize = 60;
 
+/// How often a wrong program that was lucky is judged again.
+const ALONE_AGAIN: usize = 2;
+
+/// Of a hundred wrong answers, so many at most may be told something else than what is written down.
+const OTHERWISE: usize = 4;
+
 /// The starter's name among an exercise's programs. No wrong answer is called that.
 const STARTER: &str = "starter";
 
@@ -77,8 +83,29 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
         }
     }
     let known = evidence::read(&lessons.chapter.folder).unwrap();
-    for (wrong, outcome) in wrong_answers.iter().zip(&outcomes[of_starters..]) {
-        faults.extend(fault(wrong, outcome, &known));
+    let mut told_otherwise = Vec::new();
+    for ((wrong, job), outcome) in
+        wrong_answers.iter().zip(&jobs[of_starters..]).zip(&outcomes[of_starters..])
+    {
+        // Some wrong programs are right by luck, when somebody else has the processor. Not twice more, alone.
+        let lucky = *outcome == Outcome::Passed;
+        let again = (0..if lucky { ALONE_AGAIN } else { 0 }).map(|_| run::run(job));
+        let failed = again.into_iter().find(|outcome| *outcome != Outcome::Passed);
+        let outcome = failed.as_ref().unwrap_or(outcome);
+        match outcome {
+            Outcome::Passed => faults
+                .push(format!("{}: {} passes {}", wrong.exercise, wrong.name, wrong.caught_by)),
+            Outcome::Failed(message) => {
+                told_otherwise.extend(fault(wrong, message, outcome, &known))
+            }
+        }
+    }
+    // Where threads and processes race, what is seen first isn't always the same.
+    if told_otherwise.len() * 100 > wrong_answers.len() * OTHERWISE {
+        faults.append(&mut told_otherwise);
+    }
+    for told in &told_otherwise {
+        let _ = writeln!(io::stderr(), "not as it's written down: {told}");
     }
     faults.extend(checks_that_catch_nothing(&names, &wrong_answers));
     assert!(faults.is_empty(), "{} faults:\n\n{}\n", faults.len(), faults.join("\n\n"));
@@ -99,12 +126,9 @@ fn build(course: &Course, lessons: &Lessons, wrong_answers: &[Wrong]) -> Worksho
     workshop::build(course, lessons, "proof", &made).unwrap()
 }
 
-/// What is wrong with a wrong answer, or with what is known of it, if anything is.
-fn fault(wrong: &Wrong, outcome: &Outcome, known: &[Known]) -> Option<String> {
+/// What a wrong answer is told that isn't what `wrong.toml` or `seen.jsonl` say, if anything is.
+fn fault(wrong: &Wrong, message: &str, outcome: &Outcome, known: &[Known]) -> Option<String> {
     let Wrong { exercise, name, caught_by, says, .. } = wrong;
-    let Outcome::Failed(message) = outcome else {
-        return Some(format!("{exercise}: {name} passes {caught_by}"));
-    };
     if !message.contains(says) {
         return Some(format!(
             "{exercise}: {caught_by} on {name} doesn't say {says:?}, but:\n{message}"

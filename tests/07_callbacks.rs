@@ -659,6 +659,10 @@ mod frames {
         if !only_so_many_stay(&server, 0) {
             check.fail("the visitor is gone, and your program keeps its connection");
         }
+        // Whoever does nothing at all has closed that connection, too.
+        let mut next = Visitor::new(&server, "next visitor");
+        next.send(b"2:ab,");
+        next.expect(b"2:ba,", &format!("{when}, when the next one had come"));
     }
 
     /// More than any kernel takes for somebody who has asked it to take little.

@@ -74,19 +74,18 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     drop(judging);
     println!("{} checks took {took:.1?}", jobs.len());
 
-    let mut faults = Vec::new();
+    let (mut faults, mut told_otherwise, mut uncaught) = (Vec::new(), Vec::new(), Vec::new());
     for (job, outcome) in jobs[..of_starters].iter().zip(&outcomes) {
         let seen = Seen::of([(job.name.as_str(), outcome)]);
         match outcome {
             Outcome::Passed => faults.push(format!("the untouched starter passes {}", job.name)),
             Outcome::Failed(_) if seen.0.values().all(|f| f.suspect == NOT_WRITTEN_YET) => {}
             Outcome::Failed(message) => {
-                faults.push(format!("{} on the starter says:\n{message}", job.name));
+                told_otherwise.push(format!("{} on the starter says:\n{message}", job.name));
             }
         }
     }
     let known = evidence::read(&lessons.chapter.folder).unwrap();
-    let (mut told_otherwise, mut uncaught) = (Vec::new(), Vec::new());
     for ((wrong, job), outcome) in
         wrong_answers.iter().zip(&jobs[of_starters..]).zip(&outcomes[of_starters..])
     {

@@ -816,7 +816,7 @@ mod echo {
         let when = "with about as many visitors as a set has room for";
         settle(&check, &server, "with nobody there");
         // A descriptor is the lowest number that is free.
-        let own = server.program.usage().map(|usage| usage.descriptors);
+        let own = visitors::doing::descriptors(server.program.pid());
         let mut inside: Vec<Guest<'_>> = Vec::new();
         // It has a few descriptors of its own: from some visitor on, the next ones don't fit.
         loop {

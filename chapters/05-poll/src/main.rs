@@ -107,7 +107,8 @@ struct Visitor {
 enum State {
     /// To send the rest of its request. This is what has come.
     Asking(Vec<u8>),
-    /// To hang up: it has its answer. What it sends meanwhile is thrown away.
+    /// To hang up: it has its answer. What it sends meanwhile is thrown
+    /// away.
     Leaving,
 }
 // ANCHOR_END: state
@@ -171,8 +172,8 @@ impl Visitor {
 }
 
 // ANCHOR: answer_to
-/// The answer and the outcome, when enough has come. "Not yet" is `None`. `new` tells how
-/// many of the bytes have just come.
+/// The answer and the outcome, when enough has come. "Not yet" is
+/// `None`. `new` tells how many of the bytes have just come.
 fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
     // The empty line may have begun in the piece before this one.
     let from = request.len().saturating_sub(new + 3);

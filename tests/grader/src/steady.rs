@@ -1,7 +1,7 @@
 //! For programs that keep something for each visitor, timer or question: when many of them are over, nothing may
 //! be left of them.
 
-use visitors::doing::Usage;
+use visitors::doing::{Usage, descriptors};
 
 use crate::check::Server;
 
@@ -19,22 +19,22 @@ impl Server<'_> {
     #[track_caller]
     pub fn keeps_nothing(&self, each: usize, what: &str, mut lot: impl FnMut(usize)) {
         let mut lots = 0..;
-        let mut look_after = |count: usize| -> Option<Usage> {
+        let mut look_after = |count: usize| -> Option<(Usage, usize)> {
             lots.by_ref().take(count).for_each(&mut lot);
             if let Err(trouble) = self.program.settled() {
                 self.check.fail_for(&format!("after many {what}"), &trouble);
             }
-            self.program.usage()
+            Some((self.program.usage()?, descriptors(self.program.pid())?))
         };
         // Where the system can't tell, nobody can.
-        let Some(before) = look_after(WARM_UP) else { return };
-        let Some(after) = look_after(LOTS) else { return };
+        let Some((before, open_before)) = look_after(WARM_UP) else { return };
+        let Some((after, open_after)) = look_after(LOTS) else { return };
         let many = each * LOTS;
-        if after.descriptors > before.descriptors {
+        if open_after > open_before {
             self.check.suspect("leaves-descriptors-open");
             self.check.fail(format!(
-                "{many} {what} came and went, and your program had {} descriptors open before, and {} after",
-                before.descriptors, after.descriptors
+                "{many} {what} came and went, and your program had {open_before} descriptors open before, and {open_after} \
+                 after"
             ));
         }
         let grown = |after: &Usage| after.resident.saturating_sub(before.resident);
@@ -42,7 +42,7 @@ impl Server<'_> {
             return;
         }
         // An allocator may have taken one large step. What is kept goes on growing.
-        let Some(later) = look_after(LOTS) else { return };
+        let Some((later, _)) = look_after(LOTS) else { return };
         if grown(&later) > NO_LEAK + NO_LEAK / 2 {
             self.check.suspect("keeps-those-who-left");
             self.check.fail(format!(

@@ -36,8 +36,6 @@ pub struct Usage {
     pub threads: usize,
     /// Memory in use now (resident set), in bytes.
     pub resident: u64,
-    /// Descriptors open now.
-    pub descriptors: usize,
 }
 
 /// The state of all threads of a process at one moment. Two that are equal, and asleep, are the same sleep.
@@ -108,6 +106,11 @@ pub fn accepted(port: u16) -> Option<usize> {
     Some(accepted.len())
 }
 
+/// How many descriptors a process has open. (With thousands it takes milliseconds to count them.)
+pub fn descriptors(pid: i32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
 /// What a process has used. `None` where /proc can't tell.
 pub fn usage(pid: i32) -> Option<Usage> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -121,7 +124,6 @@ pub fn usage(pid: i32) -> Option<Usage> {
         cpu: Duration::from_millis(ticks * 1000 / ticks_a_second.max(1)),
         threads: usize::try_from(count(&status, "Threads:")).ok()?,
         resident: count(&status, "VmRSS:") * 1024,
-        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
     })
 }
 

@@ -104,7 +104,7 @@ fn threads(server: &Server<'_>) -> BTreeSet<String> {
 
 /// How many of the visitors are with the program. Where the system can't tell, `otherwise`.
 fn accepted(server: &Server<'_>, otherwise: usize) -> usize {
-    visitors::doing::accepted(server.address.port()).unwrap_or(otherwise)
+    visitors::tcp::accepted(server.address.port()).unwrap_or(otherwise)
 }
 
 /// The program as a server for which a shell has set a limit, such as `ulimit -n 9`.
@@ -656,7 +656,7 @@ mod pool {
         let check = check!("03-pool");
         check.suspect("worker-that-cannot-be-started");
         if !cfg!(target_os = "linux") {
-            return eprintln!("skipped: only Linux limits a program's address space in this way");
+            return visitors::skipped("only Linux limits a program's address space in this way");
         }
         // A thousand stacks of 2 MiB have no room in 200.
         let program = within(&check, "ulimit -v 200000", &["1000"]);
@@ -946,7 +946,7 @@ mod stop {
         if let Err(Trouble::Ended { last_words, .. }) = program.listening()
             && last_words.contains("can't listen on")
         {
-            return eprintln!("skipped: {last_words}");
+            return visitors::skipped(last_words);
         }
         let server = serving(&check, program);
         server.still_serves("before the signal");
@@ -1164,6 +1164,9 @@ mod stop {
     fn ctrl_c_ends_it_on_the_spot() {
         let check = check!("03-stop");
         check.suspect("blocks-other-signals");
+        if visitors::setup::ignores(Signal::SIGINT) {
+            return visitors::skipped("whatever is started here ignores SIGINT: it runs in the background of a shell");
+        }
         let server = check.server(&[]);
         let _present = in_the_middle(&server, "present visitor", 1);
         settle(&server, "with a visitor in the middle of its request");
@@ -1264,7 +1267,7 @@ mod stop {
         let check = check!("03-stop");
         check.suspect("thread-that-cannot-be-had");
         if !cfg!(target_os = "linux") {
-            return eprintln!("skipped: only Linux limits a program's address space in this way");
+            return visitors::skipped("only Linux limits a program's address space in this way");
         }
         // There is room for the stacks of some thirty threads.
         let server = server_within(&check, "ulimit -v 80000", &[]);
@@ -1282,7 +1285,7 @@ mod stop {
         if inside == silent.len() {
             let threads = server.program.usage().map_or(0, |usage| usage.threads);
             if threads > silent.len() {
-                return eprintln!("skipped: there was room for all the threads");
+                return visitors::skipped("there was room for all the threads");
             }
             check.fail(format!("{when}, there are {threads} threads, and nobody was sent away"));
         }

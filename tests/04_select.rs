@@ -666,7 +666,7 @@ mod echo {
         receives(&server, &mut talkative, &bytes, when);
         settle(&check, &server, when);
         let Some(lens) = lens else {
-            return eprintln!("only played: there is no lens here to look through");
+            return visitors::skipped("there is no lens here to look through");
         };
         let calls = lens.calls().into_iter().map(|call| (call.call, call.descriptor, call.what));
         one_step_each(&server, calls, when);
@@ -730,7 +730,7 @@ mod echo {
         }
         settle(&check, &server, when);
         let Some(lens) = lens else {
-            return eprintln!("only played: there is no lens here to look through");
+            return visitors::skipped("there is no lens here to look through");
         };
         let calls = lens.calls().into_iter();
         let calls = calls.map(|call| (call.call, call.descriptor, call.ready.len()));
@@ -809,7 +809,7 @@ mod echo {
         let check = check!("04-echo");
         check.suspect("descriptor-not-looked-at");
         if let Err(reason) = visitors::crowd::make_room(1100) {
-            return eprintln!("skipped: {reason}");
+            return visitors::skipped(reason);
         }
         // Somebody who counts visitors is wrong by these files.
         let server = if files { check.server_with_open_files() } else { check.server(&[]) };
@@ -880,7 +880,7 @@ mod echo {
         inside.truncate(500);
         // Many hang-ups take a while to arrive. (Where the system can't tell who is there, the rest below must do.)
         let deadline = Instant::now() + PATIENCE;
-        while visitors::doing::accepted(server.address.port()).is_some_and(|there| there > 500)
+        while visitors::tcp::accepted(server.address.port()).is_some_and(|there| there > 500)
             && server.program.exit_status().is_none()
             && Instant::now() < deadline
         {
@@ -1504,7 +1504,7 @@ mod room {
         }
         settle(&check, &server, when);
         let Some(lens) = lens else {
-            return eprintln!("only played: there is no lens here to look through");
+            return visitors::skipped("there is no lens here to look through");
         };
         let calls = lens.calls().into_iter();
         let calls = calls.map(|call| (call.call, call.descriptor, call.ready.len()));
@@ -1567,7 +1567,7 @@ mod room {
         hears(&server, &mut room[1], &format!("guest 1: {line}").repeat(300), when);
         settle(&check, &server, when);
         let Some(lens) = lens else {
-            return eprintln!("only played: there is no lens here to look through");
+            return visitors::skipped("there is no lens here to look through");
         };
         let calls = lens.calls().into_iter().map(|call| (call.call, call.descriptor, call.what));
         one_step_each(&server, calls, when);

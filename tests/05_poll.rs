@@ -694,13 +694,13 @@ mod both {
         play.prints("err: two", when);
         play.settles(when);
         let Some(lens) = lens else {
-            return eprintln!("only played: there is no lens here to look through");
+            return visitors::skipped("there is no lens here to look through");
         };
         let calls = lens.calls();
         let is_poll = |call: &str| family(call) == "poll";
         let Some(told) = calls.iter().position(|call| is_poll(&call.call) && call.ready.len() == 2)
         else {
-            return eprintln!("only played: nothing here tells what poll said");
+            return visitors::skipped("nothing here tells what poll said");
         };
         let turn = calls[told + 1..].iter().take_while(|call| !is_poll(&call.call));
         let reads = turn.filter(|call| family(&call.call) == "read");

@@ -13,7 +13,7 @@ use grader::check::{Check, Server};
 use rstest::rstest;
 use visitors::connection::{Connection, End, Received};
 use visitors::crowd::make_room;
-use visitors::doing;
+use visitors::tcp;
 use visitors::program::{LOOK_EVERY, PATIENCE, Watch};
 
 /// What came, readable: a long one by its beginning and its end.
@@ -292,7 +292,7 @@ const ALL_WAYS: [Leaving; 3] = [Leaving::Finishing, Leaving::HangingUp, Leaving:
 #[track_caller]
 fn only_so_many_stay(server: &Server<'_>, count: usize) -> bool {
     let mut watch = Watch::new(&server.program);
-    while doing::accepted(server.address.port()).is_some_and(|accepted| accepted > count) {
+    while tcp::accepted(server.address.port()).is_some_and(|accepted| accepted > count) {
         if watch.trouble().is_some() {
             return false;
         }

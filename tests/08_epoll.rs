@@ -381,17 +381,10 @@ mod list {
     }
 
     /// The inode of the server's end, by the port of the visitor's; that of its listener is at port 0.
-    fn inodes(server: &Server<'_>) -> Option<BTreeMap<u16, u64>> {
-        let table = fs::read_to_string("/proc/net/tcp").ok()?;
-        let ours = format!(":{:04X}", server.address.port());
-        let row = |line: &str| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let is_ours = fields.get(1)?.ends_with(&ours);
-            let port = u16::from_str_radix(fields.get(2)?.split_once(':')?.1, 16).ok()?;
-            let inode: u64 = fields.get(9)?.parse().ok()?;
-            (is_ours && inode != 0).then_some((port, inode))
-        };
-        Some(table.lines().skip(1).filter_map(row).collect())
+    fn inodes(server: &Server<'_>) -> BTreeMap<u16, u64> {
+        let ends = visitors::tcp::of_port(server.address.port());
+        let named = ends.iter().filter(|end| end.socket.inode != 0);
+        named.map(|end| (end.remote.port(), end.socket.inode)).collect()
     }
 
     /// Flags in words: `EPOLLIN | EPOLLOUT`.
@@ -420,7 +413,8 @@ mod list {
         settle(server, when);
         let mut look = 1;
         let fault = loop {
-            let (Some(list), Some(inodes)) = (kernels_list(server), inodes(server)) else { return };
+            let Some(list) = kernels_list(server) else { return };
+            let inodes = inodes(server);
             let Some(fault) = fault(&list, &inodes, who, open) else { return };
             // While others come and go, a look at the kernel's table may miss a row.
             if look == LOOKS {

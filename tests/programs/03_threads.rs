@@ -8,7 +8,7 @@ use lens::Lens;
 use rstest::rstest;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End};
-use visitors::doing;
+use visitors::tcp;
 use visitors::program::{Program, Start};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch03-threads");
@@ -132,7 +132,7 @@ fn a_pool_keeps_its_size_and_its_queue_has_an_end() {
     if let Some(usage) = program.usage() {
         assert_eq!(usage.threads, 1 + 3);
     }
-    if let Some(accepted) = doing::accepted(address.port()) {
+    if let Some(accepted) = tcp::accepted(address.port()) {
         // With each worker, in the queue, and in the hand of the one that accepts.
         assert_eq!(accepted, 3 + QUEUE + 1);
     }

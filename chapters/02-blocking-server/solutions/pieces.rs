@@ -163,6 +163,6 @@ fn listen(port: u16) -> io::Result<TcpListener> {
         eprintln!("ex02-pieces: can't listen on {address}: {error}; is another server still running there?");
         exit(1);
     });
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     Ok(listener)
 }

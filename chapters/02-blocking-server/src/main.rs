@@ -181,7 +181,7 @@ fn address_from_args() -> SocketAddr {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:7002".to_owned());
     if address == "-h" || address == "--help" {
-        println!("{HELP}");
+        let _ = writeln!(io::stdout(), "{HELP}");
         exit(0);
     }
     match address.parse() {

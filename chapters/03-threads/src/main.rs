@@ -251,7 +251,7 @@ fn parse_args() -> (SocketAddr, Option<usize>) {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "-h" | "--help" => {
-                println!("{HELP}");
+                let _ = writeln!(io::stdout(), "{HELP}");
                 exit(0);
             }
             "--pool" => match arguments.next().map(|count| count.parse()) {

@@ -220,6 +220,6 @@ fn listen(port: u16) -> io::Result<TcpListener> {
         );
         exit(1);
     });
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     Ok(listener)
 }

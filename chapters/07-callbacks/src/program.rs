@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 pub fn arguments(help: &str) -> Vec<String> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "-h" || argument == "--help") {
-        println!("{help}");
+        let _ = writeln!(io::stdout(), "{help}");
         exit(0);
     }
     arguments

@@ -194,7 +194,7 @@ fn piece_from_args() -> usize {
     let piece = match arguments.as_slice() {
         [] => Some(PIECE),
         [word] if word == "-h" || word == "--help" => {
-            println!("{HELP}");
+            let _ = writeln!(io::stdout(), "{HELP}");
             exit(0);
         }
         [word] => word.parse().ok().filter(|count| (1..=PIECE).contains(count)),

@@ -21,7 +21,7 @@
 #![allow(unused_imports, unused_mut, unused_variables)]
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -130,7 +130,7 @@ fn main() {
 
 fn serve(address: SocketAddr, root: Root) -> io::Result<()> {
     let listener = listen_on(address, false)?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     say(&format!("the root is {}", root.path.display()));
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());

@@ -20,7 +20,7 @@
 #![allow(unused_imports, unused_mut, unused_variables)]
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ fn main() {
 
 fn serve(address: SocketAddr, path: PathBuf) -> io::Result<()> {
     let listener = listen_on(address, false)?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
     let mut routes = Routes::new();

@@ -16,7 +16,7 @@
 //! Be graded:   cargo grade 11
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -180,7 +180,7 @@ fn main() {
 
 fn serve(address: SocketAddr, path: PathBuf) -> io::Result<()> {
     let listener = listen_on(address, false)?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
     let mut routes = Routes::new();

@@ -180,7 +180,7 @@ fn main() {
 
 fn serve(address: SocketAddr) -> io::Result<()> {
     let listener = listen_on(address, false)?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     say("streams are at /count/N and /ticks");
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());

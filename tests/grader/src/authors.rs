@@ -2,15 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use grader::causes::Causes;
 use grader::course::{Course, Exercise, Lessons};
 use grader::evidence::{self, Cases, Known};
 use grader::mutants::{self, AllExcused};
+use grader::run;
 use grader::trial::{self, WORKED};
 use grader::workshop::{self, Made};
-use grader::wrong::Wrong;
+use grader::wrong::{Edit, Wrong};
+use serde::Deserialize;
 use visitors::tell;
+
+use crate::explain;
 
 /// What came of the diagnosis of many wrong answers.
 #[derive(Default)]
@@ -172,6 +177,77 @@ fn report(
         shares.print(&exercise.id);
     }
     good
+}
+
+/// A wrong answer that isn't in any `wrong.toml` yet. Whatever else stands beside it in the file is for people.
+#[derive(Deserialize)]
+struct Untried {
+    exercise: String,
+    name: String,
+    edit: Vec<Edit>,
+}
+
+/// Those of a file.
+#[derive(Deserialize)]
+struct AllUntried {
+    wrong: Vec<Untried>,
+}
+
+/// Tries wrong answers that nothing is known of: which are caught, and what would somebody who wrote them be told? `Ok(false)`: not
+/// all are caught.
+pub fn try_file(course: &Course, file: &Path) -> Result<bool, String> {
+    let said = |error: String| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| said(error.to_string()))?;
+    let AllUntried { wrong } = toml::from_str(&text).map_err(|error| said(error.to_string()))?;
+    let all: Vec<Wrong> = wrong.into_iter().map(Wrong::from).collect();
+    let (mut tried, mut caught) = (0, 0);
+    for (lessons, exercises) in chosen(course, None)? {
+        let is_here = |exercise: &&Exercise| all.iter().any(|w| w.exercise == exercise.name);
+        let exercises: Vec<&Exercise> = exercises.into_iter().filter(is_here).collect();
+        if exercises.is_empty() {
+            continue;
+        }
+        let wanted: Vec<&Wrong> = all.iter().collect();
+        let make = |exercise: &&'_ Exercise| trial::made(exercise, &wanted);
+        let made = exercises.iter().map(make).collect::<Result<Vec<_>, _>>()?;
+        let made: Vec<_> = exercises.iter().copied().zip(made).collect();
+        let workshop = workshop::build(course, lessons, "try", &made)?;
+        for ((exercise, name), words) in &workshop.refused {
+            tell!("{exercise}:{name} doesn't compile:\n{words}\n");
+        }
+        for (exercise, made) in &made {
+            let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
+            let program = |made: &Made| {
+                workshop.programs.get(&(exercise.name.clone(), made.name.clone()))
+            };
+            let programs: Vec<_> =
+                made.iter().filter_map(|made| Some((made, program(made)?))).collect();
+            let alone = trial::alone().ok();
+            let results = run::at_once(&programs, trial::AT_ONCE, |(_, program)| {
+                trial::until_enough_fail(&workshop, &checks, program)
+            });
+            drop(alone);
+            for ((made, _), results) in programs.iter().zip(&results) {
+                tried += 1;
+                match explain::failure(course, lessons, exercise, results) {
+                    None => tell!("{}:{} passes all {} checks", exercise.id, made.name, checks.len()),
+                    Some((check, lines)) => {
+                        caught += 1;
+                        tell!("{}:{} fails {check}:\n    {}", exercise.id, made.name, lines.join("\n    "));
+                    }
+                }
+            }
+        }
+    }
+    tell!("{caught} of {tried} are caught");
+    Ok(caught == tried)
+}
+
+impl From<Untried> for Wrong {
+    fn from(Untried { exercise, name, edit }: Untried) -> Self {
+        let (cause, caught_by, says) = Default::default();
+        Self { exercise, name, cause, caught_by, says, edit }
+    }
 }
 
 /// Mutates worked answers, and says which mutants pass all checks without an excuse.

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 pub use lens::record::{Call, Outcome};
 use visitors::calls::{self, family};
 use visitors::connection::{Connection, End, Received};
-use visitors::doing::{self, Snapshot};
+use visitors::doing::Snapshot;
 use visitors::program::{LOOK_EVERY, Program, Watch};
-use visitors::unread::{self, Socket};
+use visitors::tcp::{self, Socket};
 
 use crate::check::{Check, Server, shown};
 
@@ -169,7 +169,7 @@ pub fn settle(server: &Server<'_>, when: &str) {
 #[track_caller]
 pub fn all_are_in(server: &Server<'_>, count: usize) {
     let mut watch = Watch::new(&server.program);
-    while doing::accepted(server.address.port()).is_some_and(|accepted| accepted < count) {
+    while tcp::accepted(server.address.port()).is_some_and(|accepted| accepted < count) {
         if let Some(trouble) = watch.trouble() {
             server.check.fail_for(&format!("{count} visitors were to be let in"), &trouble);
         }
@@ -242,7 +242,7 @@ pub fn both_ends(server: &Server<'_>, visitor: &Connection) -> Option<(Row, Row)
     let theirs = visitor.stream().peer_addr().unwrap_or(server.address);
     let ours = visitor.stream().local_addr().ok()?;
     // What isn't there is closed.
-    let row = |here, there| unread::find(here, there).map_or_else(Row::default, Row::of);
+    let row = |here, there| tcp::find(here, there).map_or_else(Row::default, Row::of);
     Some((row(theirs, ours), row(ours, theirs)))
 }
 

@@ -49,7 +49,7 @@ pub fn build(folder: &Path, arguments: &[String]) -> io::Result<Built> {
     let (finished, waiting) = mpsc::channel::<()>();
     let announcer = thread::spawn(move || {
         if waiting.recv_timeout(SILENT_FOR) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("compiling; the first time takes a while …");
+            visitors::warn!("compiling; the first time takes a while …");
         }
     });
     let mut stderr = child.stderr.take();

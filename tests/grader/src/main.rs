@@ -6,6 +6,7 @@ mod explain;
 mod score;
 mod watch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +53,11 @@ enum Command {
         /// A chapter, an exercise, or EXERCISE:NAME for one wrong answer in detail. All, if not given
         #[arg(value_name = "CHAPTER|EXERCISE|EXERCISE:NAME")]
         what: Option<String>,
+    },
+    /// For authors: try wrong answers that nothing is known of, and say what whoever wrote one would be told
+    Try {
+        /// Like wrong.toml; `exercise`, `name` and `edit` are enough
+        file: PathBuf,
     },
     /// For authors: change worked answers mechanically, and say which changes no check sees
     Mutants {
@@ -107,6 +113,7 @@ fn run(arguments: &Arguments) -> Result<bool, Trouble> {
         Some(Command::Starters { check: true }) => return Ok(exercises::check_starters(&course)?),
         Some(Command::Starters { check: false }) => exercises::write_starters(&course)?,
         Some(Command::Wrong { what }) => return Ok(authors::wrong(&course, what.as_deref())?),
+        Some(Command::Try { file }) => return Ok(authors::try_file(&course, file)?),
         Some(Command::Mutants { what }) => return Ok(authors::mutants(&course, what.as_deref())?),
         None => {
             let what = arguments.what.as_deref();

@@ -133,6 +133,23 @@ pub fn whole(
     })
 }
 
+/// Runs checks on a program in their order, until so many have failed that the others would say little more.
+pub fn until_enough_fail(
+    workshop: &Workshop,
+    checks: &[String],
+    program: &Path,
+) -> Vec<(String, Outcome)> {
+    let mut results: Vec<(String, Outcome)> = Vec::new();
+    for check in checks {
+        let failed = results.iter().filter(|(_, outcome)| *outcome != Outcome::Passed).count();
+        if failed == ENOUGH {
+            break;
+        }
+        results.push((check.clone(), run::run(&job(workshop, check, program))));
+    }
+    results
+}
+
 /// Which of the programs pass all checks. One is done with when a check has failed.
 pub fn passing(
     workshop: &Workshop,

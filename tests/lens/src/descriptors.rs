@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use nix::libc;
 use nix::unistd::Pid;
 
-use visitors::doing::{self, TcpSocket};
+use visitors::doing;
+use visitors::tcp::{self, Kind};
 
 const CLOSED: &str = "a closed descriptor";
 
@@ -84,9 +85,9 @@ fn look_up(process: Pid, descriptor: i64) -> Thing {
     let link = link.to_string_lossy();
     let inode = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
     if let Some(inode) = inode.and_then(|digits| digits.parse().ok()) {
-        return match doing::tcp_socket(inode) {
-            Some(TcpSocket::Listener) => Thing::Listener,
-            Some(TcpSocket::Connected(address)) => Thing::Peer(address),
+        return match tcp::kind(inode) {
+            Some(Kind::Listener) => Thing::Listener,
+            Some(Kind::Connected(address)) => Thing::Peer(address),
             None => Thing::Other("a socket".to_owned()),
         };
     }

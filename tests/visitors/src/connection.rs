@@ -12,7 +12,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::doing;
 use crate::program::{LOOK_EVERY, PATIENCE, Program, Trouble, Watch};
-use crate::unread::unread;
+use crate::tcp::unread;
 
 /// How a connection came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

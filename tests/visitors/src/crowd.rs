@@ -10,6 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::answer::status;
 use crate::destination::Destination;
 use crate::doing;
+use crate::tcp;
 use crate::line::{Bounds, Failure, Line, is_hang_up};
 use crate::visit::{Doing, Part};
 
@@ -123,7 +124,7 @@ pub(crate) fn stay(size: usize, destination: &Destination, bounds: &Bounds, part
     let mut inside: BTreeSet<u16> = members.iter().filter_map(Member::inside_from).collect();
     fared.stayed = inside.len();
     fared.left_outside += outside + count_knocking(&members);
-    doing::keep_established(destination.current().1.port(), &mut inside);
+    tcp::keep_established(destination.current().1.port(), &mut inside);
     let half_way = fared.stayed - inside.len();
     fared.stayed -= half_way;
     fared.connected -= half_way;

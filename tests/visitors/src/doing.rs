@@ -1,14 +1,13 @@
 //! What a process is doing at this moment, and what it has used, from its entry in /proc (Linux;
 //! proc(5), proc_pid_syscall(5)). Elsewhere there is less to tell, and it is said so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::calls::{self, Call};
-use crate::unread::Socket;
+use crate::tcp::{self, Connection};
 
 /// How often to look at a process that doesn't stand still, before it is described as it seemed.
 const LOOKS: u32 = 10;
@@ -91,21 +90,6 @@ impl Snapshot {
     }
 }
 
-/// How many connections a server on `port` has accepted and not closed. `None` where the system can't tell.
-pub fn accepted(port: u16) -> Option<usize> {
-    fs::metadata("/proc/net/tcp").ok()?;
-    let of_the_server =
-        |c: &&Connection| c.local_port == port && c.remote_port != 0 && c.socket.inode != 0;
-    let connections = connections();
-    // While it changes, the table may show a row twice.
-    let accepted: BTreeSet<u64> = connections
-        .iter()
-        .filter(of_the_server)
-        .map(|connection| connection.socket.inode)
-        .collect();
-    Some(accepted.len())
-}
-
 /// How many descriptors a process has open. (With thousands it takes milliseconds to count them.)
 pub fn descriptors(pid: i32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
@@ -145,7 +129,7 @@ pub fn describe(pid: i32) -> String {
 }
 
 fn describe_snapshot(pid: i32, snapshot: &Snapshot) -> String {
-    let connections = connections();
+    let connections = tcp::all();
     let mut groups: Vec<(String, usize)> = Vec::new();
     for thread in &snapshot.threads {
         let words = describe_thread(pid, thread, &connections);
@@ -208,118 +192,10 @@ fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
     let Some(connection) = connections.iter().find(|c| c.socket.inode == inode) else {
         return "its socket's other end".to_owned();
     };
-    match name_of(connection.remote_port) {
+    match name_of(connection.remote.port()) {
         Some(name) => format!("the {name}"),
-        None => format!("port {} at the other end", connection.remote_port),
+        None => format!("port {} at the other end", connection.remote.port()),
     }
-}
-
-/// A TCP connection as /proc/net/tcp shows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Connection {
-    pub(crate) local_port: u16,
-    pub(crate) remote_port: u16,
-    pub(crate) socket: Socket,
-    remote: SocketAddr,
-}
-
-/// What a TCP socket is: one that listens has nobody at its other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TcpSocket {
-    /// People connect to it.
-    Listener,
-    /// It is one end of a connection; here is the other.
-    Connected(SocketAddr),
-}
-
-/// The TCP socket that is known to the kernel by this number, if there is one.
-///
-/// A socket's number is its own for as long as it lives, and so are its ends. So what was found once is kept: with tens of
-/// thousands of closed connections around, which the kernel remembers for a minute, each look at its table takes a tenth
-/// of a second.
-pub fn tcp_socket(inode: u64) -> Option<TcpSocket> {
-    static FOUND: Mutex<BTreeMap<u64, TcpSocket>> = Mutex::new(BTreeMap::new());
-    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    if !found.contains_key(&inode) {
-        let socket = |connection: Connection| {
-            let end = match connection.remote.port() {
-                0 => TcpSocket::Listener,
-                _ => TcpSocket::Connected(connection.remote),
-            };
-            (connection.socket.inode, end)
-        };
-        *found = connections().into_iter().map(socket).collect();
-    }
-    found.get(&inode).copied()
-}
-
-/// All TCP connections of this machine. Empty where /proc can't tell.
-pub(crate) fn connections() -> Vec<Connection> {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| table.lines().skip(1).filter_map(parse_row).collect::<Vec<_>>())
-        .collect()
-}
-
-/// Keeps of `visitors`, connections to the server at `port` by their own ports, those that the server's end
-/// takes for established. All of them, where this machine's tables don't tell: the server is on another.
-pub(crate) fn keep_established(port: u16, visitors: &mut BTreeSet<u16>) {
-    let mut missing = visitors.clone();
-    // While it changes, the table may leave a row out.
-    for _ in 0..TABLE_LOOKS {
-        let connections = connections();
-        let of_the_server = || connections.iter().filter(|c| c.local_port == port);
-        if !of_the_server().any(|connection| connection.remote_port == 0) {
-            return;
-        }
-        for connection in of_the_server().filter(|connection| connection.socket.state != HALF_WAY) {
-            missing.remove(&connection.remote_port);
-        }
-        if missing.is_empty() {
-            return;
-        }
-    }
-    visitors.retain(|visitor| !missing.contains(visitor));
-}
-
-/// How often a table that may be wrong is read.
-const TABLE_LOOKS: u32 = 3;
-
-/// How the table says that the last word of the greeting hasn't been heard (`TCP_SYN_RECV`): no program has been told of it.
-const HALF_WAY: u8 = 3;
-
-fn parse_row(row: &str) -> Option<Connection> {
-    let fields: Vec<&str> = row.split_whitespace().collect();
-    let remote = parse_address(fields.get(2)?)?;
-    Some(Connection {
-        local_port: parse_address(fields.get(1)?)?.port(),
-        remote_port: remote.port(),
-        socket: Socket {
-            unread: u64::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?,
-            under_way: u64::from_str_radix(fields.get(4)?.split_once(':')?.0, 16).ok()?,
-            state: u8::from_str_radix(fields.get(3)?, 16).ok()?,
-            timer: u8::from_str_radix(fields.get(5)?.split_once(':')?.0, 16).ok()?,
-            inode: fields.get(9)?.parse().ok()?,
-        },
-        remote,
-    })
-}
-
-/// `0100007F:1B58`: the address as the kernel stores it, in words of this machine's byte order.
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |from: usize| {
-        let word = u32::from_str_radix(address.get(from..from + 8)?, 16).ok()?;
-        Some(word.to_ne_bytes())
-    };
-    if address.len() == 8 {
-        return Some(SocketAddr::from((word(0)?, port)));
-    }
-    let words = [word(0)?, word(8)?, word(16)?, word(24)?];
-    let bytes: [u8; 16] = words.concat().try_into().ok()?;
-    Some(SocketAddr::from((bytes, port)))
 }
 
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {

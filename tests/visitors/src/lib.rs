@@ -8,6 +8,7 @@
 //! - [`chapters`]: where the chapters lie.
 //! - [`program`]: a program that is visited: started, watched from outside, ended.
 //! - [`doing`]: what a process is doing at this moment, in words.
+//! - [`tcp`]: what the kernel knows of connections.
 //! - [`calls`]: the system calls that can wait.
 //! - [`answer`]: an HTTP answer as a visitor reads it.
 //! - [`printing`], [`files`], [`names`]: what all tools share: lines that nobody may read, files that stay whole,
@@ -31,7 +32,7 @@ pub mod play;
 pub mod printing;
 pub mod program;
 pub mod setup;
-pub mod unread;
+pub mod tcp;
 pub mod visit;
 
 pub use setup::skipped;

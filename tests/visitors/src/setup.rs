@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::Signal;
 
 /// So many descriptors a test may want for itself and its visitors.
 const DESCRIPTORS: u64 = 4096;
@@ -126,6 +127,15 @@ fn idle() -> Option<Duration> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let idle: u64 = stat.lines().next()?.split_whitespace().nth(4)?.parse().ok()?;
     Some(Duration::from_millis(10 * idle))
+}
+
+/// Whether what is started here begins with this signal ignored, as far as the system tells. A shell starts what it runs in the
+/// background with `&` like that for SIGINT (POSIX.1, Shell Command Language, 2.11), and children inherit it (signal(7)).
+pub fn ignores(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal as i32 - 1)) != 0
 }
 
 /// What is missing on this machine, a sentence each, with what to do about it. Empty where all is well.

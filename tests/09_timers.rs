@@ -691,6 +691,8 @@ mod ping {
             // While it's looked at, it sleeps.
             for visitor in &mut all {
                 send(&server, visitor, "stop\n");
+            }
+            for visitor in &mut all {
                 let stopped = |bytes: &[u8]| bytes.ends_with(b"stopped\n");
                 if !matches!(visitor.receive_while_missing(&server.program, stopped), Ok(Ok(_))) {
                     server.fail_seeing(&format!("{when}, `stop` wasn't answered with `stopped`"));

@@ -30,7 +30,7 @@ const LONGEST_HEAD: usize = 16 * 1024;
 const PATIENCE: i64 = 60_000;
 
 /// Reads from `socket` until the empty line that ends the head has come, and gives the head, up to
-/// and with that line. What comes after it is not part of the head.
+/// and including that line. What comes after it is not part of the head.
 ///
 /// # Errors
 /// - `ErrorKind::UnexpectedEof` when the server hangs up before the empty line,

@@ -53,7 +53,7 @@ impl<'a> Direction<'a> {
 /// and goes on as long as it likes. While a piece is on its way to one, nothing more is read from the other.
 ///
 /// # Errors
-/// What `poll`, reading and writing give, save `EINTR`. Whoever calls closes both sockets then.
+/// What `poll`, reading and writing give, save `EINTR`. The caller then closes both sockets.
 fn join(visitor: &TcpStream, server: &TcpStream) -> io::Result<()> {
     let mut directions = [Direction::new(visitor, server), Direction::new(server, visitor)];
     // your turn: carry bytes in both directions, and wait in poll alone

@@ -27,7 +27,7 @@ const SHOWN: usize = 90;
 /// And so many at least are told it alone.
 const ALONE: usize = 60;
 
-/// How often a wrong program that was lucky is judged again.
+/// How often a wrong program that was lucky, or told something else, is judged again.
 const ALONE_AGAIN: usize = 2;
 
 /// Of a hundred wrong answers, so many at most may be told something else than what is written down.
@@ -72,9 +72,9 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     let outcomes = run::run_all(&jobs, trial::AT_ONCE);
     let took = began.elapsed();
     drop(judging);
-    println!("{} checks took {took:.1?}", jobs.len());
 
     let (mut faults, mut told_otherwise, mut uncaught) = (Vec::new(), Vec::new(), Vec::new());
+    let mut again = 0;
     for (job, outcome) in jobs[..of_starters].iter().zip(&outcomes) {
         let seen = Seen::of([(job.name.as_str(), outcome)]);
         match outcome {
@@ -89,19 +89,35 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     for ((wrong, job), outcome) in
         wrong_answers.iter().zip(&jobs[of_starters..]).zip(&outcomes[of_starters..])
     {
-        // Some wrong programs are right by luck, when somebody else has the processor. Not twice more, alone.
-        let lucky = *outcome == Outcome::Passed;
-        let again = (0..if lucky { ALONE_AGAIN } else { 0 }).map(|_| run::run(job));
-        let failed = again.into_iter().find(|outcome| *outcome != Outcome::Passed);
-        let outcome = failed.as_ref().unwrap_or(outcome);
-        match outcome {
-            Outcome::Passed => uncaught
-                .push(format!("{}: {} passes {}", wrong.exercise, wrong.name, wrong.caught_by)),
-            Outcome::Failed(message) => {
-                told_otherwise.extend(fault(wrong, message, outcome, &known))
+        // Some wrong programs are right by luck, or fail in another way, when somebody else has the processor. Not twice
+        // more, alone.
+        let verdict = |outcome: &Outcome| match outcome {
+            Outcome::Passed => Err(Verdict::Uncaught),
+            Outcome::Failed(message) => match fault(wrong, message, outcome, &known) {
+                None => Ok(()),
+                Some(fault) => Err(Verdict::ToldOtherwise(fault)),
+            },
+        };
+        let mut last = verdict(outcome);
+        for _ in 0..ALONE_AGAIN {
+            if last.is_err() {
+                again += 1;
+                last = verdict(&run::run(job));
             }
         }
+        match last {
+            Ok(()) => {}
+            Err(Verdict::Uncaught) => uncaught
+                .push(format!("{}: {} passes {}", wrong.exercise, wrong.name, wrong.caught_by)),
+            Err(Verdict::ToldOtherwise(fault)) => told_otherwise.push(fault),
+        }
     }
+    let _ = writeln!(
+        io::stderr(),
+        "chapter {}: {} checks in {took:.1?}; {again} of them once more, alone",
+        lessons.chapter.number,
+        jobs.len()
+    );
     // Where threads and processes race, what is seen first isn't always the same, and a fault may not show at all.
     if uncaught.len() * 100 > wrong_answers.len() * UNCAUGHT {
         faults.append(&mut uncaught);
@@ -118,6 +134,14 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     faults.extend(checks_that_catch_nothing(&names, &wrong_answers));
     assert!(faults.is_empty(), "{} faults:\n\n{}\n", faults.len(), faults.join("\n\n"));
     assert!(took < ALL_CAUGHT_WITHIN, "it took {took:?}");
+}
+
+/// What is wrong with how a wrong answer was judged.
+enum Verdict {
+    /// It passed.
+    Uncaught,
+    /// It was told something else than what is written down.
+    ToldOtherwise(String),
 }
 
 fn build(course: &Course, lessons: &Lessons, wrong_answers: &[Wrong]) -> Workshop {

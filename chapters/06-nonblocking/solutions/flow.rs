@@ -1,8 +1,8 @@
 //! Exercise 06-flow: an echo that holds on to little.
 //!
 //! Whatever a visitor sends comes back to it, byte for byte. Some send and send, and read nothing. This
-//! server never keeps more than [`QUEUE`] bytes for anybody: who has so much coming isn't read any
-//! more until it reads. Then the kernel's buffers fill up, and in the end the visitor's own `write` waits.
+//! server never keeps more than [`QUEUE`] bytes for anybody: while a visitor has that much coming, nothing
+//! is read from it. Then the kernel's buffers fill up, and in the end the visitor's own `write` waits.
 //! That is called back-pressure, and all that it takes is not to read.
 //!
 //! Run it:      cargo run -p ex06-nonblocking --bin ex06-flow      and, in a second terminal,
@@ -35,7 +35,7 @@ struct Visitor {
 
 impl Visitor {
     /// What to ask poll about, before each wait: POLLIN where we would read, POLLOUT where we would
-    /// write. Never nothing: [`Visitor::goes_on`] says when we are done with it.
+    /// write. It's never empty: [`Visitor::goes_on`] says when we are done with a visitor.
     fn interest(&self) -> PollFlags {
         // your turn: say what this visitor is to be waited for
         // hint: Two questions, each with an answer of its own. Is there anything to send? Then POLLOUT. May
@@ -53,9 +53,9 @@ impl Visitor {
         // end
     }
 
-    /// Goes on with it, after poll has reported `events`, which needn't be true: the calls themselves
-    /// tell what is, a reset too. Never waits. Gives false when we are done with it: it has finished
-    /// sending, and all has been sent back.
+    /// Goes on with this visitor, after poll has reported `events`. They needn't be true: only the calls
+    /// themselves tell what has happened, a reset too. Never waits. Gives false when we are done with the
+    /// visitor: it has finished sending, and all has been sent back.
     ///
     /// # Errors
     /// The connection is lost.

@@ -71,7 +71,7 @@ impl Outbox {
     }
 
     /// Whether poll is to be asked for room: only while something is kept. There is nearly always
-    /// room, and who asks for it without need is told so at once, in every turn.
+    /// room, and whoever asks for it without need is told so at once, in every turn.
     fn wants_room(&self) -> bool {
         // your turn: say whether there is anything to send
         // hint: Nearly the answer:

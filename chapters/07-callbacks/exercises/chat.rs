@@ -1,12 +1,12 @@
 //! Exercise 07-chat: a room that remembers who is in it.
 //!
-//! A chat: one says a name, and from then on each of one's lines reaches all the others. Ten or three
+//! A chat: you say a name, and from then on each of your lines reaches all the others. Ten or three
 //! hundred people share what is in [`Room`], and every one of them may be gone at any moment: they
 //! hang up, are reset, don't read, or run into a bug of ours. Nobody may stay behind as a ghost. That is what
 //! the close callback is for: it is called once, whatever it was that ended the connection.
 //!
 //! Naming and talking are two read callbacks. The first puts the second in its own place, and what it
-//! has left untaken is the second's to hear.
+//! has left untaken is handed to the second.
 //!
 //! Run it:      cargo run -p ex07-callbacks --bin ex07-chat      and, in two more terminals,
 //!              nc 127.0.0.1 7007                                and type
@@ -106,9 +106,9 @@ fn welcome(event_loop: &mut EventLoop, visitor: Token, number: u64, room: &Share
     // end
 }
 
-/// The read callback of who has no name yet. A line that is no name is answered with BAD_NAME, one that
-/// a member has with TAKEN, and each time the name is asked for again. With a good one it is a
-/// member: it's told `hello NAME`, the others `* NAME is here`, and its next lines are for them, even
+/// The read callback of a visitor without a name. A line that is no name is answered with BAD_NAME, a name
+/// that a member has with TAKEN, and each time the name is asked for again. With a good one the visitor becomes
+/// a member: it's told `hello NAME`, the others `* NAME is here`, and its next lines are for them, even
 /// those that have come together with the name. Whoever has more than MOST_QUEUED bytes of such answers
 /// queued doesn't read them: its connection is closed, and the rest of its lines isn't looked at.
 fn name_available(event_loop: &mut EventLoop, me: Token, input: &mut Input, room: &Shared) {
@@ -134,16 +134,16 @@ fn hang_up(event_loop: &mut EventLoop, me: Token, why: &str, room: &Shared) {
     // end
 }
 
-/// Takes it off the list, if it's on it, and then tells the others `* NAME has left`: once, although this
-/// is called when it is hung up on, and when its connection is closed.
+/// Takes the member off the list, if it's on it, and only then tells the others `* NAME has left`. So they
+/// hear it once, although this is called both when somebody is hung up on and when the connection is closed.
 fn leave(event_loop: &mut EventLoop, me: Token, room: &Shared) {
     // your turn: take the member off the list, and tell the others
     todo!("take the member off the list, and tell the others")
     // end
 }
 
-/// Tells all members but `me`. Whoever has more than MOST_QUEUED bytes queued then reads too slowly, and
-/// its connection is closed, with what is queued; the others hear that it has left.
+/// Tells all members but `me`. Whoever has more than MOST_QUEUED bytes queued then reads too slowly: its
+/// connection is closed, what is queued is lost, and the others hear that it has left.
 fn tell_others(event_loop: &mut EventLoop, me: Token, text: &[u8], room: &Shared) {
     // your turn: send it to all others, and close the connections of those who are too slow
     todo!("send it to all others, and close the connections of those who are too slow")

@@ -125,8 +125,8 @@ fn post(event_loop: &mut EventLoop, note: Note, hall: &Hall) {
 
 /// What is to be done at the next ring. If the addressee is still there, it's told `from SEAT: TEXT`, and
 /// nobody else is; the note is kept for the ring after that if it's to be delivered `again`, whether the
-/// poster is still there or not. If the addressee has left, the poster is told `seat SEAT has left`, unless
-/// it has left too, and that is all. It may have left in this very ring: see [`tell`].
+/// poster is still there or not. If the addressee has left, the poster is told `seat SEAT has left`, unless the
+/// poster has left too, and that is all. The addressee may have left in this very ring: see [`tell`].
 fn delivery(note: Note, addressee: Token, hall: Hall) -> Callback {
     // your turn: a callback that delivers the note, if the addressee is still there
     todo!("a callback that delivers the note, if the addressee is still there")

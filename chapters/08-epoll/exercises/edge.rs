@@ -2,8 +2,8 @@
 //!
 //! Chapter 6's echo again: whatever a visitor sends comes back, and never more than [`QUEUE`] bytes are
 //! kept for it. This time everybody is put on the kernel's list once, edge-triggered, for reading and for
-//! writing, and nothing is ever changed there. The price: what is told is told once. A visitor who was told
-//! of, and has more to be read than we took, isn't told of again. We have to remember it, and to be fair.
+//! writing, and nothing is ever changed there. The price: what is told is told once. If a visitor has sent
+//! more than we took, we aren't told of it again. We have to remember it, and to be fair.
 //!
 //! Run it:      cargo run -p ex08-epoll --bin ex08-edge      and, in a second terminal,
 //!              nc 127.0.0.1 7008

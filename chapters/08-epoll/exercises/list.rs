@@ -5,7 +5,7 @@
 //! has been there for the longest time; `calls` tells how often `epoll_ctl` was called.
 //!
 //! Before each wait the loop says of everybody who had a turn what is to be waited for, changed or not. You
-//! make of it the calls that are needed, and wait. The rules are on the book's page.
+//! turn that into the calls that are needed, and wait. The rules are on the book's page.
 //!
 //! Run it:      cargo run -p ex08-epoll --bin ex08-list      and, in two more terminals,
 //!              nc 127.0.0.1 7008
@@ -61,9 +61,9 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
     }
 
     impl List {
-        /// From now on, `interest` is what `descriptor` is to be waited for. It's said before each wait of
-        /// everybody who may have changed, and so most often it's the same as before. Of those who leave
-        /// it's said that nothing is waited for, before their descriptors are closed.
+        /// From now on, `interest` is what to wait for on `descriptor`. This is called before each wait for
+        /// everybody who may have changed, and so most often it's the same as before. For those who leave
+        /// it's called with an interest in nothing, before their descriptors are closed.
         ///
         /// # Errors
         /// When the kernel refuses. The visitor is lost then.
@@ -78,8 +78,8 @@ ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
             // end
         }
 
-        /// Waits, however long it takes, until somebody is ready, and says who: at most AT_ONCE. Interrupted
-        /// by a signal, that is nobody.
+        /// Waits, however long it takes, until somebody is ready, and says who: at most AT_ONCE. If a signal
+        /// interrupts it, that is nobody.
         ///
         /// # Errors
         /// When the kernel can't wait.

@@ -1,9 +1,9 @@
 //! Exercise 09-idle: a room in which nobody sleeps.
 //!
 //! Each whole line that somebody says reaches all, the speaker too. A seat in the room costs a descriptor
-//! and some memory, and many would keep it for ever without a word. So there are deadlines. Who begins no
-//! line for IDLE milliseconds is told `idle` and hung up on. Who has begun one has LINE milliseconds to
-//! end it, or is told `too slow`: a byte now and then buys no time, or anybody could stay for ever at
+//! and some memory, and many would keep it for ever without a word. So there are deadlines. Whoever begins
+//! no line for IDLE milliseconds is told `idle` and hung up on. Whoever has begun one has LINE milliseconds
+//! to end it, or is told `too slow`: a byte now and then buys no time, or anybody could stay for ever at
 //! the price of a byte an hour. A whole line does buy time. What others say doesn't. A visitor that was told
 //! goodbye and doesn't hang up has its connection closed IDLE milliseconds later.
 //!
@@ -114,8 +114,8 @@ impl Visitor {
         // end
     }
 
-    /// The stage's time is over. Says [goodbye](Visitor::goodbye) with `idle` to who began no line, with
-    /// `too slow` to who didn't end one; and closes the connection of who didn't hang up.
+    /// The stage's time is over. Says [goodbye](Visitor::goodbye) with `idle` to a visitor that began no line,
+    /// with `too slow` to one that didn't end its line; and closes the connection of one that didn't hang up.
     fn is_late(self: &Rc<Self>, event_loop: &mut EventLoop) {
         // your turn: hang up, with a word if there is one left to say
         // hint: `event_loop.close(self.socket)` closes at once: what is queued is lost, the last word too. That is
@@ -128,8 +128,8 @@ impl Visitor {
         // end
     }
 
-    /// Cancels the timer that is set. Called, among others, when its connection is closed: a timer that was
-    /// left behind would keep the visitor in memory until it's due.
+    /// Cancels the timer that is set. Among other times, this is called when the connection is closed: a timer
+    /// that was left behind would keep the visitor in memory until it's due.
     fn clean_up(&self, event_loop: &mut EventLoop) {
         // your turn: leave no timer behind
         // hint: `self.deadline.take()` gives what is in there, and leaves `None`.

@@ -72,8 +72,8 @@ impl Queue {
     }
 
     /// The alarm won't ring, and takes no room any more: there's a limit to how many may be set. Says
-    /// whether that was so: false if it has rung or was canceled already. It mustn't look at all alarms for
-    /// that: there may be tens of thousands.
+    /// whether it came in time: false if the alarm has rung or was canceled already. It mustn't look at all
+    /// alarms for that: there may be tens of thousands.
     fn cancel(&mut self, number: u64) -> bool {
         // your turn: take the alarm out
         let Some(due) = self.due.remove(&number) else { return false };
@@ -81,8 +81,8 @@ impl Queue {
         // end
     }
 
-    /// Takes out the alarm that was due first, if one is due by `now`, be it first by a microsecond only. Of
-    /// those due at the same moment, the one that was set first.
+    /// Takes out the alarm that was due first, if one is due by `now`, even if it's first by a microsecond only.
+    /// Of those due at the same moment, it's the one that was set first.
     fn take_due(&mut self, now: Duration) -> Option<Alarm> {
         // your turn: take the first one out, if its time has come
         // hint: `first_entry()` of a BTreeMap is its least key, in place: look at `.key()`, and `.remove()` it if it's

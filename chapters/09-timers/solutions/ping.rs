@@ -1,8 +1,8 @@
 //! Exercise 09-ping: ticks that don't drift.
 //!
-//! A metronome for everybody. Who says `every 500` is sent a line every 500 milliseconds from then on:
+//! A metronome for everybody. Whoever says `every 500` is sent a line every 500 milliseconds from then on:
 //! `tick 1`, `tick 2`, … Tick N comes N intervals after that line was heard, or somewhat later, never
-//! sooner. However late one was, the next is due when it always was: a clock that loses a millisecond
+//! sooner. However late one tick was, the next is due at its own time: a clock that loses a millisecond
 //! with each tick is an hour behind after a few weeks. When this program was held up for longer than an
 //! interval, the ticks that it has missed are left out: a burst of old ticks helps nobody. Another `every`
 //! takes the place of the one before, and `stop` ends it.
@@ -44,8 +44,8 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Begins to tick, every `interval` milliseconds from now on (at least 1), in place of what it did
-    /// before: of that, no tick comes any more. Tick 1 is the first.
+    /// Begins to tick, every `interval` milliseconds from now on (at least 1). If it was ticking before, no
+    /// tick of that comes any more. Tick 1 is the first.
     fn every(self: &Rc<Self>, event_loop: &mut EventLoop, interval: u64) {
         // your turn: begin to tick, in place of what it did before
         // hint: Four short functions. This one looks at the clock (`self.timers.now(event_loop)`), once: from
@@ -57,7 +57,7 @@ impl Visitor {
     }
 
     /// Sets the timer for tick `number`, which is due `number` times `interval` milliseconds after
-    /// `began`. When it's called, it tells the number of the moment that it is by then, and sets the
+    /// `began`. When it's called, it tells the number of the tick whose time it is by then, and sets the
     /// timer for the next one. `began` is what the timers' clock said when it all began.
     fn set(
         self: &Rc<Self>,

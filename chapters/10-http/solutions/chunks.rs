@@ -1,6 +1,6 @@
 //! Exercise 10-chunks: a body whose length nobody knows yet.
 //!
-//! Who sends a page while it's still being made can't say how long it is, and sends it in chunks: the size
+//! Whoever sends a page that is still being made can't say how long it is, and sends it in chunks: the size
 //! of one in hex, a line's end, the data, a line's end; then the next. One of size 0 is the last (RFC
 //! 9112, section 7.1). This program decodes such a body as it comes. A chunk isn't a piece: a piece may
 //! end anywhere, in a number too. What it has understood so far, it keeps in a state; no data is kept.
@@ -68,7 +68,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    /// Another piece has come. Adds the data in it to `data`; as much as there is, the chunk needn't be
+    /// Another piece has come. Adds the data in it to `data`, as much as there is: the chunk needn't be
     /// whole. Gives `None` when there's more of the body to come, or how many bytes of this piece belong
     /// to the body if it ends here. It isn't called again after that, nor after an error.
     ///

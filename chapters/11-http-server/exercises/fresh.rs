@@ -1,13 +1,13 @@
 //! Exercise 11-fresh: who has it already isn't sent it again.
 //!
-//! A browser keeps what it was sent, and asks next time only whether that is still it: `If-None-Match` with
+//! A browser keeps what it was sent, and next time asks only whether it's still the same: `If-None-Match` with
 //! the page's tag, or `If-Modified-Since` with its date. If it is, the answer is 304, a head and nothing
 //! behind it. Others want to be sure that nobody has changed it meanwhile, with `If-Match` or
 //! `If-Unmodified-Since`; if somebody has, the answer is 412. Which of the four counts, and in which order, stands
 //! at `judge`, and in RFC 9110, section 13.2.2. This server writes heads and bodies by hand: whoever sends a body behind the
 //! head of a 304, or of any answer to HEAD, sends what will be read as the next answer.
 //!
-//! A tag is a name for the page's content: another content has another tag, though it's as long and was
+//! A tag is a name for the page's content: different content has a different tag, even if it's as long and was
 //! written at the same moment; and the same page has the same tag at the next request, after the server was
 //! started again, and after it was written again as it was, whatever its date is then.
 //!
@@ -73,8 +73,8 @@ fn tag(page: &Page) -> String {
 }
 
 /// Whether a list of tags has this one: `"one", W/"two"`, with blanks or tabs around the commas or without, or
-/// `*` alone, which is every tag. `W/`, in a capital letter, marks a weak one, "about the same". `weakly`: those
-/// count. An empty list has none.
+/// `*` alone, which is every tag. `W/`, in a capital letter, marks a weak one, "about the same". With `weakly`,
+/// weak ones count too. An empty list has none.
 fn is_among(list: &str, tag: &str, weakly: bool) -> bool {
     // your turn: look for the tag in the list
     todo!("look for the tag in the list")
@@ -82,10 +82,10 @@ fn is_among(list: &str, tag: &str, weakly: bool) -> bool {
 }
 
 /// What becomes of a request with this head for this page. There are two questions. First: is it what the
-/// visitor thinks it is? If-Match says so with tags, weak ones don't count; only where there is none of those,
-/// If-Unmodified-Since says so with a date. Then: does the visitor have it? If-None-Match says so with
-/// tags, weak or not; only where there is none of those, If-Modified-Since says so with a date. A field with
-/// tags may stand there in several lines, others between them: all lines of its name are one list, in their
+/// visitor thinks it is? If-Match asks that with tags, and weak ones don't count; only where there is no If-Match,
+/// If-Unmodified-Since asks it with a date. Then: does the visitor have it? If-None-Match asks that with tags,
+/// weak or not; only where there is no If-None-Match, If-Modified-Since asks it with a date. A field with
+/// tags may stand there in several lines, with others between them: all lines of its name are one list, in their
 /// order, as if there were commas between them (RFC 9110, section 5.3). A page wasn't modified since a date if
 /// its own, in whole seconds, is that one or an earlier one. What is no date is as if it weren't there.
 fn judge(page: &Page, head: &Head<'_>) -> Verdict {

@@ -6,7 +6,7 @@
 //! used: percent-decoded, once. Those that are empty are refused, and those that begin with a dot (hidden
 //! files, and `.` and `..` among them), and those with a slash, a backslash or a NUL inside. All others are
 //! served as they are, be there a tab in them, or blanks alone. Then the file is opened step by step, name by name, from the root that is
-//! held open since the start: it may get another name, and another folder its old one. No link is followed,
+//! held open since the start: its name may change, and another folder may get the old one. No link is followed,
 //! neither to the file nor on the way, wherever it leads; and nothing that lies there makes the server wait.
 //! What is refused is answered as what isn't there: 404. Whatever else goes wrong when a file is opened is passed
 //! on as it is.

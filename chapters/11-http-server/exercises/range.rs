@@ -72,8 +72,8 @@ struct Served {
     modified: Date,
 }
 
-/// The answer to GET, and to HEAD: of that, the server sends the head alone. A Range counts for GET alone,
-/// and with an If-Range only if that is what ETag or Last-Modified say.
+/// The answer to GET, and to HEAD, for which the server sends the answer's head alone. A Range counts for GET
+/// alone, and with an If-Range only if that is what ETag or Last-Modified say.
 ///
 /// # Errors
 /// When `Response::field` is given what can't be a field.

@@ -10,7 +10,7 @@
 //! comes hears `tick 6` first. Ticks are made by `POST /tick/N`, N at once. In between there
 //! is nothing to say: the stream pauses, and costs no CPU time until somebody resumes it. A listener who
 //! doesn't read costs no more memory than one who does, however many ticks there are. `GET /listeners` tells
-//! how many there are; who has left is no longer among them at the second tick after that, at the latest.
+//! how many there are; whoever has left isn't among them any more at the second tick after that, at the latest.
 //!
 //! Run it:      cargo run -p ex11-http-server --bin ex11-stream      and, in two more terminals,
 //!              curl -N 127.0.0.1:7011/ticks

@@ -75,7 +75,7 @@ fn asked(visit: &Visit, ending: &Ending) -> String {
 fn silent(visit: &Visit, ending: &Ending) -> String {
     let took = time(visit.took);
     match ending {
-        Ending::Left => format!("said nothing for {took}, and was let be"),
+        Ending::Left => format!("said nothing for {took}, and was left alone"),
         Ending::Answered { status } => {
             format!("said nothing, and was sent away with {status} after {took}")
         }

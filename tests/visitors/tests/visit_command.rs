@@ -47,7 +47,7 @@ fn each_fares_in_a_line_in_the_order_in_which_they_came() {
     let expected = format!(
         "{address}, for at most 5 s: quick, silent, slow, crowd=3, quick\n\
          quick    answered 200 after TIME: from tests\n\
-         silent   said nothing for TIME, and was let be\n\
+         silent   said nothing for TIME, and was left alone\n\
          slow     answered 200 after TIME: from tests\n\
          crowd=3  3 of 3 connected: 3 stayed for TIME\n\
          quick    answered 200 after TIME: from tests\n"
@@ -65,7 +65,7 @@ fn who_stands_behind_the_silent_one_is_said_to_have_given_up() {
         "{address}, for at most 4 s: quick, slow, silent, quick, rude, quick\n\
          quick   answered 200 after TIME: from tests\n\
          slow    answered 200 after TIME: from tests\n\
-         silent  said nothing for TIME, and was let be\n\
+         silent  said nothing for TIME, and was left alone\n\
          quick   no answer after TIME: gave up\n\
          rude    hung up in its request; then no answer after TIME: gave up\n\
          quick   no answer after TIME: gave up\n"

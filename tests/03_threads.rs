@@ -120,6 +120,15 @@ fn within(check: &Check, limit: &str, arguments: &[&str]) -> visitors::program::
     start.start().unwrap_or_else(|error| check.fail(format!("a shell can't be started: {error}")))
 }
 
+/// How often a program is started that may end for a reason that isn't its own.
+const STARTS: usize = 5;
+
+/// Rust's library ends a program by itself where a thread that has been started finds no room for its signal stack. Nobody can
+/// see to that.
+fn had_no_room_for_a_signal_stack(trouble: &Trouble) -> bool {
+    matches!(trouble, Trouble::Ended { last_words, .. } if last_words.contains("alternative stack"))
+}
+
 #[track_caller]
 fn serving(check: &Check, program: visitors::program::Program) -> Server<'_> {
     match program.listening() {
@@ -658,15 +667,24 @@ mod pool {
         if !cfg!(target_os = "linux") {
             return visitors::skipped("only Linux limits a program's address space in this way");
         }
-        // A thousand stacks of 2 MiB have no room in 200.
-        let program = within(&check, "ulimit -v 200000", &["1000"]);
         let when = "with no room for the stacks of a thousand workers";
         let expected = format!("{when}, your program was to end with an error");
-        match program.ended() {
-            Ok(status) if status.code() == Some(1) => {}
-            Ok(_) => check.fail_for(&expected, &program.ended_with().expect("it has ended")),
-            Err(trouble) => check.fail_for(&expected, &trouble),
+        let mut trouble = None;
+        for _ in 0..STARTS {
+            // A thousand stacks of 2 MiB have no room in 200.
+            let program = within(&check, "ulimit -v 200000", &["1000"]);
+            let ended = program.ended();
+            if matches!(&ended, Ok(status) if status.code() == Some(1)) {
+                return;
+            }
+            let met = ended.err().or_else(|| program.ended_with()).expect("it has ended");
+            let by_itself = had_no_room_for_a_signal_stack(&met);
+            trouble = Some(met);
+            if !by_itself {
+                break;
+            }
         }
+        check.fail_for(&expected, &trouble.expect("it was tried"));
     }
 
     #[test]
@@ -1165,7 +1183,9 @@ mod stop {
         let check = check!("03-stop");
         check.suspect("blocks-other-signals");
         if visitors::setup::ignores(Signal::SIGINT) {
-            return visitors::skipped("whatever is started here ignores SIGINT: it runs in the background of a shell");
+            return visitors::skipped(
+                "whatever is started here ignores SIGINT: it runs in the background of a shell",
+            );
         }
         let server = check.server(&[]);
         let _present = in_the_middle(&server, "present visitor", 1);
@@ -1269,14 +1289,25 @@ mod stop {
         if !cfg!(target_os = "linux") {
             return visitors::skipped("only Linux limits a program's address space in this way");
         }
+        for starts_left in (0..STARTS).rev() {
+            let Err(trouble) = without_a_thread(&check) else { return };
+            if starts_left == 0 || !had_no_room_for_a_signal_stack(&trouble) {
+                check.fail_for(&format!("{WITHOUT_A_THREAD}, your program was to go on"), &trouble);
+            }
+        }
+    }
+
+    const WITHOUT_A_THREAD: &str =
+        "with sixty visitors, and no room for the stacks of so many threads";
+
+    /// An error: it didn't go on with its visitors.
+    fn without_a_thread(check: &Check) -> Result<(), Trouble> {
+        let when = WITHOUT_A_THREAD;
         // There is room for the stacks of some thirty threads.
-        let server = server_within(&check, "ulimit -v 80000", &[]);
+        let server = server_within(check, "ulimit -v 80000", &[]);
         server.still_serves("with little room for stacks");
         let mut silent = silent(&server, 60);
-        let when = "with sixty visitors, and no room for the stacks of so many threads";
-        if let Err(trouble) = server.program.settled() {
-            check.fail_for(&format!("{when}, your program was to go on"), &trouble);
-        }
+        server.program.settled()?;
         let inside = accepted(&server, 60);
         let waiting = silent
             .iter()
@@ -1285,7 +1316,8 @@ mod stop {
         if inside == silent.len() {
             let threads = server.program.usage().map_or(0, |usage| usage.threads);
             if threads > silent.len() {
-                return visitors::skipped("there was room for all the threads");
+                visitors::skipped("there was room for all the threads");
+                return Ok(());
             }
             check.fail(format!("{when}, there are {threads} threads, and nobody was sent away"));
         }
@@ -1301,6 +1333,7 @@ mod stop {
         server.still_serves("when there was room for stacks again");
         server.program.signal(Signal::SIGTERM);
         ends_well(&server, "after SIGTERM, when there had been no thread for some visitors");
+        Ok(())
     }
 
     #[test]

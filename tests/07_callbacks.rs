@@ -13,8 +13,8 @@ use grader::check::{Check, Server};
 use rstest::rstest;
 use visitors::connection::{Connection, End, Received};
 use visitors::crowd::make_room;
-use visitors::tcp;
 use visitors::program::{LOOK_EVERY, PATIENCE, Watch};
+use visitors::tcp;
 
 /// What came, readable: a long one by its beginning and its end.
 fn shown(bytes: &[u8]) -> String {

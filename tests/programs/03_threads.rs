@@ -8,8 +8,8 @@ use lens::Lens;
 use rstest::rstest;
 use visitors::answer::Answer;
 use visitors::connection::{Connection, End};
-use visitors::tcp;
 use visitors::program::{Program, Start};
+use visitors::tcp;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch03-threads");
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";

@@ -217,9 +217,8 @@ pub fn try_file(course: &Course, file: &Path) -> Result<bool, String> {
         }
         for (exercise, made) in &made {
             let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
-            let program = |made: &Made| {
-                workshop.programs.get(&(exercise.name.clone(), made.name.clone()))
-            };
+            let program =
+                |made: &Made| workshop.programs.get(&(exercise.name.clone(), made.name.clone()));
             let programs: Vec<_> =
                 made.iter().filter_map(|made| Some((made, program(made)?))).collect();
             let alone = trial::alone().ok();
@@ -230,10 +229,17 @@ pub fn try_file(course: &Course, file: &Path) -> Result<bool, String> {
             for ((made, _), results) in programs.iter().zip(&results) {
                 tried += 1;
                 match explain::failure(course, lessons, exercise, results) {
-                    None => tell!("{}:{} passes all {} checks", exercise.id, made.name, checks.len()),
+                    None => {
+                        tell!("{}:{} passes all {} checks", exercise.id, made.name, checks.len())
+                    }
                     Some((check, lines)) => {
                         caught += 1;
-                        tell!("{}:{} fails {check}:\n    {}", exercise.id, made.name, lines.join("\n    "));
+                        tell!(
+                            "{}:{} fails {check}:\n    {}",
+                            exercise.id,
+                            made.name,
+                            lines.join("\n    ")
+                        );
                     }
                 }
             }

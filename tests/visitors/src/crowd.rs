@@ -10,8 +10,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::answer::status;
 use crate::destination::Destination;
 use crate::doing;
-use crate::tcp;
 use crate::line::{Bounds, Failure, Line, is_hang_up};
+use crate::tcp;
 use crate::visit::{Doing, Part};
 
 /// How many of a crowd knock at the same time. A server's queue has room for 128 at least; who

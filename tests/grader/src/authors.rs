@@ -8,7 +8,6 @@ use grader::causes::Causes;
 use grader::course::{Course, Exercise, Lessons};
 use grader::evidence::{self, Cases, Known};
 use grader::mutants::{self, AllExcused};
-use grader::run;
 use grader::trial::{self, WORKED};
 use grader::workshop::{self, Made};
 use grader::wrong::{Edit, Wrong};
@@ -82,11 +81,8 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
             let its_own: Vec<&Wrong> = wanted.iter().filter(compiles).copied().collect();
             let names: Vec<&String> = its_own.iter().map(|wrong| &wrong.name).collect();
             let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
-            // Where it can't be locked, it's slower, and no less true.
-            let alone = trial::alone().ok();
             let heavy = trial::heavy(&workshop, exercise, &checks);
             let seen = trial::whole(&workshop, exercise, &its_own, &checks, &heavy);
-            drop(alone);
             match only {
                 None => known.retain(|known| known.exercise != exercise.name),
                 Some(_) => known.retain(|known| {
@@ -221,16 +217,14 @@ pub fn try_file(course: &Course, file: &Path) -> Result<bool, String> {
                 |made: &Made| workshop.programs.get(&(exercise.name.clone(), made.name.clone()));
             let programs: Vec<_> =
                 made.iter().filter_map(|made| Some((made, program(made)?))).collect();
-            let alone = trial::alone().ok();
-            let results = run::at_once(&programs, trial::AT_ONCE, |(_, program)| {
+            let results = trial::judge(&programs, |(_, program)| {
                 trial::until_enough_fail(&workshop, &checks, program)
             });
-            drop(alone);
             for ((made, _), results) in programs.iter().zip(&results) {
                 tried += 1;
                 match explain::failure(course, lessons, exercise, results) {
                     None => {
-                        tell!("{}:{} passes all {} checks", exercise.id, made.name, checks.len())
+                        tell!("{}:{} passes all {} checks", exercise.id, made.name, checks.len());
                     }
                     Some((check, lines)) => {
                         caught += 1;

@@ -82,13 +82,22 @@ pub fn at_once<T: Sync, R: Send>(
     most: usize,
     work: impl Fn(&T) -> R + Sync,
 ) -> Vec<R> {
+    by_workers(items, most, |_, item| work(item))
+}
+
+/// The same, by workers with a number, from 0 on: at any time, each of them does `work` with one item.
+pub fn by_workers<T: Sync, R: Send>(
+    items: &[T],
+    most: usize,
+    work: impl Fn(usize, &T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let work = |_| {
+    let work = |worker| {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(index) else { return done };
-            done.push((index, work(item)));
+            done.push((index, work(worker, item)));
         }
     };
     let mut results: Vec<(usize, R)> = thread::scope(|threads| {

@@ -74,13 +74,27 @@ pub fn checks_of(
     Ok(names.into_iter().filter(|name| name.starts_with(&module)).collect())
 }
 
-/// Waits until nobody else judges on this machine, in whatever checkout: two at once only disturb each other. The lock ends with
-/// the value.
+/// Does `work` with all items, some at a time: no more on this machine than [`AT_ONCE`], whoever else judges, and in whatever
+/// checkout. Many more would only disturb each other.
+pub fn judge<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    run::by_workers(items, AT_ONCE, |worker, item| {
+        // Where it can't be locked, it's slower, and no less true.
+        let _place = place(worker).ok();
+        work(item)
+    })
+}
+
+/// Waits until nobody else judges on this machine, and keeps them waiting: as long as the value lives.
 ///
 /// # Errors
-/// What opening or locking the file gives.
-pub fn alone() -> io::Result<Flock<File>> {
-    let path = env::temp_dir().join("waiting-game-judging.lock");
+/// What opening or locking a file gives.
+pub fn alone() -> io::Result<Vec<Flock<File>>> {
+    (0..AT_ONCE).map(place).collect()
+}
+
+/// One of the places for those who judge.
+fn place(number: usize) -> io::Result<Flock<File>> {
+    let path = env::temp_dir().join(format!("waiting-game-judging.{number}.lock"));
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
@@ -120,7 +134,7 @@ pub fn whole(
     checks: &[String],
     heavy: &[String],
 ) -> Vec<Known> {
-    run::at_once(wrong, AT_ONCE, |wrong| {
+    judge(wrong, |wrong| {
         let program = &workshop.programs[&(exercise.name.clone(), wrong.name.clone())];
         let mut seen = Seen::default();
         for check in checks {
@@ -157,8 +171,7 @@ pub fn passing(
     names: &[String],
     checks: &[String],
 ) -> Vec<String> {
-    let _alone = alone().ok();
-    let passes = run::at_once(names, AT_ONCE, |name| {
+    let passes = judge(names, |name| {
         let program = &workshop.programs[&(exercise.name.clone(), name.clone())];
         checks.iter().all(|check| run::run(&job(workshop, check, program)) == Outcome::Passed)
     });

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use grader::causes::{Causes, NOT_WRITTEN_YET};
 use grader::course::{Course, Exercise, Lessons};
 use grader::evidence::{self, Cases, Known, Seen};
-use grader::run::{self, Outcome};
+use grader::run::{self, Job, Outcome};
 use grader::trial;
 use grader::workshop::{self, Made, Workshop};
 use grader::wrong::Wrong;
@@ -35,6 +35,9 @@ const OTHERWISE: usize = 8;
 
 /// And of a hundred so many at most may not be caught at all this time.
 const UNCAUGHT: usize = 2;
+
+/// How many checks are named that took longest.
+const SLOWEST: usize = 12;
 
 /// The starter's name among an exercise's programs. No wrong answer is called that.
 const STARTER: &str = "starter";
@@ -66,15 +69,16 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     for wrong in &wrong_answers {
         jobs.push(job(&wrong.caught_by, program(&wrong.exercise, &wrong.name)));
     }
-    // One chapter after the other: all of them at once are more than a small machine bears.
-    let judging = trial::alone().unwrap();
     let began = Instant::now();
-    let outcomes = run::run_all(&jobs, trial::AT_ONCE);
+    let judged = trial::judge(&jobs, |job| {
+        let began = Instant::now();
+        (run::run(job), began.elapsed())
+    });
     let took = began.elapsed();
-    drop(judging);
+    let slowest = slowest(&jobs, judged.iter().map(|(_, took)| *took));
+    let outcomes: Vec<Outcome> = judged.into_iter().map(|(outcome, _)| outcome).collect();
 
     let (mut faults, mut told_otherwise, mut uncaught) = (Vec::new(), Vec::new(), Vec::new());
-    let mut again = 0;
     for (job, outcome) in jobs[..of_starters].iter().zip(&outcomes) {
         let seen = Seen::of([(job.name.as_str(), outcome)]);
         match outcome {
@@ -86,26 +90,33 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
         }
     }
     let known = evidence::read(&lessons.chapter.folder).unwrap();
-    for ((wrong, job), outcome) in
-        wrong_answers.iter().zip(&jobs[of_starters..]).zip(&outcomes[of_starters..])
-    {
-        // Some wrong programs are right by luck, or fail in another way, when somebody else has the processor. Not twice
-        // more, alone.
-        let verdict = |outcome: &Outcome| match outcome {
-            Outcome::Passed => Err(Verdict::Uncaught),
-            Outcome::Failed(message) => match fault(wrong, message, outcome, &known) {
-                None => Ok(()),
-                Some(fault) => Err(Verdict::ToldOtherwise(fault)),
-            },
-        };
-        let mut last = verdict(outcome);
+    let verdict = |wrong: &Wrong, outcome: &Outcome| match outcome {
+        Outcome::Passed => Err(Verdict::Uncaught),
+        Outcome::Failed(message) => match fault(wrong, message, outcome, &known) {
+            None => Ok(()),
+            Some(fault) => Err(Verdict::ToldOtherwise(fault)),
+        },
+    };
+    let jobs_of_wrong = &jobs[of_starters..];
+    let mut verdicts: Vec<Result<(), Verdict>> = wrong_answers
+        .iter()
+        .zip(&outcomes[of_starters..])
+        .map(|(wrong, outcome)| verdict(wrong, outcome))
+        .collect();
+    // Some wrong programs are right by luck, or fail in another way, when somebody else has the processor. Not twice
+    // more, alone.
+    let again = verdicts.iter().filter(|verdict| verdict.is_err()).count();
+    let alone = (again > 0).then(|| trial::alone().unwrap());
+    for ((verdict_now, wrong), job) in verdicts.iter_mut().zip(&wrong_answers).zip(jobs_of_wrong) {
         for _ in 0..ALONE_AGAIN {
-            if last.is_err() {
-                again += 1;
-                last = verdict(&run::run(job));
+            if verdict_now.is_err() {
+                *verdict_now = verdict(wrong, &run::run(job));
             }
         }
-        match last {
+    }
+    drop(alone);
+    for (verdict, wrong) in verdicts.into_iter().zip(&wrong_answers) {
+        match verdict {
             Ok(()) => {}
             Err(Verdict::Uncaught) => uncaught
                 .push(format!("{}: {} passes {}", wrong.exercise, wrong.name, wrong.caught_by)),
@@ -114,7 +125,7 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     }
     let _ = writeln!(
         io::stderr(),
-        "chapter {}: {} checks in {took:.1?}; {again} of them once more, alone",
+        "chapter {}: {} checks in {took:.1?}; {again} of them once more, alone. The slowest:\n{slowest}",
         lessons.chapter.number,
         jobs.len()
     );
@@ -156,6 +167,17 @@ fn build(course: &Course, lessons: &Lessons, wrong_answers: &[Wrong]) -> Worksho
     };
     let made: Vec<_> = lessons.exercises.iter().map(|it| (it, with_starter(it))).collect();
     workshop::build(course, lessons, "proof", &made).unwrap()
+}
+
+/// Those that take longest, for whoever wants the proof to be faster.
+fn slowest(jobs: &[Job], took: impl Iterator<Item = Duration>) -> String {
+    let mut all: Vec<(Duration, &Job)> = took.zip(jobs).collect();
+    all.sort_by_key(|(took, _)| std::cmp::Reverse(*took));
+    let line = |(took, job): &(Duration, &Job)| {
+        let program = job.program.file_name().unwrap_or_default().to_string_lossy();
+        format!("    {took:.1?} {} on {program}\n", job.name)
+    };
+    all.iter().take(SLOWEST).map(line).collect()
 }
 
 /// What a wrong answer is told that isn't what `wrong.toml` or `seen.jsonl` say, if anything is.

@@ -16,9 +16,9 @@ use fastrand::Rng;
 use house::{House, MIB, Visitor, noise};
 
 /// By then all that it keeps for good has been made: buffers for as many as are ever here, its log's, its files'.
-const WARM: Duration = Duration::from_secs(10);
+const WARM: Duration = Duration::from_secs(6);
 /// What leaks for each visitor has leaked for many thousands by then.
-const SOAKED: Duration = Duration::from_secs(40);
+const SOAKED: Duration = Duration::from_secs(24);
 /// So many are here at a time.
 const TOGETHER: u64 = 16;
 /// An allocator keeps a little for itself, now here and now there, in bytes. Lost would be at least a hundred bytes

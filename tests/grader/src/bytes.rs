@@ -68,7 +68,7 @@ fn connect_narrowly(_: &Server<'_>) -> Option<TcpStream> {
 
 #[track_caller]
 pub fn send(server: &Server<'_>, visitor: &mut Connection, bytes: &[u8]) {
-    if let Err(error) = visitor.send(bytes) {
+    if let Err(error) = visitor.send_to(&server.program, bytes) {
         server.fail_seeing(&format!("the {} couldn't send: {error}", visitor.name()));
     }
 }

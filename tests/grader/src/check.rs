@@ -301,7 +301,7 @@ impl Guest<'_> {
     /// Sends `bytes`.
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
-        if let Err(error) = self.connection.send(bytes) {
+        if let Err(error) = self.connection.send_to(&self.server.program, bytes) {
             let name = self.connection.name().to_owned();
             self.server.fail_seeing(&format!("the {name} couldn't send: {error}"));
         }

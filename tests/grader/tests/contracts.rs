@@ -1,10 +1,12 @@
 //! Each sentence of each exercise has a check that fails if it isn't done, or a reason why there is none.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use grader::contract::{self, Clause, Contracts};
 use grader::course::{Course, Exercise};
+use grader::markers;
+use grader::mutants::{self, AllExcused};
 use rstest::rstest;
 use visitors::chapters;
 
@@ -37,6 +39,7 @@ fn every_sentence_has_its_check(#[files("../../tests/[0-9][0-9]_*.rs")] checks: 
             clauses.iter().filter_map(|clause| fault(clause, exercise, &sentences, &source)),
         );
     }
+    faults.extend(stale_excuses(&file.with_extension("mutants.toml"), &lessons.exercises));
     faults.extend(contracts.keys().map(|name| format!("there is no exercise {name}")));
     assert!(
         faults.is_empty(),
@@ -66,4 +69,27 @@ fn fault(
     let its_own = &its_own[..its_own.find("\n}\n").unwrap_or(its_own.len())];
     let missing = checks.iter().find(|check| !its_own.contains(&format!("fn {check}(")))?;
     Some(format!("{}: there is no check {missing}: {says}", exercise.id))
+}
+
+/// Reasons why a mutant may pass, of which there is no such mutant any more, or which say nothing.
+fn stale_excuses(file: &Path, exercises: &[Exercise]) -> Vec<String> {
+    let written = fs::read_to_string(file).unwrap_or_default();
+    let excused: AllExcused = toml::from_str(&written).unwrap();
+    let mut faults = Vec::new();
+    for (name, excuses) in excused {
+        let Some(exercise) = exercises.iter().find(|exercise| exercise.name == name) else {
+            faults.push(format!("a reason for an exercise that there isn't: {name}"));
+            continue;
+        };
+        let answer = fs::read_to_string(&exercise.answer).unwrap();
+        let all = mutants::of(&markers::without_hints(&answer));
+        for excuse in excuses {
+            let is_one =
+                all.iter().any(|mutant| mutant.was == excuse.was && mutant.is == excuse.is);
+            if !is_one || excuse.why.trim().is_empty() {
+                faults.push(format!("{name}: no such mutant, or no reason: {excuse:?}"));
+            }
+        }
+    }
+    faults
 }

@@ -81,6 +81,44 @@ impl Connection {
         self.stream.write_all(bytes)
     }
 
+    /// Sends all of `bytes`, as long as there is hope that `program` takes them.
+    ///
+    /// # Errors
+    /// As [`Connection::send`]; and as soon as the program sleeps over something else, or turns in a loop.
+    pub fn send_to(&mut self, program: &Program, bytes: &[u8]) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(LOOK_EVERY))?;
+        let sent = self.send_watching(program, bytes);
+        self.stream.set_write_timeout(Some(PATIENCE)).and(sent)
+    }
+
+    fn send_watching(&mut self, program: &Program, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        let mut watch = Watch::new(program);
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    rest = &rest[count..];
+                    watch = Watch::new(program);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        if let Some(trouble) = watch.trouble() {
+                            let (sent, all) = (bytes.len() - rest.len(), bytes.len());
+                            return Err(io::Error::other(format!(
+                                "{sent} of {all} bytes found room, and your program {}",
+                                trouble.to_string().trim_start_matches("it ")
+                            )));
+                        }
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(())
+    }
+
     /// Sends `bytes` in about `pieces` pieces, each only when `program` has read the one before, or when
     /// it's no use to wait for that: it has ended, sleeps over something else, or turns in a loop.
     ///

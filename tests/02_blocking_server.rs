@@ -758,6 +758,27 @@ mod patience {
     }
 
     #[rstest]
+    #[case::with_a_request(REQUEST, false)]
+    #[case::with_half_a_request_and_a_hang_up(&REQUEST[..20], true)]
+    fn no_patience_at_all_is_over_at_once(#[case] sent: &[u8], #[case] hangs_up: bool) {
+        let check = check!("02-patience");
+        check.suspect("zero-made-longer");
+        check.suspect_where("panicked at", "zero-not-minded");
+        let server = server(&check, &["0"]);
+        // All of it is there before the turn begins.
+        server.program.stop();
+        let mut quick = server.visitor("quick visitor");
+        quick.send(sent);
+        if hangs_up {
+            quick.connection.finish_sending();
+        }
+        server.program.go_on();
+        let count = sent.len();
+        let when = format!("with a patience of 0 ms, and {count} bytes that were there already");
+        expect_status(&server, &mut quick, 408, &when);
+    }
+
+    #[rstest]
     #[case::without_a_word(&[])]
     #[case::after_two_pieces(&[20, 30])]
     fn nobody_is_sent_away_too_soon(#[case] cuts: &[usize]) {

@@ -707,8 +707,8 @@ mod stop {
     use std::thread;
     use std::time::Instant;
 
-    use visitors::tcp;
     use visitors::program::{LOOK_EVERY, Watch};
+    use visitors::tcp;
 
     /// Whoever isn't waited for, but given a fixed time to finish, takes longer than that.
     const LONGER_THAN_A_GRACE: Duration = Duration::from_secs(4);
@@ -1111,8 +1111,40 @@ mod stop {
         ends_well(&server, "after SIGTERM, when the present visitor was served");
     }
 
-    #[test]
-    fn who_is_in_the_backlog_is_not_left_waiting() {
+    #[rstest]
+    #[case::for_want_of_a_descriptor(true)]
+    #[case::at_the_same_moment(false)]
+    fn who_is_in_the_backlog_is_not_left_waiting(#[case] no_descriptor: bool) {
+        match no_descriptor {
+            true => who_has_no_descriptor_is_not_left_waiting(),
+            false => who_comes_with_the_signal_is_not_left_waiting(),
+        }
+    }
+
+    fn who_has_no_descriptor_is_not_left_waiting() {
+        let check = check!("03-stop");
+        check.suspect("listener-left-open");
+        check.suspect_where("your program ended", "present-visitors-cut-off");
+        let server = server_within(&check, "ulimit -n 12", &[]);
+        let mut present = silent(&server, 20);
+        let when = "with twelve descriptors and twenty silent visitors";
+        settle(&server, when);
+        // There is no descriptor for these.
+        let mut waiting = present.split_off(12);
+        is_told(&server, &format!("after SIGTERM, {when}"));
+        for visitor in &mut waiting {
+            if let Err((trouble, _)) = visitor.connection.receive_all(&server.program) {
+                let name = visitor.connection.name();
+                let expected =
+                    format!("after SIGTERM, {when}, the {name}, in the backlog, waits for the end");
+                check.fail_for(&expected, &trouble);
+            }
+        }
+        drop(present);
+        ends_well(&server, &format!("after SIGTERM, {when}, when all had left"));
+    }
+
+    fn who_comes_with_the_signal_is_not_left_waiting() {
         let check = check!("03-stop");
         check.suspect("listener-left-open");
         let server = check.server(&[]);

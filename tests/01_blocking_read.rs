@@ -623,9 +623,25 @@ mod length {
     #[case::behind_it(
         "Content-Length: 11\r\nX-Content-Length: 3\r\nContent-Length-Of-It: 3\r\nX-Note: content-length: 3\r\n"
     )]
+    #[case::a_blank_behind_its_name("Content-Length : 3\r\nContent-Length: 11\r\n")]
+    #[case::a_tab_behind_its_name("Content-Length\t: 3\r\nContent-Length: 11\r\n")]
+    #[case::a_blank_before_its_name("X-Note: a\r\n Content-Length: 3\r\nContent-Length: 11\r\n")]
     fn another_field_looks_like_it(#[case] lines: &str) {
         let check = check!("01-length");
-        check.suspect("another-field-taken-for-it");
+        let with_blanks = [" :", "\t:", "\n Content"].iter().any(|odd| lines.contains(odd));
+        check.suspect(match with_blanks {
+            true => "blanks-taken-off-the-name",
+            false => "another-field-taken-for-it",
+        });
+        finds_it(&check, lines);
+    }
+
+    #[rstest]
+    #[case::a_line_feed("X-Note: a\nContent-Length: 3\r\nContent-Length: 11\r\n")]
+    #[case::a_return("X-Note: a\rContent-Length: 3\r\nContent-Length: 11\r\n")]
+    fn nothing_else_ends_a_line(#[case] lines: &str) {
+        let check = check!("01-length");
+        check.suspect("another-line-end");
         finds_it(&check, lines);
     }
 
@@ -713,9 +729,14 @@ mod length {
     #[case::hexadecimal("0x5")]
     #[case::hexadecimal_digits("a")]
     #[case::digits_from_elsewhere("\u{665}")]
+    #[case::with_a_form_feed("5\u{c}")]
+    #[case::with_a_blank_from_elsewhere("\u{2003}5")]
     fn the_length_is_no_number(#[case] length: &str) {
         let check = check!("01-length");
-        check.suspect("length-guessed");
+        check.suspect(match length.contains(['\u{c}', '\u{2003}']) {
+            true => "trims-more-than-blanks",
+            false => "length-guessed",
+        });
         let what = format!("an answer with a length of \"{}\"", length.escape_debug());
         let mut call = called(&check, what);
         // It's plain as soon as the head is there.

@@ -4,6 +4,7 @@ use grader::bytes::{self, all_are_in, in_lines};
 use grader::check;
 use grader::check::{Check, Guest, REQUEST, Server};
 use rstest::rstest;
+use visitors::answer::Answer;
 
 /// The longest request that the exercises accept, in bytes.
 const LONGEST_REQUEST: usize = 8 * 1024;
@@ -127,7 +128,9 @@ mod pieces {
         } else {
             ("the answer holds something else than the request", None)
         };
-        if let Some(cause) = cause {
+        let leaves_it = cause == Some("empty-line-left-out")
+            && begins_with_what_is_left(server, guest, request);
+        if let Some(cause) = if leaves_it { Some("leaves-something-behind") } else { cause } {
             check.suspect(cause);
         }
         check.fail(format!(
@@ -135,6 +138,22 @@ mod pieces {
             in_lines(&answer.body),
             in_lines(&expected)
         ));
+    }
+
+    /// Whether the next answer begins in the request before it. Asked when a check has failed, to tell why.
+    fn begins_with_what_is_left(
+        server: &Server<'_>,
+        guest: &mut Guest<'_>,
+        request: &[u8],
+    ) -> bool {
+        let _ = guest.connection.send(request);
+        let whole = |bytes: &[u8]| Answer::parse(bytes, false).is_some();
+        let Ok(Ok(bytes)) = guest.connection.receive_while_missing(&server.program, whole) else {
+            return false;
+        };
+        let body = Answer::parse(&bytes, false).map(|(answer, _)| answer.body).unwrap_or_default();
+        let from = body.windows(2).position(|two| two == b": ").map_or(0, |at| at + 2);
+        !body[from..].starts_with(&request[..4])
     }
 
     #[test]
@@ -755,6 +774,27 @@ mod patience {
             check.suspect("ends-with-its-visitor");
             server.still_serves("after a silent visitor was sent away");
         }
+    }
+
+    #[rstest]
+    #[case::with_a_request(REQUEST, false)]
+    #[case::with_half_a_request_and_a_hang_up(&REQUEST[..20], true)]
+    fn no_patience_at_all_is_over_at_once(#[case] sent: &[u8], #[case] hangs_up: bool) {
+        let check = check!("02-patience");
+        check.suspect("zero-made-longer");
+        check.suspect_where("panicked at", "zero-not-minded");
+        let server = server(&check, &["0"]);
+        // All of it is there before the turn begins.
+        server.program.stop();
+        let mut quick = server.visitor("quick visitor");
+        quick.send(sent);
+        if hangs_up {
+            quick.connection.finish_sending();
+        }
+        server.program.go_on();
+        let count = sent.len();
+        let when = format!("with a patience of 0 ms, and {count} bytes that were there already");
+        expect_status(&server, &mut quick, 408, &when);
     }
 
     #[rstest]

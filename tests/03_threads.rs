@@ -701,11 +701,14 @@ mod pool {
 
 mod stop {
     use super::*;
+    use std::ffi::OsStr;
     use std::io::ErrorKind;
+    use std::os::unix::process::ExitStatusExt;
     use std::thread;
     use std::time::Instant;
 
     use visitors::program::{LOOK_EVERY, Watch};
+    use visitors::tcp;
 
     /// Whoever isn't waited for, but given a fixed time to finish, takes longer than that.
     const LONGER_THAN_A_GRACE: Duration = Duration::from_secs(4);
@@ -872,6 +875,12 @@ mod stop {
             }
             server.check.fail_for(&format!("{when}, your program was to wait for them"), &trouble);
         }
+    }
+
+    /// Whether its listener is open, without a visit. True where the system doesn't tell.
+    fn listens(server: &Server<'_>) -> bool {
+        let sockets = tcp::of_port(server.address.port());
+        sockets.is_empty() || sockets.iter().any(|socket| socket.remote.port() == 0)
     }
 
     /// Whoever comes from now on has to be refused.
@@ -1102,8 +1111,40 @@ mod stop {
         ends_well(&server, "after SIGTERM, when the present visitor was served");
     }
 
-    #[test]
-    fn who_is_in_the_backlog_is_not_left_waiting() {
+    #[rstest]
+    #[case::for_want_of_a_descriptor(true)]
+    #[case::at_the_same_moment(false)]
+    fn who_is_in_the_backlog_is_not_left_waiting(#[case] no_descriptor: bool) {
+        match no_descriptor {
+            true => who_has_no_descriptor_is_not_left_waiting(),
+            false => who_comes_with_the_signal_is_not_left_waiting(),
+        }
+    }
+
+    fn who_has_no_descriptor_is_not_left_waiting() {
+        let check = check!("03-stop");
+        check.suspect("listener-left-open");
+        check.suspect_where("your program ended", "present-visitors-cut-off");
+        let server = server_within(&check, "ulimit -n 12", &[]);
+        let mut present = silent(&server, 20);
+        let when = "with twelve descriptors and twenty silent visitors";
+        settle(&server, when);
+        // There is no descriptor for these.
+        let mut waiting = present.split_off(12);
+        is_told(&server, &format!("after SIGTERM, {when}"));
+        for visitor in &mut waiting {
+            if let Err((trouble, _)) = visitor.connection.receive_all(&server.program) {
+                let name = visitor.connection.name();
+                let expected =
+                    format!("after SIGTERM, {when}, the {name}, in the backlog, waits for the end");
+                check.fail_for(&expected, &trouble);
+            }
+        }
+        drop(present);
+        ends_well(&server, &format!("after SIGTERM, {when}, when all had left"));
+    }
+
+    fn who_comes_with_the_signal_is_not_left_waiting() {
         let check = check!("03-stop");
         check.suspect("listener-left-open");
         let server = check.server(&[]);
@@ -1180,20 +1221,45 @@ mod stop {
 
     #[test]
     fn ctrl_c_ends_it_on_the_spot() {
+        ends_it_on_the_spot(Signal::SIGINT, "SIGINT (Ctrl-C)");
+    }
+
+    #[rstest]
+    #[case::when_a_terminal_is_closed(Signal::SIGHUP)]
+    #[case::of_an_alarm_clock(Signal::SIGALRM)]
+    #[case::of_the_users(Signal::SIGUSR1)]
+    fn other_signals_end_it_on_the_spot(#[case] signal: Signal) {
+        ends_it_on_the_spot(signal, signal.as_str());
+    }
+
+    fn ends_it_on_the_spot(signal: Signal, name: &str) {
         let check = check!("03-stop");
         check.suspect("blocks-other-signals");
-        if visitors::setup::ignores(Signal::SIGINT) {
-            return visitors::skipped(
-                "whatever is started here ignores SIGINT: it runs in the background of a shell",
-            );
+        if visitors::setup::ignores(signal) {
+            return visitors::skipped(format!(
+                "whatever is started here ignores {signal}: it runs in the background, or under nohup"
+            ));
         }
         let server = check.server(&[]);
         let _present = in_the_middle(&server, "present visitor", 1);
         settle(&server, "with a visitor in the middle of its request");
-        server.program.signal(Signal::SIGINT);
-        let expected = "after SIGINT (Ctrl-C), with a visitor in the middle of its request, your program was to end on the spot";
-        if let Err(trouble) = server.program.ended() {
-            check.fail_for(expected, &trouble);
+        server.program.signal(signal);
+        let expected = format!(
+            "after {name}, with a visitor in the middle of its request, your program was to end on the spot"
+        );
+        match server.program.ended() {
+            Ok(status) if status.signal() == Some(signal as i32) => {}
+            Ok(_) => {
+                check.suspect("other-signals-stop-it");
+                let trouble = server.program.ended_with().expect("it has ended");
+                check.fail_for(&format!("{expected} by that signal"), &trouble);
+            }
+            Err(trouble) => {
+                if !listens(&server) {
+                    check.suspect("other-signals-stop-it");
+                }
+                check.fail_for(&expected, &trouble)
+            }
         }
     }
 
@@ -1280,6 +1346,41 @@ mod stop {
         }
         drop(silent);
         ends_well(&server, "after SIGTERM, with twelve descriptors, when all had left");
+    }
+
+    /// On Linux, an `accept` that waits has a descriptor for the next visitor already. Here that's the last one, so that
+    /// nobody else gets any, and `accept` doesn't fail.
+    #[test]
+    fn when_accept_has_the_last_descriptor_it_stops() {
+        let check = check!("03-stop");
+        check.suspect("wakes-without-a-descriptor");
+        const LIMIT: usize = 12;
+        let server = server_within(&check, &format!("ulimit -n {LIMIT}"), &[]);
+        settle(&server, "with nobody there");
+        let Ok(open) = fs::read_dir(format!("/proc/{}/fd", server.program.pid())) else {
+            return visitors::skipped("only Linux tells how many descriptors a program has open");
+        };
+        // Whoever started it may have left it some, with higher numbers too.
+        let number = |name: &OsStr| name.to_str().and_then(|name| name.parse::<usize>().ok());
+        let below = open.flatten().filter_map(|entry| number(&entry.file_name()));
+        let room = LIMIT.saturating_sub(below.filter(|number| *number < LIMIT).count() + 1);
+        let mut present = silent(&server, room);
+        let when = format!("with {room} silent visitors, and no descriptor left for anybody else");
+        settle(&server, &when);
+        server.program.signal(Signal::SIGTERM);
+        // Nobody tries to connect: that would wake `accept`.
+        if (0..TRIES).all(|_| {
+            thread::sleep(LOOK_EVERY);
+            listens(&server)
+        }) {
+            server.fail_seeing(&format!("after SIGTERM, {when}, the listener is still open"));
+        }
+        check.suspect("present-visitors-cut-off");
+        for visitor in &mut present {
+            visitor.send(REQUEST);
+            expect_page(&server, visitor, &format!("after SIGTERM, {when}"));
+        }
+        ends_well(&server, &format!("after SIGTERM, {when}, when all had their answers"));
     }
 
     #[test]

@@ -1054,6 +1054,9 @@ mod room {
     fn line_ends_of_both_kinds() {
         let check = check!("04-room");
         check.suspect("line-ends");
+        check.suspect_where(r#"received "guest 1: from nc"#, "trims-the-line");
+        check.suspect_where(r#"received "guest 1: a\rb\n"#, "trims-the-line");
+        check.suspect_where(r#"received "guest 1: \x00\n"#, "drops-empty-lines");
         let server = check.server(&[]);
         let mut room = room_of(&server, 2);
         let said =
@@ -1364,7 +1367,11 @@ mod room {
     #[case::of_returns(b"\r", b"\r\n")]
     fn a_long_line(#[case] letter: &[u8], #[case] end: &[u8]) {
         let check = check!("04-room");
-        check.suspect("limit-off-by-one");
+        check.suspect(match (letter, end) {
+            (b"x", b"\n") => "limit-off-by-one",
+            ([0xc3 | 0xff, ..], _) => "limit-counts-letters",
+            _ => "limit-counts-the-line-end",
+        });
         let server = check.server(&[]);
         let mut room = room_of(&server, 2);
         let text = letter.repeat(LONGEST_LINE / letter.len());
@@ -1384,6 +1391,26 @@ mod room {
         all_hear_nothing_more(&server, &mut room, &when);
     }
 
+    #[test]
+    fn a_line_far_too_long() {
+        let check = check!("04-room");
+        check.suspect("no-limit");
+        check.suspect_where(r#"received "guest 1 left\n" and not"#, "lines-before-it-lost");
+        let server = check.server(&[]);
+        let mut room = room_of(&server, 3);
+        let long = [b"well\n", &[b'x'; 3 * LONGEST_LINE][..]].concat();
+        for (number, end) in [(1, ""), (2, "\n")] {
+            let mut talkative = room.remove(0);
+            talkative.send(&[&long, end.as_bytes()].concat());
+            let (length, end) = (3 * LONGEST_LINE, quote(end.as_bytes()));
+            let when =
+                format!("after {length} letters of one line from guest {number}, and then {end}");
+            let heard = format!("guest {number}: well\nguest {number} left\n");
+            all_hear(&server, &mut room, &heard, &when);
+            is_hung_up_on(&server, &mut talkative, &when);
+        }
+    }
+
     #[rstest]
     #[case::with_its_end(LONGEST_LINE + 1, b"\n", 1)]
     #[case::without_its_end(LONGEST_LINE + 1, b"", 1)]
@@ -1397,7 +1424,13 @@ mod room {
     #[case::of_blanks(0, &[b' '; LONGEST_LINE + 1], 1)]
     fn a_line_too_long(#[case] length: usize, #[case] end: &[u8], #[case] pieces: usize) {
         let check = check!("04-room");
-        check.suspect("no-limit");
+        check.suspect(match end {
+            _ if length > LONGEST_LINE => "limit-off-by-one",
+            [0xc3, ..] => "limit-counts-letters",
+            _ => "limit-counts-no-blanks",
+        });
+        check.suspect_where(r#"received "guest 1 left\n" and not"#, "lines-before-it-lost");
+        check.suspect_where(r#"received "guest 1: and more"#, "too-long-and-still-there");
         let server = check.server(&[]);
         let mut room = room_of(&server, 3);
         let mut talkative = room.remove(0);

@@ -46,7 +46,7 @@ fn read_body(socket: &OwnedFd) -> io::Result<Vec<u8>> {
     // hint: Two stages share one buffer. First read until the empty line, as in 01-head. What has come
     //   after it is the beginning of the body already: keep it.
     // hint: The head's lines are separated by \r\n. In each, what stands before the first `:` is the
-    //   field's name. `eq_ignore_ascii_case` compares names, `trim` takes the blanks off the value. `parse`
+    //   field's name. `eq_ignore_ascii_case` compares names, `trim_matches` takes blanks off the value. `parse`
     //   takes a number with a plus sign too, so look whether there are digits alone.
     // hint: Read on until the body has as many bytes as promised. More than that isn't yours: it may be
     //   the beginning of the next answer, so cut it off. Less than that and then the end is an error,
@@ -81,7 +81,7 @@ fn read_body(socket: &OwnedFd) -> io::Result<Vec<u8>> {
             if !name.eq_ignore_ascii_case("content-length") {
                 continue;
             }
-            let value = value.trim();
+            let value = value.trim_matches([' ', '\t']);
             // `parse` alone would take a plus sign.
             let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
             let number = value.parse().ok().filter(|_| is_number);

@@ -41,7 +41,8 @@ fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     // hint: That thread can set an `AtomicBool`. But `accept` doesn't look at it while it waits. Someone
     //   has to connect to wake it, and that can be the same thread: `TcpStream::connect` to the
     //   listener's own address. Set the flag first, then connect. Look at the flag after each `accept`,
-    //   also after one that has failed.
+    //   also after one that has failed. The visitors may have all descriptors: keep one back
+    //   (`try_clone`), and close it right before you connect.
     // hint: `thread::scope` returns only when all threads started in it have ended: that is the waiting
     //   for the present visitors. Drop the listener before its end, inside the scope, or new visitors
     //   can still connect (to the kernel's backlog) and will never be served.
@@ -51,7 +52,8 @@ fn serve_until_told(listener: TcpListener) -> io::Result<()> {
     //       told.add(Signal::SIGTERM);
     //       told.thread_block()?;
     //       let address = listener.local_addr()?;
-    //       thread::Builder::new().spawn(move || { … wait, store, connect … })?;
+    //       let spare = listener.try_clone()?;
+    //       thread::Builder::new().spawn(move || { … wait, store, drop(spare), connect … })?;
     //       thread::scope(move |present| {
     //           loop { … accept; break if STOPPING; present.spawn(move || serve(&visitor)); … }
     //           drop(listener);

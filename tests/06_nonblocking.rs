@@ -348,6 +348,45 @@ mod writer {
     }
 
     #[test]
+    fn a_single_byte_is_sent_too() {
+        /// How much is said at a time, in bytes; how near to what the kernels take it's a byte at a time; and how often
+        /// to try.
+        const STEP: usize = 1000;
+        const NEAR: usize = 16;
+        const TRIES: usize = 5;
+        let check = check!("06-writer");
+        check.suspect("small-rest-kept-back");
+        // How much the kernels take before there's no room: the same in each try, or nearly.
+        let mut room_for = usize::MAX;
+        for _ in 0..TRIES {
+            let server = check.server(&[]);
+            let mut room = Room::new(&server, 1);
+            let queued = loop {
+                let step = match room_for.saturating_sub(room.said) {
+                    ..=NEAR => 1,
+                    left => STEP.min(left - NEAR),
+                };
+                // It's told before the good listener is, who hears it.
+                room.say(step, STUCK);
+                match room.queued(0) {
+                    None => return,
+                    Some(0) => {}
+                    Some(_) => break room.queued_exactly(0),
+                }
+            };
+            let Some(queued) = queued else { return };
+            room_for = room.said - queued;
+            if queued != 1 {
+                continue;
+            }
+            let when = "after a single byte was left in its outbox, and it began to read";
+            let missed = words(0, room.said);
+            expect(&server, &mut room.stuck[0], &missed, when);
+            return nothing_more(&server, &room.stuck[0], when);
+        }
+    }
+
+    #[test]
     fn an_empty_outbox_may_be_flushed() {
         let check = check!("06-writer");
         check.suspect("nothing-written-is-an-error");
@@ -491,10 +530,15 @@ mod writer {
 
     #[test]
     fn who_is_always_a_little_behind() {
-        /// How much is read and said in a round, in bytes, and how many rounds there are.
-        const ROUND: usize = 32 * 1024;
-        const ROUNDS: usize = 24;
-        /// How much more memory is nothing kept, in bytes.
+        /// How much is read and said in a round, in bytes, and how many rounds there are between two looks.
+        const ROUND: usize = 24 * 1024;
+        const ROUNDS: usize = 5;
+        /// How much is to be in the outbox when one looks. It's more than what is taken out of it in a round: so it has
+        /// never been empty since the last look.
+        const BEHIND: usize = 44 * 1024;
+        const LEAST: usize = 32 * 1024;
+        /// How much is to be sent while the outbox is never empty, in bytes, and how much more memory is nothing kept.
+        const MUCH: usize = 600 * 1024;
         const LITTLE: u64 = 256 * 1024;
         let check = check!("06-writer");
         check.suspect("counts-what-was-sent");
@@ -506,20 +550,27 @@ mod writer {
         let when = "with a listener who reads, and is always some KiB behind";
         let mut read = 0;
         let mut before = None;
-        for round in 0..ROUNDS {
-            read_exactly(&server, &room.stuck[0], &words(read, ROUND), when);
-            read += ROUND;
-            room.say(ROUND, when);
-            // The kernel may have more room for somebody who reads: the program must always have something.
+        // The kernel may have more room for somebody who reads, for a while.
+        for _ in 0..100 {
             let Some(queued) = room.queued_exactly(read) else { return };
-            room.say(SOME.saturating_sub(queued), when);
-            // Until then its queue may grow to its size.
-            if round == 3 {
-                before = Some(memory(&server));
+            match queued {
+                0 => drop(room.fill(read, BEHIND, when)),
+                _ => room.say(BEHIND.saturating_sub(queued), when),
+            }
+            let (since, resident) = match before {
+                Some(before) if queued >= LEAST => before,
+                _ => *before.insert((read, memory(&server))),
+            };
+            if read - since >= MUCH {
+                check.suspect("keeps-what-was-sent");
+                return takes_no_more(&server, resident, LITTLE, when);
+            }
+            for _ in 0..ROUNDS {
+                read_exactly(&server, &room.stuck[0], &words(read, ROUND), when);
+                read += ROUND;
+                room.say(ROUND, when);
             }
         }
-        check.suspect("keeps-what-was-sent");
-        takes_no_more(&server, before.unwrap_or_default(), LITTLE, when);
     }
 
     #[test]
@@ -954,6 +1005,55 @@ mod flow {
         }
         check.suspect("keeps-what-was-sent");
         takes_no_more(&server, before.unwrap_or_default(), LITTLE, when);
+    }
+
+    #[test]
+    fn whose_queue_is_never_empty() {
+        /// How much is read and sent in a round, in bytes, and how many rounds there are between two looks.
+        const ROUND: usize = 16 * 1024;
+        const ROUNDS: usize = 5;
+        /// How much is to be queued, at least, when one looks. It's more than what is taken out in a round: so the queue
+        /// has never been empty since the last look.
+        const LEAST: usize = 32 * 1024;
+        /// How much is to go through a queue that is never empty, in bytes, and how much more memory is nothing kept.
+        const MUCH: usize = 600 * 1024;
+        const LITTLE: u64 = 256 * 1024;
+        let check = check!("06-flow");
+        check.suspect("part-for-the-whole");
+        let server = check.server(&[]);
+        let Some(mut greedy) = some_is_queued(&server, "greedy visitor") else { return };
+        let when = "with a visitor who reads as much as it sends, and for whom something is always queued";
+        let mut read = 0;
+        let mut before = None;
+        // The kernel may have more room for somebody who reads, for a while.
+        for _ in 0..100 {
+            let queued = |greedy: &Greedy| {
+                let between = between_when_still(&server, &greedy.connection)?;
+                Some((greedy.sent - read).saturating_sub(between.to_server + between.to_visitor))
+            };
+            let Some(found) = queued(&greedy) else { return };
+            let mut now = Some(found);
+            while now.is_some_and(|now| now < LEAST) {
+                greedy.send(&server, ROUND);
+                greedy.connection.wait_until_read(PATIENCE);
+                settle(&server, when);
+                now = queued(&greedy);
+            }
+            let (since, resident) = match before {
+                Some(before) if found >= LEAST => before,
+                _ => *before.insert((read, memory(&server))),
+            };
+            if read - since >= MUCH {
+                check.suspect("keeps-what-was-sent");
+                return takes_no_more(&server, resident, LITTLE, when);
+            }
+            for _ in 0..ROUNDS {
+                read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
+                read += ROUND;
+                greedy.send(&server, ROUND);
+                greedy.connection.wait_until_read(PATIENCE);
+            }
+        }
     }
 
     #[test]

@@ -1733,9 +1733,11 @@ mod proxy {
         play.talk(&mut pair, "at the beginning");
         play.settles("at the beginning");
         let Pair { visitor, server } = pair;
-        let (resets, mut finishes) = if server_resets { (server, visitor) } else { (visitor, server) };
+        let (resets, mut finishes) =
+            if server_resets { (server, visitor) } else { (visitor, server) };
         let (one, other) = (finishes.name().to_owned(), resets.name().to_owned());
-        let when = format!("after the {one} has finished, and the {other} has sent a reset, both at once");
+        let when =
+            format!("after the {one} has finished, and the {other} has sent a reset, both at once");
         // The proxy sleeps meanwhile: when it passes the end on, nobody is there to hear of it.
         play.proxy.program.stop();
         finishes.finish_sending();

@@ -1497,7 +1497,10 @@ mod proxy {
         first.finish_sending();
         play.hears_last(&mut other, b"", &when);
         play.settles(&when);
+        // Now it's asked about the other direction alone.
+        check.suspect("answers-slip");
         play.carries(&mut other, &mut first, b"at last", &when);
+        check.suspect("finished-side-stays-in-the-list");
         play.settles(&when);
         // Now it's over in both directions there, and nobody wants anything of it: poll isn't asked about it.
         let when = format!("{when}, and a reset from the one that has finished");
@@ -1715,6 +1718,7 @@ mod proxy {
         play.is_down_to(before, &when);
         // What `main` makes of an error.
         check.suspect("error-not-returned");
+        check.suspect_where("panicked at", "panics-at-an-error");
         play.logs("lost: ", &when);
         check.suspect("reset-for-an-end");
         play.talk(&mut present, &when);

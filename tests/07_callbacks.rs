@@ -557,6 +557,7 @@ mod frames {
     #[case::a_comma_too_early("comma-is-not-looked-at", b"5:hell,x")]
     #[case::no_comma("comma-is-not-looked-at", b"5:hello5:hello,")]
     #[case::a_request("refusal-is-not-sent", b"GET / HTTP/1.0\r\n\r\n")]
+    #[case::only_zeros("zero-in-front-is-taken", b"00:,")]
     fn refused(#[case] cause: &'static str, #[case] sent: &[u8]) {
         let check = check!("07-frames");
         check.suspect(cause);
@@ -2159,7 +2160,7 @@ mod seats {
     fn hundreds_have_a_seat() {
         const COUNT: usize = 600;
         let check = check!("07-seats");
-        check.suspect("so-many-seats");
+        check.suspect("too-few-seats");
         room_for(COUNT);
         let server = check.server(&[]);
         let mut all: Vec<_> =
@@ -2281,6 +2282,7 @@ mod seats {
     fn texts_are_bytes(#[case] cause: &'static str, #[case] text: &[u8]) {
         let check = check!("07-seats");
         check.suspect(cause);
+        check.suspect_where("got \"rung ", "count-is-wrong");
         let server = check.server(&[]);
         let mut poster = seated(&server, "poster", 1);
         let mut other = seated(&server, "addressee", 2);

@@ -9,7 +9,7 @@ use grader::bytes::{
     nothing_more, read_exactly, send, settle, visitor,
 };
 use grader::check;
-use grader::check::{Server, shown};
+use grader::check::{Check, Server, shown};
 use lens::Lens;
 use lens::record::{Call, Outcome};
 use rstest::rstest;
@@ -148,14 +148,15 @@ mod writer {
                     return Some(());
                 }
                 // At most 4 KiB at a time: that is how much the program reads, and says, at once.
-                let next = (MOST - queued).min(4096);
+                // The last byte comes by itself: it tells whoever refuses a full outbox from whoever has another limit.
+                let next = (MOST - queued - 1).clamp(1, 4096);
                 self.say(next, STUCK);
                 settle(self.server, STUCK);
                 if between(self.server, &self.stuck[0]).is_some_and(|between| !between.open) {
                     let kept = queued + next;
-                    self.server.check.suspect(match next {
-                        4096 => "limit-off-by-some",
-                        _ => "exactly-the-limit-refused",
+                    self.server.check.suspect(match kept {
+                        MOST => "exactly-the-limit-refused",
+                        _ => "limit-off-by-some",
                     });
                     self.server.check.fail(format!(
                         "with {kept} bytes in its outbox, the stuck listener was hung up on: {MOST} are allowed"
@@ -325,7 +326,7 @@ mod writer {
         /// to try.
         const STEP: usize = 1000;
         const NEAR: usize = 16;
-        const TRIES: usize = 5;
+        const TRIES: usize = 8;
         let check = check!("06-writer");
         check.suspect("small-rest-kept-back");
         // How much the kernels take before there's no room: the same in each try, or nearly.
@@ -340,17 +341,22 @@ mod writer {
                 };
                 // It's told before the good listener is, who hears it.
                 room.say(step, STUCK);
-                // What the kernel is about to take is no rest.
-                match room
-                    .queued(0)
-                    .and_then(|some| if some > 0 { room.queued_exactly(0) } else { Some(0) })
-                {
+                let queued = room.queued(0).and_then(|some| match some {
+                    0 => Some(0),
+                    _ => room.queued_exactly(0),
+                });
+                match queued {
                     None => return,
+                    // What the kernel is about to take is no rest.
                     Some(0) => {}
                     Some(queued) => break queued,
                 }
             };
             room_for = room.said - queued;
+            if room_for == 0 {
+                // It was hung up on, or the like: that's for other checks.
+                return;
+            }
             if queued != 1 {
                 continue;
             }
@@ -463,11 +469,27 @@ mod writer {
                 return;
             }
             if queued > MOST {
+                if a_whole_piece_is_kept_too(&check) {
+                    check.suspect("limit-without-the-new-bytes");
+                }
                 check.fail(format!(
                     "with {queued} bytes in its outbox, the stuck listener wasn't hung up on: {MOST} are allowed"
                 ));
             }
         }
+    }
+
+    /// Whether 4 KiB more are kept behind a full outbox: then the limit isn't a byte too high.
+    #[track_caller]
+    fn a_whole_piece_is_kept_too(check: &Check) -> bool {
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        if room.fill_up().is_none() {
+            return false;
+        }
+        room.say(4096, STUCK);
+        settle(&server, STUCK);
+        between(&server, &room.stuck[0]).is_some_and(|between| between.open)
     }
 
     #[test]
@@ -733,6 +755,12 @@ mod flow {
             Some(self.sent.saturating_sub(between.to_server + between.to_visitor))
         }
 
+        /// The same, exactly.
+        fn queued_exactly(&self, server: &Server<'_>) -> Option<usize> {
+            let between = between_when_still(server, &self.connection)?;
+            Some(self.sent.saturating_sub(between.to_server + between.to_visitor))
+        }
+
         /// It has read just so many bytes: is it read as long as there is room, and no longer? To be asked when the program
         /// has done what it can do. `None` where nobody can tell.
         #[track_caller]
@@ -985,6 +1013,51 @@ mod flow {
         }
         check.suspect("keeps-what-was-sent");
         takes_no_more(&server, before.unwrap_or_default(), LITTLE, when);
+    }
+
+    #[test]
+    fn a_single_byte_is_sent_too() {
+        /// How much is sent at a time, in bytes; how near to what the kernels take it's a byte at a time; and how often
+        /// to try.
+        const STEP: usize = 1000;
+        const NEAR: usize = 16;
+        const TRIES: usize = 8;
+        let check = check!("06-flow");
+        check.suspect("small-rest-kept-back");
+        // How much the kernels take before there's no room: the same in each try, or nearly.
+        let mut room_for = usize::MAX;
+        for _ in 0..TRIES {
+            let server = check.server(&[]);
+            let mut greedy = Greedy::new(&server, "greedy visitor");
+            let queued = loop {
+                let step = match room_for.saturating_sub(greedy.sent) {
+                    ..=NEAR => 1,
+                    left => STEP.min(left - NEAR),
+                };
+                greedy.send(&server, step);
+                greedy.connection.wait_until_read(PATIENCE);
+                let queued = greedy.queued(&server).and_then(|some| match some {
+                    0 => Some(0),
+                    _ => greedy.queued_exactly(&server),
+                });
+                match queued {
+                    None => return,
+                    // What the kernel is about to take is no rest.
+                    Some(0) => {}
+                    Some(queued) => break queued,
+                }
+            };
+            room_for = greedy.sent - queued;
+            if room_for == 0 {
+                // It was hung up on, or the like: that's for other checks.
+                return;
+            }
+            if queued == 1 {
+                let when = "after a single byte was left in its queue, and it began to read";
+                greedy.expect_all(&server, when);
+                return nothing_more(&server, &greedy.connection, when);
+            }
+        }
     }
 
     #[test]

@@ -1459,6 +1459,33 @@ mod edge {
     }
 
     #[test]
+    fn a_single_byte_is_sent_too() {
+        /// What is written in a step, in bytes.
+        const PIECE: usize = 4 * 1024;
+        let check = check!("08-edge");
+        check.suspect("cant-go-on-too-soon");
+        let server = check.server(&[]);
+        let Some(mut greedy) = some_is_queued(&server) else { return };
+        // A few whole pieces and a byte.
+        let Some(between) = between_when_still(&server, &greedy.connection) else { return };
+        let queued = greedy.sent.saturating_sub(between.to_server + between.to_visitor);
+        let more = PIECE + 1 - queued % PIECE;
+        send(&server, &mut greedy.connection, &words(greedy.sent, more));
+        greedy.sent += more;
+        is_read(&server, &greedy.connection);
+        settle(&server, "with a visitor for whom some pieces and a byte are queued");
+        // All of a sudden there is room.
+        server.program.stop();
+        greedy.takes_what_there_is();
+        server.program.go_on();
+        let all = words(0, greedy.sent);
+        let when = "with some whole pieces and a single byte queued, and room for all of it";
+        expect(&server, &mut greedy.connection, &all, when);
+        settle(&server, when);
+        nothing_more(&server, &greedy.connection, when);
+    }
+
+    #[test]
     fn whose_queue_is_never_empty() {
         /// How much is read and sent in a round, in bytes, and how many rounds there are between two looks.
         const ROUND: usize = 16 * 1024;

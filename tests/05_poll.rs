@@ -35,6 +35,7 @@ mod both {
     use std::process;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use grader::bytes::{Call, Outcome};
     use nix::libc;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::stat::Mode;
@@ -720,17 +721,65 @@ mod both {
         }
     }
 
-    #[test]
-    fn a_long_line() {
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn a_long_line(#[case] way: Way) {
         let check = check!("05-both");
         check.suspect("long-lines-cut");
         let mut play = play(&check);
         let line = "x".repeat(300_000);
         fs::write(play.folder.join("line"), format!("{line}\n"))
             .expect("the folder can be written");
-        let when = "after a line of 300,000 bytes";
-        play.does(&format!("cat '{}'", play.folder.join("line").display()), when);
-        play.ends_well(format!("out: {line}\n").as_bytes(), when);
+        let when = format!("after a line of 300,000 bytes on std{}", way.name);
+        play.does(&format!("cat '{}' {}", play.folder.join("line").display(), way.to), &when);
+        play.ends_well(format!("{}: {line}\n", way.name).as_bytes(), &when);
+    }
+
+    /// `say` writes each line in one piece, as long as there is room for it in the pipe.
+    #[rstest]
+    #[case::on_stdout(OUT)]
+    #[case::on_stderr(ERR)]
+    fn each_line_is_said_by_itself(#[case] way: Way) {
+        /// Our own stdout.
+        const STDOUT: i64 = 1;
+        let check = check!("05-both");
+        check.suspect("lines-said-without-say");
+        let mut play = play(&check);
+        let lens = play.judged.lens();
+        let file = play.folder.join("lines");
+        // (The long one is longer than what a `LineWriter` keeps. All of them fit into one read.)
+        let long = "x".repeat(3000);
+        let lines = ["one", "two", "", &long, "five"];
+        fs::write(&file, lines.join("\n") + "\nand").expect("the folder can be written");
+        let when = format!("after five lines in one piece on std{}, one of 3,000 bytes", way.name);
+        play.settles(&when);
+        play.does(&format!("cat '{}' {}", file.display(), way.to), &when);
+        play.prints(&format!("{}: five", way.name), &when);
+        play.settles(&when);
+        // These are last words.
+        play.does(way.close, &when);
+        play.prints(&format!("{}: and", way.name), &when);
+        play.settles(&when);
+        let Some(lens) = lens else {
+            return visitors::skipped("there is no lens here to look through");
+        };
+        let said = |call: &Call| match call.outcome {
+            Outcome::Result(count)
+                if family(&call.call) == "write" && call.descriptor == Some(STDOUT) =>
+            {
+                usize::try_from(count).ok()
+            }
+            _ => None,
+        };
+        let came: Vec<usize> = lens.calls().iter().filter_map(said).collect();
+        let lines = lines.iter().chain(&["and"]);
+        let expected: Vec<usize> = lines.map(|line| format!("out: {line}\n").len()).collect();
+        if came != expected {
+            check.fail(format!(
+                "{when}, and last words, your program wrote pieces of {came:?} bytes: `say` writes a line each, {expected:?}"
+            ));
+        }
     }
 
     #[test]
@@ -887,7 +936,7 @@ mod proxy {
     use std::net::{Ipv4Addr, SocketAddr};
     use std::os::fd::{AsRawFd, OwnedFd};
 
-    use grader::bytes::between_when_still;
+    use grader::bytes::{between_when_still, narrow_visitor};
     use nix::sys::signal::{Signal, kill};
 
     use nix::sys::socket::{
@@ -1078,7 +1127,9 @@ mod proxy {
         fn logs(&self, line: &str, when: &str) {
             if let Err(trouble) = self.proxy.program.says(|said| said.contains(line)) {
                 let said = self.proxy.program.stderr();
-                let said = said.last().map_or("nothing", String::as_str);
+                let panics = |line: &&String| line.contains(" panicked at ");
+                let said = said.iter().rfind(panics).or(said.last());
+                let said = said.map_or("nothing", String::as_str);
                 let trouble = trouble.to_string();
                 let trouble = trouble.strip_prefix("it ").unwrap_or(&trouble);
                 self.proxy.check.fail(format!(
@@ -1446,7 +1497,10 @@ mod proxy {
         first.finish_sending();
         play.hears_last(&mut other, b"", &when);
         play.settles(&when);
+        // Now it's asked about the other direction alone.
+        check.suspect("answers-slip");
         play.carries(&mut other, &mut first, b"at last", &when);
+        check.suspect("finished-side-stays-in-the-list");
         play.settles(&when);
         // Now it's over in both directions there, and nobody wants anything of it: poll isn't asked about it.
         let when = format!("{when}, and a reset from the one that has finished");
@@ -1559,6 +1613,47 @@ mod proxy {
         }
     }
 
+    #[test]
+    fn nothing_is_read_behind_a_small_piece() {
+        /// Less than a piece, in bytes, and more than a buffer's last corner.
+        const LITTLE: usize = 500;
+        /// So much can't be in the kernels' buffers, where they have been asked to keep little.
+        const TOO_MUCH: usize = 2 << 20;
+        let check = check!("05-proxy");
+        check.suspect("reads-into-a-begun-piece");
+        let play = play(&check);
+        let stalled = narrow_visitor(&play.proxy, "visitor");
+        let mut from = match play.host.accept(&play.proxy.program, "server") {
+            Ok(server) => server,
+            Err(trouble) => {
+                check.fail_for("the visitor was to be connected to the server", &trouble)
+            }
+        };
+        let when = "with a server that sends 500 bytes at a time, and a visitor that reads nothing";
+        let bytes = pattern(TOO_MUCH);
+        // Each after the one before was read: so what is on its way is as little as that.
+        for piece in bytes.chunks(LITTLE) {
+            play.send(&mut from, piece, when);
+            if from.wait_until_read(UNREAD_FOR_GOOD) {
+                continue;
+            }
+            play.settles(when);
+            let Some(unread) = between_when_still(&play.proxy, &from) else { return };
+            if unread.to_server == 0 {
+                continue;
+            }
+            let Some(passed_on) = between_when_still(&play.proxy, &stalled) else { return };
+            let sent = piece.as_ptr() as usize - bytes.as_ptr() as usize + piece.len();
+            let held = sent.saturating_sub(unread.to_server + passed_on.to_visitor);
+            if held > LITTLE {
+                check.fail(format!(
+                    "{when}, your program holds {held} bytes: with {LITTLE} on their way it was to read nothing more"
+                ));
+            }
+            return;
+        }
+    }
+
     #[rstest]
     #[case::the_visitor(true)]
     #[case::the_server(false)]
@@ -1623,10 +1718,40 @@ mod proxy {
         play.is_down_to(before, &when);
         // What `main` makes of an error.
         check.suspect("error-not-returned");
+        check.suspect_where("panicked at", "panics-at-an-error");
         play.logs("lost: ", &when);
         check.suspect("reset-for-an-end");
         play.talk(&mut present, &when);
         play.talk(&mut play.visitor("next visitor"), &when);
+    }
+
+    #[rstest]
+    #[case::by_the_server(true)]
+    #[case::by_the_visitor(false)]
+    fn a_reset_is_met_by_the_others_end(#[case] server_resets: bool) {
+        let check = check!("05-proxy");
+        check.suspect("reset-for-an-end");
+        let play = play(&check);
+        let before = play.threads();
+        let mut pair = play.visitor("visitor");
+        play.talk(&mut pair, "at the beginning");
+        play.settles("at the beginning");
+        let Pair { visitor, server } = pair;
+        let (resets, mut finishes) =
+            if server_resets { (server, visitor) } else { (visitor, server) };
+        let (one, other) = (finishes.name().to_owned(), resets.name().to_owned());
+        let when =
+            format!("after the {one} has finished, and the {other} has sent a reset, both at once");
+        // The proxy sleeps meanwhile: when it passes the end on, nobody is there to hear of it.
+        play.proxy.program.stop();
+        finishes.finish_sending();
+        resets.reset();
+        play.proxy.program.go_on();
+        sees_the_end(&play.proxy, &mut finishes, &when);
+        play.is_down_to(before, &when);
+        check.suspect("error-not-returned");
+        check.suspect_where("panicked at", "panics-at-an-error");
+        play.logs("lost: ", &when);
     }
 
     #[rstest]

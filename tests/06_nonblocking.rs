@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use grader::bytes::{
     all_are_in, between, between_when_still, compare, expect, expect_end, narrow_visitor,
-    nothing_more, send, settle, visitor,
+    nothing_more, read_exactly, send, settle, visitor,
 };
 use grader::check;
-use grader::check::{Server, shown};
+use grader::check::{Check, Server, shown};
 use lens::Lens;
 use lens::record::{Call, Outcome};
 use rstest::rstest;
@@ -44,34 +44,6 @@ fn pieces_of_all_kinds() -> Vec<Vec<u8>> {
     let pieces =
         [&b"\0"[..], b" ", b"\r\n", b"\n", b"0", b"caf\xe9", b"\xc3", b"\xa9", b"\0\0", &all];
     pieces.map(<[u8]>::to_vec).to_vec()
-}
-
-/// The next `count` bytes, and not one more: what comes behind them stays in the kernel.
-#[track_caller]
-fn read_exactly(server: &Server<'_>, visitor: &Connection, expected: &[u8], when: &str) {
-    let mut came = vec![0; expected.len()];
-    let mut stream = visitor.stream();
-    // Fails only for what is no socket.
-    let _ = stream.set_read_timeout(Some(PATIENCE));
-    let mut so_far = 0;
-    while so_far < came.len() {
-        match stream.read(&mut came[so_far..]) {
-            Ok(count @ 1..) => so_far += count,
-            result => {
-                compare(server.check, visitor.name(), &came[..so_far], expected, when);
-                let (name, count) = (visitor.name(), expected.len());
-                let how = match result {
-                    Ok(_) => "was hung up on".to_owned(),
-                    Err(error) => format!("got no more ({error})"),
-                };
-                server.fail_seeing(&format!(
-                    "{when}, the {name} {how} after {so_far} of {count} bytes"
-                ));
-            }
-        }
-    }
-    let _ = stream.set_read_timeout(None);
-    compare(server.check, visitor.name(), &came, expected, when);
 }
 
 /// Fails if a wait has come back with nothing since the lens was put on: somewhere it's told to wait for a while only.
@@ -176,14 +148,15 @@ mod writer {
                     return Some(());
                 }
                 // At most 4 KiB at a time: that is how much the program reads, and says, at once.
-                let next = (MOST - queued).min(4096);
+                // The last byte comes by itself: it tells whoever refuses a full outbox from whoever has another limit.
+                let next = (MOST - queued - 1).clamp(1, 4096);
                 self.say(next, STUCK);
                 settle(self.server, STUCK);
                 if between(self.server, &self.stuck[0]).is_some_and(|between| !between.open) {
                     let kept = queued + next;
-                    self.server.check.suspect(match next {
-                        4096 => "limit-off-by-some",
-                        _ => "exactly-the-limit-refused",
+                    self.server.check.suspect(match kept {
+                        MOST => "exactly-the-limit-refused",
+                        _ => "limit-off-by-some",
                     });
                     self.server.check.fail(format!(
                         "with {kept} bytes in its outbox, the stuck listener was hung up on: {MOST} are allowed"
@@ -348,6 +321,53 @@ mod writer {
     }
 
     #[test]
+    fn a_single_byte_is_sent_too() {
+        /// How much is said at a time, in bytes; how near to what the kernels take it's a byte at a time; and how often
+        /// to try.
+        const STEP: usize = 1000;
+        const NEAR: usize = 16;
+        const TRIES: usize = 8;
+        let check = check!("06-writer");
+        check.suspect("small-rest-kept-back");
+        // How much the kernels take before there's no room: the same in each try, or nearly.
+        let mut room_for = usize::MAX;
+        for _ in 0..TRIES {
+            let server = check.server(&[]);
+            let mut room = Room::new(&server, 1);
+            let queued = loop {
+                let step = match room_for.saturating_sub(room.said) {
+                    ..=NEAR => 1,
+                    left => STEP.min(left - NEAR),
+                };
+                // It's told before the good listener is, who hears it.
+                room.say(step, STUCK);
+                let queued = room.queued(0).and_then(|some| match some {
+                    0 => Some(0),
+                    _ => room.queued_exactly(0),
+                });
+                match queued {
+                    None => return,
+                    // What the kernel is about to take is no rest.
+                    Some(0) => {}
+                    Some(queued) => break queued,
+                }
+            };
+            room_for = room.said - queued;
+            if room_for == 0 {
+                // It was hung up on, or the like: that's for other checks.
+                return;
+            }
+            if queued != 1 {
+                continue;
+            }
+            let when = "after a single byte was left in its outbox, and it began to read";
+            let missed = words(0, room.said);
+            expect(&server, &mut room.stuck[0], &missed, when);
+            return nothing_more(&server, &room.stuck[0], when);
+        }
+    }
+
+    #[test]
     fn an_empty_outbox_may_be_flushed() {
         let check = check!("06-writer");
         check.suspect("nothing-written-is-an-error");
@@ -449,11 +469,27 @@ mod writer {
                 return;
             }
             if queued > MOST {
+                if a_whole_piece_is_kept_too(&check) {
+                    check.suspect("limit-without-the-new-bytes");
+                }
                 check.fail(format!(
                     "with {queued} bytes in its outbox, the stuck listener wasn't hung up on: {MOST} are allowed"
                 ));
             }
         }
+    }
+
+    /// Whether 4 KiB more are kept behind a full outbox: then the limit isn't a byte too high.
+    #[track_caller]
+    fn a_whole_piece_is_kept_too(check: &Check) -> bool {
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        if room.fill_up().is_none() {
+            return false;
+        }
+        room.say(4096, STUCK);
+        settle(&server, STUCK);
+        between(&server, &room.stuck[0]).is_some_and(|between| between.open)
     }
 
     #[test]
@@ -491,10 +527,15 @@ mod writer {
 
     #[test]
     fn who_is_always_a_little_behind() {
-        /// How much is read and said in a round, in bytes, and how many rounds there are.
-        const ROUND: usize = 32 * 1024;
-        const ROUNDS: usize = 24;
-        /// How much more memory is nothing kept, in bytes.
+        /// How much is read and said in a round, in bytes, and how many rounds there are between two looks.
+        const ROUND: usize = 24 * 1024;
+        const ROUNDS: usize = 5;
+        /// How much is to be in the outbox when one looks. It's more than what is taken out of it in a round: so it has
+        /// never been empty since the last look.
+        const BEHIND: usize = 44 * 1024;
+        const LEAST: usize = 32 * 1024;
+        /// How much is to be sent while the outbox is never empty, in bytes, and how much more memory is nothing kept.
+        const MUCH: usize = 600 * 1024;
         const LITTLE: u64 = 256 * 1024;
         let check = check!("06-writer");
         check.suspect("counts-what-was-sent");
@@ -506,20 +547,32 @@ mod writer {
         let when = "with a listener who reads, and is always some KiB behind";
         let mut read = 0;
         let mut before = None;
-        for round in 0..ROUNDS {
-            read_exactly(&server, &room.stuck[0], &words(read, ROUND), when);
-            read += ROUND;
-            room.say(ROUND, when);
-            // The kernel may have more room for somebody who reads: the program must always have something.
+        // So much has gone through before the queue was empty: room that a queue may have still.
+        let mut longest = 0;
+        // The kernel may have more room for somebody who reads, for a while.
+        for _ in 0..100 {
             let Some(queued) = room.queued_exactly(read) else { return };
-            room.say(SOME.saturating_sub(queued), when);
-            // Until then its queue may grow to its size.
-            if round == 3 {
-                before = Some(memory(&server));
+            match queued {
+                0 => drop(room.fill(read, BEHIND, when)),
+                _ => room.say(BEHIND.saturating_sub(queued), when),
+            }
+            let (since, resident) = match before {
+                Some(before) if queued >= LEAST => before,
+                _ => {
+                    longest = before.map_or(0, |(since, _)| read - since).max(longest);
+                    *before.insert((read, memory(&server)))
+                }
+            };
+            if read - since >= longest + MUCH {
+                check.suspect("keeps-what-was-sent");
+                return takes_no_more(&server, resident, LITTLE, when);
+            }
+            for _ in 0..ROUNDS {
+                read_exactly(&server, &room.stuck[0], &words(read, ROUND), when);
+                read += ROUND;
+                room.say(ROUND, when);
             }
         }
-        check.suspect("keeps-what-was-sent");
-        takes_no_more(&server, before.unwrap_or_default(), LITTLE, when);
     }
 
     #[test]
@@ -699,6 +752,12 @@ mod flow {
         /// How much of what was sent the program has, while nothing has been read.
         fn queued(&self, server: &Server<'_>) -> Option<usize> {
             let between = between(server, &self.connection)?;
+            Some(self.sent.saturating_sub(between.to_server + between.to_visitor))
+        }
+
+        /// The same, exactly.
+        fn queued_exactly(&self, server: &Server<'_>) -> Option<usize> {
+            let between = between_when_still(server, &self.connection)?;
             Some(self.sent.saturating_sub(between.to_server + between.to_visitor))
         }
 
@@ -954,6 +1013,106 @@ mod flow {
         }
         check.suspect("keeps-what-was-sent");
         takes_no_more(&server, before.unwrap_or_default(), LITTLE, when);
+    }
+
+    #[test]
+    fn a_single_byte_is_sent_too() {
+        /// How much is sent at a time, in bytes; how near to what the kernels take it's a byte at a time; and how often
+        /// to try.
+        const STEP: usize = 1000;
+        const NEAR: usize = 16;
+        const TRIES: usize = 8;
+        let check = check!("06-flow");
+        check.suspect("small-rest-kept-back");
+        // How much the kernels take before there's no room: the same in each try, or nearly.
+        let mut room_for = usize::MAX;
+        for _ in 0..TRIES {
+            let server = check.server(&[]);
+            let mut greedy = Greedy::new(&server, "greedy visitor");
+            let queued = loop {
+                let step = match room_for.saturating_sub(greedy.sent) {
+                    ..=NEAR => 1,
+                    left => STEP.min(left - NEAR),
+                };
+                greedy.send(&server, step);
+                greedy.connection.wait_until_read(PATIENCE);
+                let queued = greedy.queued(&server).and_then(|some| match some {
+                    0 => Some(0),
+                    _ => greedy.queued_exactly(&server),
+                });
+                match queued {
+                    None => return,
+                    // What the kernel is about to take is no rest.
+                    Some(0) => {}
+                    Some(queued) => break queued,
+                }
+            };
+            room_for = greedy.sent - queued;
+            if room_for == 0 {
+                // It was hung up on, or the like: that's for other checks.
+                return;
+            }
+            if queued == 1 {
+                let when = "after a single byte was left in its queue, and it began to read";
+                greedy.expect_all(&server, when);
+                return nothing_more(&server, &greedy.connection, when);
+            }
+        }
+    }
+
+    #[test]
+    fn whose_queue_is_never_empty() {
+        /// How much is read and sent in a round, in bytes, and how many rounds there are between two looks.
+        const ROUND: usize = 16 * 1024;
+        const ROUNDS: usize = 5;
+        /// How much is to be queued, at least, when one looks. It's more than what is taken out in a round: so the queue
+        /// has never been empty since the last look.
+        const LEAST: usize = 32 * 1024;
+        /// How much is to go through a queue that is never empty, in bytes, and how much more memory is nothing kept.
+        const MUCH: usize = 600 * 1024;
+        const LITTLE: u64 = 256 * 1024;
+        let check = check!("06-flow");
+        check.suspect("part-for-the-whole");
+        let server = check.server(&[]);
+        let Some(mut greedy) = some_is_queued(&server, "greedy visitor") else { return };
+        let when =
+            "with a visitor who reads as much as it sends, and for whom something is always queued";
+        let mut read = 0;
+        let mut before = None;
+        // So much has gone through before the queue was empty: room that a queue may have still.
+        let mut longest = 0;
+        // The kernel may have more room for somebody who reads, for a while.
+        for _ in 0..100 {
+            let queued = |greedy: &Greedy| {
+                let between = between_when_still(&server, &greedy.connection)?;
+                Some((greedy.sent - read).saturating_sub(between.to_server + between.to_visitor))
+            };
+            let Some(found) = queued(&greedy) else { return };
+            let mut now = Some(found);
+            while now.is_some_and(|now| now < LEAST) {
+                greedy.send(&server, ROUND);
+                greedy.connection.wait_until_read(PATIENCE);
+                settle(&server, when);
+                now = queued(&greedy);
+            }
+            let (since, resident) = match before {
+                Some(before) if found >= LEAST => before,
+                _ => {
+                    longest = before.map_or(0, |(since, _)| read - since).max(longest);
+                    *before.insert((read, memory(&server)))
+                }
+            };
+            if read - since >= longest + MUCH {
+                check.suspect("keeps-what-was-sent");
+                return takes_no_more(&server, resident, LITTLE, when);
+            }
+            for _ in 0..ROUNDS {
+                read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
+                read += ROUND;
+                greedy.send(&server, ROUND);
+                greedy.connection.wait_until_read(PATIENCE);
+            }
+        }
     }
 
     #[test]

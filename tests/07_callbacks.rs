@@ -557,6 +557,7 @@ mod frames {
     #[case::a_comma_too_early("comma-is-not-looked-at", b"5:hell,x")]
     #[case::no_comma("comma-is-not-looked-at", b"5:hello5:hello,")]
     #[case::a_request("refusal-is-not-sent", b"GET / HTTP/1.0\r\n\r\n")]
+    #[case::only_zeros("zero-in-front-is-taken", b"00:,")]
     fn refused(#[case] cause: &'static str, #[case] sent: &[u8]) {
         let check = check!("07-frames");
         check.suspect(cause);
@@ -779,7 +780,7 @@ mod frames {
     fn five_hundred_in_reverse_order() {
         const COUNT: usize = 500;
         let check = check!("07-frames");
-        check.suspect("waits-in-a-callback");
+        check.suspect("spins-in-a-callback");
         room_for(COUNT);
         let server = check.server(&[]);
         let name = |number| format!("visitor {number}");
@@ -838,7 +839,8 @@ mod frames {
     #[test]
     fn one_line_waits() {
         let check = check!("07-frames");
-        check.suspect("waits-in-a-callback");
+        check.suspect("naps-in-a-callback");
+        check.suspect_where("a loop that never waits", "spins-in-a-callback");
         waits_only_in_poll(
             &check,
             "with a visitor in the middle of a frame, and a quick one",
@@ -1726,9 +1728,10 @@ mod chat {
     }
 
     #[rstest]
-    #[case::of_bad_names("\n", BAD_NAME)]
-    #[case::of_taken_names("a\n", TAKEN)]
-    fn the_rest_is_not_looked_at(#[case] line: &str, #[case] answer: &[u8]) {
+    #[case::of_bad_names("\n", BAD_NAME, "zoe\nhello\n")]
+    #[case::of_taken_names("a\n", TAKEN, "zoe\nhello\n")]
+    #[case::not_even_the_bug_in_it("\n", BAD_NAME, "/panic\n")]
+    fn the_rest_is_not_looked_at(#[case] line: &str, #[case] answer: &[u8], #[case] rest: &str) {
         let check = check!("07-chat");
         check.suspect("unnamed-queue-is-looked-at-once");
         let server = check.server(&[]);
@@ -1755,10 +1758,20 @@ mod chat {
             settle(&server, "with an unnamed visitor who reads nothing");
             answered += each;
         }
-        unnamed.send_in_pieces((line.repeat(count) + "zoe\nhello\n").as_bytes(), 1);
-        party.silence(
-            "after an unnamed visitor who reads nothing had sent more bad names than may be answered, and a good one behind them",
+        unnamed.send_in_pieces((line.repeat(count) + rest).as_bytes(), 1);
+        let when = format!(
+            "after an unnamed visitor who reads nothing had sent more bad names than may be answered, and {rest:?} behind them"
         );
+        party.silence(&when);
+        // What the bug says comes before what is said of the next one.
+        let next = Visitor::new(&server, "next visitor");
+        if let Err(trouble) = server.program.says(|line| line.starts_with("visitor 4: connected")) {
+            check.fail_for("a visitor was to be let in", &trouble);
+        }
+        drop(next);
+        if server.program.stderr().iter().any(|line| line.contains(" panicked at ")) {
+            server.fail_seeing(&format!("{when}, your program came upon the bug"));
+        }
         if only_so_many_stay(&server, 2) {
             return;
         }
@@ -2074,7 +2087,8 @@ mod chat {
     #[test]
     fn one_line_waits() {
         let check = check!("07-chat");
-        check.suspect("waits-in-a-callback");
+        check.suspect("naps-in-a-callback");
+        check.suspect_where("a loop that never waits", "spins-in-a-callback");
         waits_only_in_poll(&check, "with somebody there who doesn't read", |server| {
             let unnamed = asked(server, "unnamed visitor");
             let mut party = Party::of(server, &["ann"]);
@@ -2140,6 +2154,22 @@ mod seats {
         let mut all: Vec<_> =
             (1..=5).map(|seat| seated(&server, &format!("visitor {seat}"), seat)).collect();
         nobody_hears_more(&mut all, "after five had come");
+    }
+
+    #[test]
+    fn hundreds_have_a_seat() {
+        const COUNT: usize = 600;
+        let check = check!("07-seats");
+        check.suspect("too-few-seats");
+        room_for(COUNT);
+        let server = check.server(&[]);
+        let mut all: Vec<_> =
+            (1..=COUNT).map(|seat| seated(&server, &format!("visitor {seat}"), seat)).collect();
+        all[0].says(&format!("post {COUNT} hello"), "kept\n");
+        all[COUNT - 1].says("post 1 hello back", "kept\n");
+        let heard = format!("from {COUNT}: hello back\n");
+        all[0].says("ring", &format!("{heard}rung 2\n"));
+        all[COUNT - 1].hears("from 1: hello\n", "after somebody had rung");
     }
 
     #[rstest]
@@ -2252,6 +2282,7 @@ mod seats {
     fn texts_are_bytes(#[case] cause: &'static str, #[case] text: &[u8]) {
         let check = check!("07-seats");
         check.suspect(cause);
+        check.suspect_where("got \"rung ", "count-is-wrong");
         let server = check.server(&[]);
         let mut poster = seated(&server, "poster", 1);
         let mut other = seated(&server, "addressee", 2);
@@ -2681,7 +2712,8 @@ mod seats {
     #[test]
     fn one_line_waits() {
         let check = check!("07-seats");
-        check.suspect("waits-in-a-callback");
+        check.suspect("naps-in-a-callback");
+        check.suspect_where("a loop that never waits", "spins-in-a-callback");
         waits_only_in_poll(&check, "with texts delivered at twenty rings", |server| {
             let mut silent = seated(server, "silent visitor", 1);
             let mut poster = seated(server, "poster", 2);

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use grader::bytes::{
-    self, Outcome, Wait, all_are_in, between, both_ends, expect, expect_end, narrow_visitor,
-    nothing_more, send, visitor,
+    self, Outcome, Wait, all_are_in, between, between_when_still, both_ends, expect, expect_end,
+    narrow_visitor, nothing_more, read_exactly, send, visitor,
 };
 use grader::check;
 use grader::check::{Check, Server};
@@ -1456,6 +1456,96 @@ mod edge {
                 }
             },
         );
+    }
+
+    #[test]
+    fn a_single_byte_is_sent_too() {
+        /// What is written in a step, in bytes.
+        const PIECE: usize = 4 * 1024;
+        let check = check!("08-edge");
+        check.suspect("cant-go-on-too-soon");
+        let server = check.server(&[]);
+        let Some(mut greedy) = some_is_queued(&server) else { return };
+        // A few whole pieces and a byte.
+        let Some(between) = between_when_still(&server, &greedy.connection) else { return };
+        let queued = greedy.sent.saturating_sub(between.to_server + between.to_visitor);
+        let more = PIECE + 1 - queued % PIECE;
+        send(&server, &mut greedy.connection, &words(greedy.sent, more));
+        greedy.sent += more;
+        is_read(&server, &greedy.connection);
+        settle(&server, "with a visitor for whom some pieces and a byte are queued");
+        // All of a sudden there is room.
+        server.program.stop();
+        greedy.takes_what_there_is();
+        server.program.go_on();
+        let all = words(0, greedy.sent);
+        let when = "with some whole pieces and a single byte queued, and room for all of it";
+        expect(&server, &mut greedy.connection, &all, when);
+        settle(&server, when);
+        nothing_more(&server, &greedy.connection, when);
+    }
+
+    #[test]
+    fn whose_queue_is_never_empty() {
+        /// How much is read and sent in a round, in bytes, and how many rounds there are between two looks.
+        const ROUND: usize = 16 * 1024;
+        const ROUNDS: usize = 5;
+        /// How much is to be queued, at least, when one looks. It's more than what is taken out in a round: so the queue
+        /// has never been empty since the last look.
+        const LEAST: usize = 32 * 1024;
+        /// How much is to go through a queue that is never empty, in bytes, and how much more memory is nothing kept.
+        const MUCH: usize = 600 * 1024;
+        const LITTLE: u64 = 256 * 1024;
+        let check = check!("08-edge");
+        check.suspect("part-taken-for-the-whole");
+        let server = check.server(&[]);
+        let Some(mut greedy) = some_is_queued(&server) else { return };
+        let when =
+            "with a visitor who reads as much as it sends, and for whom something is always queued";
+        let resident = || server.program.usage().map_or(0, |usage| usage.resident);
+        let sends = |greedy: &mut Greedy| {
+            send(&server, &mut greedy.connection, &words(greedy.sent, ROUND));
+            greedy.sent += ROUND;
+            is_read(&server, &greedy.connection);
+        };
+        let mut read = 0;
+        let mut before = None;
+        // So much has gone through before the queue was empty: room that a queue may have still.
+        let mut longest = 0;
+        // The kernel may have more room for somebody who reads, for a while.
+        for _ in 0..100 {
+            let queued = |greedy: &Greedy| {
+                let between = between_when_still(&server, &greedy.connection)?;
+                Some((greedy.sent - read).saturating_sub(between.to_server + between.to_visitor))
+            };
+            let Some(found) = queued(&greedy) else { return };
+            let mut now = Some(found);
+            while now.is_some_and(|now| now < LEAST) {
+                sends(&mut greedy);
+                settle(&server, when);
+                now = queued(&greedy);
+            }
+            let (since, kept) = match before {
+                Some(before) if found >= LEAST => before,
+                _ => {
+                    longest = before.map_or(0, |(since, _)| read - since).max(longest);
+                    *before.insert((read, resident()))
+                }
+            };
+            if read - since >= longest + MUCH {
+                let grown = resident().saturating_sub(kept);
+                if grown > LITTLE {
+                    check.suspect("keeps-what-was-sent");
+                    check.fail(format!("{when}, your program takes {} KiB more", grown / 1024));
+                }
+                return;
+            }
+            for _ in 0..ROUNDS {
+                read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
+                read += ROUND;
+                sends(&mut greedy);
+            }
+        }
     }
 
     #[test]

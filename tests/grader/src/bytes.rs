@@ -3,6 +3,7 @@
 //! Each of these fails the check where something else comes than was to come, and says where.
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ pub use lens::record::{Call, Outcome};
 use visitors::calls::{self, family};
 use visitors::connection::{Connection, End, Received};
 use visitors::doing::Snapshot;
-use visitors::program::{LOOK_EVERY, Program, Watch};
+use visitors::program::{LOOK_EVERY, PATIENCE, Program, Watch};
 use visitors::tcp::{self, Socket};
 
 use crate::check::{Check, Server, shown};
@@ -101,6 +102,34 @@ pub fn expect(server: &Server<'_>, visitor: &mut Connection, expected: &[u8], wh
             server.check.fail_for(&expected, &trouble);
         }
     }
+}
+
+/// The visitor has to get just these bytes next, and doesn't take one more: what comes behind them stays in the kernel.
+#[track_caller]
+pub fn read_exactly(server: &Server<'_>, visitor: &Connection, expected: &[u8], when: &str) {
+    let mut came = vec![0; expected.len()];
+    let mut stream = visitor.stream();
+    // Fails only for what is no socket.
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    let mut so_far = 0;
+    while so_far < came.len() {
+        match stream.read(&mut came[so_far..]) {
+            Ok(count @ 1..) => so_far += count,
+            result => {
+                compare(server.check, visitor.name(), &came[..so_far], expected, when);
+                let (name, count) = (visitor.name(), expected.len());
+                let how = match result {
+                    Ok(_) => "was hung up on".to_owned(),
+                    Err(error) => format!("got no more ({error})"),
+                };
+                server.fail_seeing(&format!(
+                    "{when}, the {name} {how} after {so_far} of {count} bytes"
+                ));
+            }
+        }
+    }
+    let _ = stream.set_read_timeout(None);
+    compare(server.check, visitor.name(), &came, expected, when);
 }
 
 /// How much is shown before and after a wrong byte, in bytes.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
+use grader::bytes as whole;
 use grader::check;
 use grader::check::{Check, Server, so_far};
 use rstest::rstest;
@@ -451,10 +452,15 @@ mod path {
     #[case::with_a_path_in_its_query("hello.txt", "/hello.txt?/../..//.")]
     #[case::a_blank_in_a_folders_name("a /b", "/a%20/b")]
     #[case::signs_that_are_encoded("a=b&c", "/a%3Db%26c")]
+    #[case::a_percent_sign_before_a_plus_and_a_digit("a%+5.txt", "/a%+5.txt")]
+    #[case::a_percent_sign_before_a_minus_and_a_digit("a%-5.txt", "/a%-5.txt")]
+    #[case::a_percent_sign_before_an_encoded_letter("a%b.txt", "/a%%62.txt")]
+    #[case::a_percent_sign_before_an_encoded_digit("%25", "/%2%35")]
     fn a_name_is_decoded(#[case] name: &str, #[case] target: &str) {
         let check = check!("11-path");
         check.suspect(match name {
-            "a%20file.txt" => "decodes-more-than-once",
+            "a%20file.txt" | "%25" => "decodes-more-than-once",
+            "a%+5.txt" | "a%-5.txt" => "a-sign-is-no-hex-digit",
             "a..b.txt" | "what..." => "looks-for-dots-as-text",
             "a file.txt" | "tür.txt" | "über uns/wir.txt" => "does-not-decode",
             _ if name.contains(|it: char| it.is_control()) || name.contains('%') => {
@@ -654,7 +660,12 @@ mod path {
         check.suspect("lets-odd-bytes-through");
         let place = Place::new(&check);
         place.file(name, name);
-        refuses(&place.server(), target, what);
+        let server = place.server();
+        let bare = target.replace("%5c", "\\").replace("%5C", "\\");
+        if bare != target && get(&server, &bare).status == 404 {
+            check.suspect("looks-before-it-decodes");
+        }
+        refuses(&server, target, what);
     }
 
     #[rstest]
@@ -806,6 +817,60 @@ mod path {
                 "with descriptors to be had again, `GET /hello.txt` was answered with {got}, and not 200"
             ));
         }
+    }
+
+    /// There may be none left for the file, or none for a folder on the way: it depends on how many are needed at a time.
+    #[test]
+    fn descriptors_may_run_out_on_the_way() {
+        let check = check!("11-path");
+        check.suspect("every-error-is-404");
+        let place = Place::new(&check);
+        place.file("one/two/three.txt", "Three.\n");
+        let server = place.server();
+        let mut visitor = server.visitor("curious visitor").connection;
+        let pid = server.program.pid();
+        let limit = |nofile: String| {
+            let set = Command::new("prlimit").args(["--pid", &pid.to_string(), &nofile]).output();
+            set.is_ok_and(|output| output.status.success())
+        };
+        for target in ["/one/two/three.txt", "/folder/inner.txt", "/hello.txt"] {
+            let before = ask(&server, &mut visitor, "GET", target, "");
+            if before.status != 200 {
+                let got = before.status;
+                server.fail_seeing(&format!("`GET {target}` was answered with {got}, and not 200"));
+            }
+            for left in 0..=3 {
+                // What the answer before needed is closed by now.
+                settle(&server, "before descriptors run out");
+                let Some(open) = open_descriptors(pid) else { return };
+                let Some(limited_to) = (0..).filter(|number| !open.contains(number)).nth(left)
+                else {
+                    return;
+                };
+                if !limit(format!("--nofile={limited_to}:")) {
+                    return;
+                }
+                let answer = ask(&server, &mut visitor, "GET", target, "");
+                if !limit("--nofile=1024:".to_owned()) {
+                    return;
+                }
+                if answer.status != 503 && (left == 0 || answer.status != 200) {
+                    let got = answer.status;
+                    server.fail_seeing(&format!(
+                        "with {left} descriptors left, `GET {target}` was answered with {got}, and not 503: the file is there"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The numbers of those that are open. `None` where the system can't tell.
+    fn open_descriptors(pid: i32) -> Option<Vec<u64>> {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let number = |entry: std::io::Result<fs::DirEntry>| {
+            entry.ok()?.file_name().to_string_lossy().parse().ok()
+        };
+        Some(entries.filter_map(number).collect())
     }
 
     #[rstest]
@@ -1856,7 +1921,12 @@ mod fresh {
         });
         let page = Page::new(&check);
         let server = page.server();
-        Browser::new(&server).has_it(fields);
+        let mut browser = Browser::new(&server);
+        let without = fields.replace(", ", ",");
+        if without != fields && browser.ask("GET", &browser.filled(&without)).status == 304 {
+            check.suspect("blanks-in-a-list");
+        }
+        browser.has_it(fields);
     }
 
     #[rstest]
@@ -2634,6 +2704,44 @@ mod stream {
         greedy.is_at_the_end(when);
         greedy.came_in_pieces();
         needs_little_memory(&server, before, 4 << 20, "after a million lines that were taken");
+    }
+
+    /// A piece is made when all of the one before is with the kernel. So there is one at the most that isn't, or not all of it.
+    #[test]
+    fn no_piece_is_made_ahead() {
+        let check = check!("11-stream");
+        check.suspect("a-piece-ahead");
+        let server = check.server(&[]);
+        let mut greedy = whole::narrow_visitor(&server, "greedy visitor");
+        send(&server, &mut greedy, &request("GET", "/count/1000000", ""));
+        let when = "with a greedy visitor who doesn't read";
+        settle(&server, when);
+        let made = number(&server, "GET", "/made");
+        // What was made by then is what the kernel has by now, and a piece, or less than that.
+        settle(&server, when);
+        server.program.stop();
+        let mut came = Vec::new();
+        // Where the kernel doesn't tell when it has passed on all that it has, nobody can.
+        while whole::between(&server, &greedy).is_some_and(|between| between.to_visitor > 0) {
+            while greedy.readable_within(LOOK_EVERY) {
+                match greedy.receive_while_missing(&server.program, |bytes| !bytes.is_empty()) {
+                    Ok(Ok(bytes)) => came.extend(bytes),
+                    _ => server.fail_seeing(&format!("{when}, it was hung up on")),
+                }
+            }
+        }
+        server.program.go_on();
+        let Some(head) = head_length(&came) else { return };
+        let Some(mut coming) = Coming::new(&String::from_utf8_lossy(&came[..head])) else { return };
+        let mut body = Vec::new();
+        coming.take(&came[head..], &mut body);
+        let taken = body.iter().filter(|byte| **byte == b'\n').count();
+        if made > (taken + LINES) as u64 {
+            server.fail_seeing(&format!(
+                "{when}, {made} lines were made, and the kernel has {taken}, in whole pieces: besides these, one piece of \
+                 {LINES} lines is made, and the next one when it's taken"
+            ));
+        }
     }
 
     #[test]

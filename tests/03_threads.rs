@@ -1255,6 +1255,7 @@ mod stop {
             ));
         }
         let server = check.server(&[]);
+        server.still_serves("at the beginning");
         let _present = in_the_middle(&server, "present visitor", 1);
         settle(&server, "with a visitor in the middle of its request");
         server.program.signal(signal);

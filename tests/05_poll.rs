@@ -1622,13 +1622,14 @@ mod proxy {
         let check = check!("05-proxy");
         check.suspect("reads-into-a-begun-piece");
         let play = play(&check);
-        let stalled = narrow_visitor(&play.proxy, "visitor");
+        let mut stalled = narrow_visitor(&play.proxy, "visitor");
         let mut from = match play.host.accept(&play.proxy.program, "server") {
             Ok(server) => server,
             Err(trouble) => {
                 check.fail_for("the visitor was to be connected to the server", &trouble)
             }
         };
+        play.carries(&mut stalled, &mut from, b"send me much", "at the beginning");
         let when = "with a server that sends 500 bytes at a time, and a visitor that reads nothing";
         let bytes = pattern(TOO_MUCH);
         // Each after the one before was read: so what is on its way is as little as that.

@@ -1054,6 +1054,7 @@ mod flow {
         let mut room_for = usize::MAX;
         for _ in 0..TRIES {
             let server = check.server(&[]);
+            still_serves(&server, "at the beginning");
             let mut greedy = Greedy::new(&server, "greedy visitor");
             let queued = loop {
                 let step = match room_for.saturating_sub(greedy.sent) {
@@ -1102,6 +1103,7 @@ mod flow {
         let check = check!("06-flow");
         check.suspect("part-for-the-whole");
         let server = check.server(&[]);
+        still_serves(&server, "at the beginning");
         let Some(mut greedy) = some_is_queued(&server, "greedy visitor") else { return };
         let when =
             "with a visitor who reads as much as it sends, and for whom something is always queued";

@@ -1465,6 +1465,7 @@ mod edge {
         let check = check!("08-edge");
         check.suspect("cant-go-on-too-soon");
         let server = check.server(&[]);
+        still_serves(&server, "at the beginning");
         let Some(mut greedy) = some_is_queued(&server) else { return };
         // A few whole pieces and a byte.
         let Some(between) = between_when_still(&server, &greedy.connection) else { return };
@@ -1501,6 +1502,7 @@ mod edge {
         let check = check!("08-edge");
         check.suspect("part-taken-for-the-whole");
         let server = check.server(&[]);
+        still_serves(&server, "at the beginning");
         let Some(mut greedy) = some_is_queued(&server) else { return };
         let when =
             "with a visitor who reads as much as it sends, and for whom something is always queued";

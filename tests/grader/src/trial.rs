@@ -17,7 +17,7 @@ use crate::workshop::{Made, Workshop};
 use crate::wrong::{self, Wrong};
 
 /// Wrong programs wait far more than they work.
-pub const AT_ONCE: usize = 16;
+pub const AT_ONCE: usize = 24;
 
 /// How much CPU time they may use for nothing, in milliseconds. (A learner's program has more: nobody knows yet that it's wrong.)
 const PATIENCE_WITH_LOOPS: &str = "500";
@@ -82,14 +82,6 @@ pub fn judge<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Ve
         let _place = place(worker).ok();
         work(item)
     })
-}
-
-/// Waits until nobody else judges on this machine, and keeps them waiting: as long as the value lives.
-///
-/// # Errors
-/// What opening or locking a file gives.
-pub fn alone() -> io::Result<Vec<Flock<File>>> {
-    (0..AT_ONCE).map(place).collect()
 }
 
 /// One of the places for those who judge.

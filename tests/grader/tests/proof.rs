@@ -28,7 +28,7 @@ const SHOWN: usize = 90;
 const ALONE: usize = 60;
 
 /// How often a wrong program that was lucky, or told something else, is judged again.
-const ALONE_AGAIN: usize = 2;
+const AGAIN: usize = 2;
 
 /// Of a hundred wrong answers, so many at most may be told something else than what is written down.
 const OTHERWISE: usize = 8;
@@ -104,17 +104,15 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
         .map(|(wrong, outcome)| verdict(wrong, outcome))
         .collect();
     // Some wrong programs are right by luck, or fail in another way, when somebody else has the processor. Not twice
-    // more, alone.
-    let again = verdicts.iter().filter(|verdict| verdict.is_err()).count();
-    let alone = (again > 0).then(|| trial::alone().unwrap());
-    for ((verdict_now, wrong), job) in verdicts.iter_mut().zip(&wrong_answers).zip(jobs_of_wrong) {
-        for _ in 0..ALONE_AGAIN {
-            if verdict_now.is_err() {
-                *verdict_now = verdict(wrong, &run::run(job));
-            }
+    // more.
+    let again: Vec<usize> = (0..verdicts.len()).filter(|n| verdicts[*n].is_err()).collect();
+    for _ in 0..AGAIN {
+        let left: Vec<usize> = again.iter().copied().filter(|n| verdicts[*n].is_err()).collect();
+        let outcomes = trial::judge(&left, |n| run::run(&jobs_of_wrong[*n]));
+        for (n, outcome) in left.into_iter().zip(&outcomes) {
+            verdicts[n] = verdict(&wrong_answers[n], outcome);
         }
     }
-    drop(alone);
     for (verdict, wrong) in verdicts.into_iter().zip(&wrong_answers) {
         match verdict {
             Ok(()) => {}
@@ -125,9 +123,10 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     }
     let _ = writeln!(
         io::stderr(),
-        "chapter {}: {} checks in {took:.1?}; {again} of them once more, alone. The slowest:\n{slowest}",
+        "chapter {}: {} checks in {took:.1?}; {} of them once more. The slowest:\n{slowest}",
         lessons.chapter.number,
-        jobs.len()
+        jobs.len(),
+        again.len()
     );
     // Where threads and processes race, what is seen first isn't always the same, and a fault may not show at all.
     if uncaught.len() * 100 > wrong_answers.len() * UNCAUGHT {

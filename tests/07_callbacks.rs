@@ -2053,7 +2053,7 @@ mod chat {
         let before = descriptors(&server);
         server.keeps_nothing(VISITS, "visits", |lot| {
             for number in 0..VISITS {
-                let name = format!("guestnumber{lot}x{number:0>7}");
+                let name = format!("guestnumbr{lot:0>2}x{number:0>7}");
                 let mut guest = Passer::new(&server);
                 let sent = format!("bad name\n{name}\nthis is what I say\nhalf");
                 let answers = [ASK, BAD_NAME, format!("hello {name}\n").as_bytes()].concat();

@@ -23,11 +23,11 @@ pub struct Descriptors {
 /// What a descriptor is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Thing {
-    /// A TCP socket that listens.
-    Listener,
-    /// One end of a TCP connection; here is the other. It gets its name when somebody asks: whoever
-    /// is there may be known by one only a moment later.
-    Peer(SocketAddr),
+    /// A TCP socket that listens, at this port (0: not known).
+    Listener(u16),
+    /// One end of a TCP connection: its port (0: not known), and the other end. That gets its name when somebody asks: whoever is
+    /// there may be known by one only a moment later.
+    Peer(u16, SocketAddr),
     /// Anything else.
     Other(String),
 }
@@ -35,8 +35,8 @@ pub enum Thing {
 impl std::fmt::Display for Thing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Listener => f.write_str("the listener"),
-            Self::Peer(address) => match doing::name_of(address.port()) {
+            Self::Listener(_) => f.write_str("the listener"),
+            Self::Peer(port, address) => match doing::name_of(address.port(), *port) {
                 Some(name) if address.ip().is_loopback() => write!(f, "the {name}"),
                 _ => write!(f, "{address}"),
             },
@@ -86,8 +86,8 @@ fn look_up(process: Pid, descriptor: i64) -> Thing {
     let inode = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
     if let Some(inode) = inode.and_then(|digits| digits.parse().ok()) {
         return match tcp::kind(inode) {
-            Some(Kind::Listener) => Thing::Listener,
-            Some(Kind::Connected(address)) => Thing::Peer(address),
+            Some(Kind::Listener(port)) => Thing::Listener(port),
+            Some(Kind::Connected(port, address)) => Thing::Peer(port, address),
             None => Thing::Other("a socket".to_owned()),
         };
     }

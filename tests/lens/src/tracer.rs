@@ -431,7 +431,7 @@ impl Tracer {
         if call.kind == Kind::Connect {
             // Before, the socket had nobody at its other end; now it has, or it will never have.
             if let Some(address) = memory::socket_address(tid, arguments[1]) {
-                self.descriptors.learn(process, descriptor.unwrap_or(-1), Thing::Peer(address));
+                self.descriptors.learn(process, descriptor.unwrap_or(-1), Thing::Peer(0, address));
             }
         }
         let inside = Inside {
@@ -475,10 +475,11 @@ impl Tracer {
             return;
         }
         let outcome = outcome(result);
+        let what = inside.as_ref().and_then(|inside| inside.what.clone());
         let accepted = (call.kind == Kind::Accept && result >= 0).then(|| {
-            let thing = match memory::socket_address(tid, entered.arguments[1]) {
-                Some(address) => Thing::Peer(address),
-                None => {
+            let thing = match (memory::socket_address(tid, entered.arguments[1]), &what) {
+                (Some(address), Some(Thing::Listener(port))) => Thing::Peer(*port, address),
+                _ => {
                     self.descriptors.forget(process, result);
                     self.descriptors.get(process, result)
                 }
@@ -486,7 +487,6 @@ impl Tracer {
             self.descriptors.learn(process, result, thing.clone());
             thing.to_string()
         });
-        let what = inside.as_ref().and_then(|inside| inside.what.clone());
         let ready = self.ready(tid, process, call.name, &entered.arguments, result);
         if self.lies && result > 0 {
             self.tell_a_lie(tid, process, call.name, &entered.arguments, result);
@@ -573,7 +573,12 @@ impl Tracer {
         let first = descriptor(entered.arguments[0]);
         match entered.number {
             libc::SYS_listen | libc::SYS_epoll_ctl if result < 0 => {}
-            libc::SYS_listen => self.descriptors.learn(process, first, Thing::Listener),
+            libc::SYS_listen => {
+                self.descriptors.forget(process, first);
+                if !matches!(self.descriptors.get(process, first), Thing::Listener(_)) {
+                    self.descriptors.learn(process, first, Thing::Listener(0));
+                }
+            }
             libc::SYS_epoll_ctl => self.interests.changed(process, tid, &entered.arguments),
             libc::SYS_close => {
                 self.descriptors.forget(process, first);

@@ -370,7 +370,7 @@ impl Host {
     fn start(manner: Manner, tempo: u32) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        doing::call_port(address.port(), &format!("{manner} host"));
+        doing::call(address.port(), doing::ANYBODY, &format!("{manner} host"));
         let track: Arc<Mutex<Vec<(Instant, String)>>> = Arc::default();
         let kept = Arc::clone(&track);
         let tell = move |_, words: &str| {

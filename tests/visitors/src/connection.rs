@@ -59,7 +59,11 @@ impl Connection {
         stream.set_nodelay(true)?;
         // A program that never reads must not hold up the one that checks it.
         stream.set_write_timeout(Some(PATIENCE))?;
-        doing::call_port(stream.local_addr()?.port(), name);
+        let own = stream.local_addr()?.port();
+        // One that has been reset has nobody at its other end, and nobody asks for its name.
+        if let Ok(other) = stream.peer_addr() {
+            doing::call(own, other.port(), name);
+        }
         Ok(Self { stream, name: name.to_owned(), pending: Vec::new() })
     }
 

@@ -78,7 +78,7 @@ pub(crate) fn stay(size: usize, destination: &Destination, bounds: &Bounds, part
                 match Line::begin(address) {
                     Ok(line) => {
                         if let Some(port) = line.port() {
-                            doing::call_port(port, "crowd");
+                            doing::call(port, address.port(), "crowd");
                         }
                         members.push(Member::Knocking(line, number));
                     }

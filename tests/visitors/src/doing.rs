@@ -7,23 +7,28 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::calls::{self, Call};
-use crate::tcp::{self, Connection};
+use crate::tcp::{self, Endpoint};
 
 /// How often to look at a process that doesn't stand still, before it is described as it seemed.
 const LOOKS: u32 = 10;
 
-/// Visitors by the port at their end of the connection, so that a report can name them.
-static NAMES: Mutex<BTreeMap<u16, String>> = Mutex::new(BTreeMap::new());
+/// Visitors and hosts by the ports of their connection, their own first, so that a report can name them. Both are needed: the kernel
+/// gives a port to several visitors at once, if their servers aren't the same.
+static NAMES: Mutex<BTreeMap<(u16, u16), String>> = Mutex::new(BTreeMap::new());
 
-/// From now on whoever talks from (or listens on) `port` is called `name` in reports.
-pub fn call_port(port: u16, name: &str) {
+/// Instead of the other end's port: whoever it is.
+pub const ANYBODY: u16 = 0;
+
+/// From now on whoever talks from port `own` to port `other` is called `name` in reports.
+pub fn call(own: u16, other: u16, name: &str) {
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    names.insert(port, name.to_owned());
+    names.insert((own, other), name.to_owned());
 }
 
-/// Who talks from (or listens on) `port`, if somebody of ours does.
-pub fn name_of(port: u16) -> Option<String> {
-    NAMES.lock().unwrap_or_else(PoisonError::into_inner).get(&port).cloned()
+/// Who talks from port `own` to port `other`, if somebody of ours does.
+pub fn name_of(own: u16, other: u16) -> Option<String> {
+    let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    names.get(&(own, other)).or_else(|| names.get(&(own, ANYBODY))).cloned()
 }
 
 /// What a process has used so far.
@@ -153,7 +158,7 @@ fn describe_snapshot(pid: i32, snapshot: &Snapshot) -> String {
     text
 }
 
-fn describe_thread(pid: i32, thread: &Thread, connections: &[Connection]) -> String {
+fn describe_thread(pid: i32, thread: &Thread, connections: &[Endpoint]) -> String {
     match (thread.state, &thread.call) {
         ('T' | 't', _) => "is stopped by a signal".to_owned(),
         ('S', None) => "is asleep (this system doesn't tell in which call)".to_owned(),
@@ -164,7 +169,7 @@ fn describe_thread(pid: i32, thread: &Thread, connections: &[Connection]) -> Str
     }
 }
 
-fn describe_call(pid: i32, call: &Inside, connections: &[Connection]) -> String {
+fn describe_call(pid: i32, call: &Inside, connections: &[Endpoint]) -> String {
     let Some(Call { name, kind, .. }) = calls::find(call.number) else {
         return format!("is inside system call {}", call.number);
     };
@@ -176,7 +181,7 @@ fn describe_call(pid: i32, call: &Inside, connections: &[Connection]) -> String 
     format!("is inside {name}: it waits {}", kind.waits(""))
 }
 
-fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
+fn peer(pid: i32, descriptor: u64, connections: &[Endpoint]) -> String {
     let link = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).unwrap_or_default();
     let link = link.to_string_lossy();
     let Some(inode) = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) else {
@@ -192,7 +197,7 @@ fn peer(pid: i32, descriptor: u64, connections: &[Connection]) -> String {
     let Some(connection) = connections.iter().find(|c| c.socket.inode == inode) else {
         return "its socket's other end".to_owned();
     };
-    match name_of(connection.remote.port()) {
+    match name_of(connection.remote.port(), connection.port) {
         Some(name) => format!("the {name}"),
         None => format!("port {} at the other end", connection.remote.port()),
     }
@@ -213,4 +218,48 @@ fn parse_call(text: &str) -> Option<Inside> {
     let number = words.next()?.parse().ok().filter(|number| *number >= 0)?;
     let first_argument = words.next()?.strip_prefix("0x")?;
     Some(Inside { number, first_argument: u64::from_str_radix(first_argument, 16).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket,
+        sockopt,
+    };
+
+    use super::*;
+    use crate::connection::Connection;
+
+    /// Connects from `own`, which another connection may have too.
+    fn connect_from(own: SocketAddr, other: SocketAddr) -> TcpStream {
+        let kind = (AddressFamily::Inet, SockType::Stream);
+        let socket = socket(kind.0, kind.1, SockFlag::empty(), None).unwrap();
+        setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(own)).unwrap();
+        connect(socket.as_raw_fd(), &SockaddrStorage::from(other)).unwrap();
+        TcpStream::from(socket)
+    }
+
+    #[test]
+    fn two_visitors_with_the_same_port_keep_their_names() {
+        let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (one, other) = (listener(), listener());
+        let address = |it: &TcpListener| it.local_addr().unwrap();
+        let first = connect_from("127.0.0.1:0".parse().unwrap(), address(&one));
+        let own = first.local_addr().unwrap();
+        let second = connect_from(own, address(&other));
+        let _first = Connection::new(first, "first visitor").unwrap();
+        let _second = Connection::new(second, "second visitor").unwrap();
+
+        let name = |other: &TcpListener| name_of(own.port(), address(other).port());
+        assert_eq!(name(&one).as_deref(), Some("first visitor"));
+        assert_eq!(name(&other).as_deref(), Some("second visitor"));
+        assert_eq!(name_of(own.port(), own.port()), None);
+        // Whoever listens has one name for all.
+        call(address(&one).port(), ANYBODY, "host");
+        assert_eq!(name_of(address(&one).port(), own.port()).as_deref(), Some("host"));
+    }
 }

@@ -57,7 +57,7 @@ impl Host {
     /// Why it's no use to wait for the program any longer.
     pub fn accept(&self, program: &Program, name: &str) -> Result<Connection, Trouble> {
         // The program may be talking to the kernel's queue already: it waits for us all the same.
-        doing::call_port(self.address.port(), name);
+        doing::call(self.address.port(), doing::ANYBODY, name);
         let mut watch = Watch::new(program);
         loop {
             if let Some(connection) = self.accept_now(name) {

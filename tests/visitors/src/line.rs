@@ -176,6 +176,11 @@ impl Line {
         stream.set_nonblocking(true)?;
         // Each byte of a slow request goes out by itself: the kernel would glue them together.
         stream.set_nodelay(true)?;
+        let call = |name| {
+            if let Ok(local) = stream.local_addr() {
+                doing::call(local.port(), address.port(), name);
+            }
+        };
         if let Some(name) = name {
             // The system would pick a port while it connects: too late to tell anyone before the server.
             let any = match address.ip() {
@@ -184,17 +189,19 @@ impl Line {
                 _ => None,
             };
             let any = any.map(|ip: IpAddr| SockaddrStorage::from(SocketAddr::new(ip, 0)));
-            // Where it can't be done, the name comes a little later.
-            if any.is_some_and(|any| bind(stream.as_raw_fd(), &any).is_ok())
-                && let Ok(local) = stream.local_addr()
-            {
-                doing::call_port(local.port(), name);
+            if any.is_some_and(|any| bind(stream.as_raw_fd(), &any).is_ok()) {
+                call(name);
             }
         }
         match connect(stream.as_raw_fd(), &SockaddrStorage::from(address)) {
-            Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(Self { stream }),
-            Err(errno) => Err(errno.into()),
+            Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
+        // Where it couldn't be bound, it has a port only now.
+        if let Some(name) = name {
+            call(name);
+        }
+        Ok(Self { stream })
     }
 
     /// Whether what `poll` says means that the line is up. If it never will be, that is the error.

@@ -24,9 +24,9 @@ pub struct Socket {
     pub inode: u64,
 }
 
-/// A socket with its two ends.
+/// One end of a connection, or a listener.
 #[derive(Clone, Copy, Debug)]
-pub struct Connection {
+pub struct Endpoint {
     /// The port at this end.
     pub port: u16,
     /// The other end. Its port is 0 where this one listens.
@@ -38,10 +38,10 @@ pub struct Connection {
 /// What a TCP socket is: one that listens has nobody at its other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// People connect to it.
-    Listener,
-    /// It is one end of a connection; here is the other.
-    Connected(SocketAddr),
+    /// People connect to it, at this port.
+    Listener(u16),
+    /// It is one end of a connection: here is its port, and the other end.
+    Connected(u16, SocketAddr),
 }
 
 /// What the socket whose own address is `theirs` hasn't read of what `ours` sent, in bytes.
@@ -69,7 +69,7 @@ pub fn find(here: SocketAddr, there: SocketAddr) -> Option<Socket> {
 /// How many connections a server on `port` has accepted and not closed. `None` where the system can't tell.
 pub fn accepted(port: u16) -> Option<usize> {
     fs::metadata("/proc/net/tcp").ok()?;
-    let accepted = |c: &Connection| c.remote.port() != 0 && c.socket.inode != 0;
+    let accepted = |c: &Endpoint| c.remote.port() != 0 && c.socket.inode != 0;
     // While it changes, the table may show a row twice.
     let accepted: BTreeSet<u64> =
         of_port(port).iter().filter(|c| accepted(c)).map(|c| c.socket.inode).collect();
@@ -83,9 +83,9 @@ pub fn kind(inode: u64) -> Option<Kind> {
     static FOUND: Mutex<BTreeMap<u64, Kind>> = Mutex::new(BTreeMap::new());
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
     if !found.contains_key(&inode) {
-        let kind = |connection: Connection| match connection.remote.port() {
-            0 => Kind::Listener,
-            _ => Kind::Connected(connection.remote),
+        let kind = |connection: Endpoint| match connection.remote.port() {
+            0 => Kind::Listener(connection.port),
+            _ => Kind::Connected(connection.port, connection.remote),
         };
         *found = all().into_iter().map(|c| (c.socket.inode, kind(c))).collect();
     }
@@ -93,12 +93,12 @@ pub fn kind(inode: u64) -> Option<Kind> {
 }
 
 /// All TCP sockets of this machine that haven't been closed at both ends. Empty where the system can't tell.
-pub fn all() -> Vec<Connection> {
+pub fn all() -> Vec<Endpoint> {
     of_port(0)
 }
 
 /// Those whose own port is `port`; with 0, all.
-pub fn of_port(port: u16) -> Vec<Connection> {
+pub fn of_port(port: u16) -> Vec<Endpoint> {
     #[cfg(target_os = "linux")]
     if let Ok(found) = kernel::all(port) {
         return found;
@@ -133,7 +133,7 @@ const TABLE_LOOKS: u32 = 3;
 const HALF_WAY: u8 = 3;
 
 /// What the tables in /proc/net tell.
-fn tables() -> Vec<Connection> {
+fn tables() -> Vec<Endpoint> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
@@ -141,10 +141,10 @@ fn tables() -> Vec<Connection> {
         .collect()
 }
 
-fn parse_row(row: &str) -> Option<Connection> {
+fn parse_row(row: &str) -> Option<Endpoint> {
     let fields: Vec<&str> = row.split_whitespace().collect();
     let hex = |text: &str| u64::from_str_radix(text, 16).ok();
-    Some(Connection {
+    Some(Endpoint {
         port: parse_address(fields.get(1)?)?.port(),
         remote: parse_address(fields.get(2)?)?,
         socket: Socket {
@@ -185,7 +185,7 @@ mod kernel {
         AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
     };
 
-    use super::{Connection, IpAddr, Ipv4Addr, Ipv6Addr, Socket, SocketAddr};
+    use super::{Endpoint, IpAddr, Ipv4Addr, Ipv6Addr, Socket, SocketAddr};
 
     /// `SOCK_DIAG_BY_FAMILY`.
     const BY_FAMILY: u16 = 20;
@@ -217,7 +217,7 @@ mod kernel {
     }
 
     /// All sockets whose own port it is, or with 0 all that there are.
-    pub(super) fn all(port: u16) -> nix::Result<Vec<Connection>> {
+    pub(super) fn all(port: u16) -> nix::Result<Vec<Endpoint>> {
         let mut ends = [0; 36];
         ends[0..2].copy_from_slice(&port.to_be_bytes());
         let mut found = Vec::new();
@@ -253,7 +253,7 @@ mod kernel {
     }
 
     /// Takes one answer, which holds any number of sockets. `Ok(true)`: it was the last.
-    fn hear(kernel: &OwnedFd, found: &mut Vec<Connection>) -> nix::Result<bool> {
+    fn hear(kernel: &OwnedFd, found: &mut Vec<Endpoint>) -> nix::Result<bool> {
         let mut answer = vec![0; ANSWER];
         let count = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
         let mut rest = &answer[..count];
@@ -280,14 +280,14 @@ mod kernel {
 
     /// `struct inet_diag_msg`: four bytes (family, state, timer, retransmits), the socket's identity (48 bytes), a time, and then
     /// what is received and not read, what is sent and not acknowledged, the user, the inode.
-    fn connection(message: &[u8]) -> Option<Connection> {
+    fn connection(message: &[u8]) -> Option<Endpoint> {
         let port = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
         let address = message.get(24..40)?;
         let address: IpAddr = match i32::from(*message.first()?) {
             libc::AF_INET => Ipv4Addr::from(<[u8; 4]>::try_from(&address[..4]).ok()?).into(),
             _ => Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?).into(),
         };
-        Some(Connection {
+        Some(Endpoint {
             port: port(4)?,
             remote: SocketAddr::from((address, port(6)?)),
             socket: Socket {
@@ -333,11 +333,11 @@ mod tests {
 
         // The same numbers may be in use elsewhere, or have been a moment ago.
         let theirs = [0, from.port(), waits.local_addr().unwrap().port()];
-        let is_ours = |c: &Connection| {
+        let is_ours = |c: &Endpoint| {
             let ends = [(c.port, c.remote.port()), (c.remote.port(), c.port)];
             c.socket.state != OVER && ends.iter().any(|(a, b)| *a == port && theirs.contains(b))
         };
-        let rows = |all: Vec<Connection>| {
+        let rows = |all: Vec<Endpoint>| {
             let mut rows: Vec<_> = all
                 .into_iter()
                 .filter(&is_ours)
@@ -354,11 +354,11 @@ mod tests {
         assert_eq!(super::accepted(port), Some(1));
         let inode = |of_theirs: bool| {
             let of_port = of_port(port);
-            let wanted = |c: &&Connection| (c.remote == from) == of_theirs && c.socket.inode != 0;
+            let wanted = |c: &&Endpoint| (c.remote == from) == of_theirs && c.socket.inode != 0;
             of_port.iter().find(wanted).unwrap().socket.inode
         };
-        assert_eq!(kind(inode(true)), Some(Kind::Connected(from)));
-        assert_eq!(kind(inode(false)), Some(Kind::Listener));
+        assert_eq!(kind(inode(true)), Some(Kind::Connected(port, from)));
+        assert_eq!(kind(inode(false)), Some(Kind::Listener(port)));
         drop(accepted);
         assert_eq!(super::accepted(port), Some(0));
     }

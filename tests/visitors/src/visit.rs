@@ -12,7 +12,6 @@ use crate::answer::{content_length, head_length, interim_length, status};
 use crate::cast::Who;
 use crate::crowd::{self, Fared};
 use crate::destination::Destination;
-use crate::doing;
 use crate::line::{Bounds, Curtain, Failure, Line, is_hang_up};
 
 /// How much of an answer is kept: more than any page in the book, and no server that sends for
@@ -506,9 +505,6 @@ impl<'a> Actor<'a> {
             self.visit.connected.get_or_insert(self.began.elapsed());
         }
         let line = line.map_err(|failure| self.explain(failure))?;
-        if let Some(port) = line.port() {
-            doing::call_port(port, &name);
-        }
         self.line = Some(line);
         self.visit.connected.get_or_insert(self.began.elapsed());
         self.part.is_in_line();

@@ -370,6 +370,7 @@ mod writer {
             expect(&server, &mut room.stuck[0], &missed, when);
             return nothing_more(&server, &room.stuck[0], when);
         }
+        visitors::skipped("the kernel takes more or less each time, and a single byte never stays");
     }
 
     #[test]
@@ -1095,6 +1096,7 @@ mod flow {
                 return nothing_more(&server, &greedy.connection, when);
             }
         }
+        visitors::skipped("the kernel takes more or less each time, and a single byte never stays");
     }
 
     #[test]
@@ -1102,6 +1104,8 @@ mod flow {
         /// How much is read and sent in a round, in bytes, and how many rounds there are between two looks.
         const ROUND: usize = 16 * 1024;
         const ROUNDS: usize = 5;
+        /// How often it's looked until so much has gone through.
+        const LOOKS: usize = 200;
         /// How much is to be queued, at least, when one looks. It's more than what is taken out in a round: so the queue
         /// has never been empty since the last look.
         const LEAST: usize = 32 * 1024;
@@ -1122,7 +1126,7 @@ mod flow {
         // So much has gone through before the queue was empty: room that a queue may have still.
         let mut longest = 0;
         // The kernel may have more room for somebody who reads, for a while.
-        for _ in 0..200 {
+        for _ in 0..LOOKS {
             let look = |greedy: &Greedy| {
                 let between = between_when_still(&server, &greedy.connection)?;
                 let outside = between.to_server + between.to_visitor;
@@ -1156,6 +1160,7 @@ mod flow {
                 greedy.connection.wait_until_read(SOON);
             }
         }
+        visitors::skipped("the kernel takes more and more here, and the queue doesn't stay filled");
     }
 
     #[test]

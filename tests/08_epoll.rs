@@ -718,15 +718,16 @@ mod list {
                     };
                     reported = Some(Some(count));
                 }
-                "read" if reported.is_some() => had_a_turn.extend(call.what),
+                "read" if reported.is_some() => had_a_turn.extend(call.descriptor),
                 _ => {}
             }
         }
     }
 
-    /// In one turn, so many were reported (none: a signal came), and these had a turn.
+    /// In one turn, so many were reported (none: a signal came), and those of these descriptors had a turn. (Names don't count them: they
+    /// are known by their ports, and another server's visitor may come from the same one.)
     #[track_caller]
-    fn turn_of_all(server: &Server<'_>, reported: Option<i64>, mut had_a_turn: Vec<String>) {
+    fn turn_of_all(server: &Server<'_>, reported: Option<i64>, mut had_a_turn: Vec<i64>) {
         had_a_turn.sort();
         had_a_turn.dedup();
         let count = i64::try_from(had_a_turn.len()).unwrap_or(i64::MAX);
@@ -1491,6 +1492,8 @@ mod edge {
         /// How much is read and sent in a round, in bytes, and how many rounds there are between two looks.
         const ROUND: usize = 16 * 1024;
         const ROUNDS: usize = 5;
+        /// How often it's looked until so much has gone through.
+        const LOOKS: usize = 100;
         /// How much is to be queued, at least, when one looks. It's more than what is taken out in a round: so the queue
         /// has never been empty since the last look.
         const LEAST: usize = 32 * 1024;
@@ -1517,7 +1520,7 @@ mod edge {
         // So much has gone through before the queue was empty: room that a queue may have still.
         let mut longest = 0;
         // The kernel may have more room for somebody who reads, for a while.
-        for _ in 0..100 {
+        for _ in 0..LOOKS {
             let queued = |greedy: &Greedy| {
                 let between = between_when_still(&server, &greedy.connection)?;
                 Some((greedy.sent - read).saturating_sub(between.to_server + between.to_visitor))
@@ -1553,6 +1556,7 @@ mod edge {
                 sends(&mut greedy);
             }
         }
+        visitors::skipped("the kernel takes more and more here, and the queue doesn't stay filled");
     }
 
     #[test]

@@ -190,64 +190,66 @@ struct AllUntried {
 }
 
 /// Tries wrong answers that nothing is known of: which are caught, and what would somebody who wrote them be told? `Ok(false)`: not
-/// all are caught.
+/// all are caught, or compile.
 pub fn try_file(course: &Course, file: &Path) -> Result<bool, String> {
     let said = |error: String| format!("{}: {error}", file.display());
     let text = fs::read_to_string(file).map_err(|error| said(error.to_string()))?;
     let AllUntried { wrong } = toml::from_str(&text).map_err(|error| said(error.to_string()))?;
-    let all: Vec<Wrong> = wrong.into_iter().map(Wrong::from).collect();
-    let (mut tried, mut caught) = (0, 0);
+    let named = |Untried { exercise, name, edit }| {
+        let exercise = course.exercise(exercise.as_str())?.name.clone();
+        let (cause, caught_by, says) = Default::default();
+        Ok(Wrong { exercise, name, cause, caught_by, says, edit })
+    };
+    let all = wrong.into_iter().map(named).collect::<Result<Vec<_>, _>>().map_err(said)?;
+    let mut caught = 0;
     for (lessons, exercises) in chosen(course, None)? {
-        let is_here = |exercise: &&Exercise| all.iter().any(|w| w.exercise == exercise.name);
-        let exercises: Vec<&Exercise> = exercises.into_iter().filter(is_here).collect();
-        if exercises.is_empty() {
-            continue;
+        let here = exercises.into_iter().filter(|it| all.iter().any(|w| w.exercise == it.name));
+        let here: Vec<&Exercise> = here.collect();
+        if !here.is_empty() {
+            caught += try_those(course, lessons, &here, &all)?;
         }
-        let wanted: Vec<&Wrong> = all.iter().collect();
-        let make = |exercise: &&'_ Exercise| trial::made(exercise, &wanted);
-        let made = exercises.iter().map(make).collect::<Result<Vec<_>, _>>()?;
-        let made: Vec<_> = exercises.iter().copied().zip(made).collect();
-        let workshop = workshop::build(course, lessons, "try", &made)?;
-        for ((exercise, name), words) in &workshop.refused {
-            tell!("{exercise}:{name} doesn't compile:\n{words}\n");
-        }
-        for (exercise, made) in &made {
-            let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
-            let program =
-                |made: &Made| workshop.programs.get(&(exercise.name.clone(), made.name.clone()));
-            let programs: Vec<_> =
-                made.iter().filter_map(|made| Some((made, program(made)?))).collect();
-            let results = trial::judge(&programs, |(_, program)| {
-                trial::until_enough_fail(&workshop, &checks, program)
-            });
-            for ((made, _), results) in programs.iter().zip(&results) {
-                tried += 1;
-                match explain::failure(course, lessons, exercise, results) {
-                    None => {
-                        tell!("{}:{} passes all {} checks", exercise.id, made.name, checks.len());
-                    }
-                    Some((check, lines)) => {
-                        caught += 1;
-                        tell!(
-                            "{}:{} fails {check}:\n    {}",
-                            exercise.id,
-                            made.name,
-                            lines.join("\n    ")
-                        );
-                    }
+    }
+    tell!("{caught} of {} are caught", all.len());
+    Ok(caught == all.len())
+}
+
+/// Tries those of a chapter's exercises, and gives how many are caught.
+fn try_those(
+    course: &Course,
+    lessons: &Lessons,
+    exercises: &[&Exercise],
+    all: &[Wrong],
+) -> Result<usize, String> {
+    let all: Vec<&Wrong> = all.iter().collect();
+    let make = |exercise: &&'_ Exercise| trial::made(exercise, &all);
+    let made = exercises.iter().map(make).collect::<Result<Vec<_>, _>>()?;
+    let made: Vec<_> = exercises.iter().copied().zip(made).collect();
+    let workshop = workshop::build(course, lessons, "try", &made)?;
+    for ((exercise, name), words) in &workshop.refused {
+        tell!("{exercise}:{name} doesn't compile:\n{words}\n");
+    }
+    let mut caught = 0;
+    for (exercise, made) in &made {
+        let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
+        let program =
+            |made: &Made| workshop.programs.get(&(exercise.name.clone(), made.name.clone()));
+        let programs: Vec<_> =
+            made.iter().filter_map(|made| Some((made, program(made)?))).collect();
+        let results = trial::judge(&programs, |(_, program)| {
+            trial::until_enough_fail(&workshop, &checks, program)
+        });
+        for ((made, _), results) in programs.iter().zip(&results) {
+            let label = format!("{}:{}", exercise.id, made.name);
+            match explain::failure(course, lessons, exercise, results) {
+                None => tell!("{label} passes all {} checks", checks.len()),
+                Some((check, lines)) => {
+                    caught += 1;
+                    tell!("{label} fails {check}:\n    {}", lines.join("\n    "));
                 }
             }
         }
     }
-    tell!("{caught} of {tried} are caught");
-    Ok(caught == tried)
-}
-
-impl From<Untried> for Wrong {
-    fn from(Untried { exercise, name, edit }: Untried) -> Self {
-        let (cause, caught_by, says) = Default::default();
-        Self { exercise, name, cause, caught_by, says, edit }
-    }
+    Ok(caught)
 }
 
 /// Mutates worked answers, and says which mutants pass all checks without an excuse.

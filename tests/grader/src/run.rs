@@ -73,19 +73,11 @@ pub fn in_words(name: &str) -> String {
 
 /// Runs all jobs, at most `most` at a time. The outcomes are in the order of the jobs.
 pub fn run_all(jobs: &[Job], most: usize) -> Vec<Outcome> {
-    at_once(jobs, most, run)
+    by_workers(jobs, most, |_, job| run(job))
 }
 
-/// Does `work` with all items, with at most `most` of them at a time. The results are in the order of the items.
-pub fn at_once<T: Sync, R: Send>(
-    items: &[T],
-    most: usize,
-    work: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
-    by_workers(items, most, |_, item| work(item))
-}
-
-/// The same, by workers with a number, from 0 on: at any time, each of them does `work` with one item.
+/// Does `work` with all items, by at most `most` workers with a number, from 0 on: each does it with one item at a time. The results
+/// are in the order of the items.
 pub fn by_workers<T: Sync, R: Send>(
     items: &[T],
     most: usize,

@@ -2,9 +2,12 @@
 //! was started by. (Each a program of its own, the wrong answers of a chapter took twenty times as long: most of it the linker's.)
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fmt::Display;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::cargo;
 use crate::course::{Course, Exercise, Lessons};
@@ -27,6 +30,8 @@ pub struct Workshop {
     pub programs: BTreeMap<(String, String), PathBuf>,
     /// What the compiler said of those that it refused, in the same way.
     pub refused: BTreeMap<(String, String), String>,
+    /// Nobody else builds here while the programs are used.
+    _ours: Flock<File>,
 }
 
 /// How often what the compiler refuses is left out, and the rest tried again: names, types and lifetimes are looked at one after
@@ -51,6 +56,7 @@ pub fn build(
     // target/debug/deps/checks03-…: what is compiled lies above, for this build and for the next.
     let between = checks.ancestors().nth(3).unwrap_or(&course.root).to_owned();
     let folder = between.join("workshop").join(format!("{place}{:02}", lessons.chapter.number));
+    let ours = lock(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let _ = fs::remove_dir_all(folder.join("src"));
     let _ = fs::remove_dir_all(folder.join("programs"));
 
@@ -63,7 +69,7 @@ pub fn build(
         let built = compile(&folder, &between)?;
         if built.complete {
             let programs = name_them(&folder, &left, &built).map_err(in_cargo)?;
-            return Ok(Workshop { checks, programs, refused });
+            return Ok(Workshop { checks, programs, refused, _ours: ours });
         }
         let said = built.errors.values().cloned().collect::<String>();
         let before = refused.len();
@@ -81,6 +87,13 @@ pub fn build(
         }
     }
     Err(format!("after {ROUNDS} rounds the compiler still refuses some"))
+}
+
+/// Waits until whoever builds or uses programs in this folder has ended.
+fn lock(folder: &Path) -> std::io::Result<Flock<File>> {
+    fs::create_dir_all(folder)?;
+    let file = File::create(folder.join("lock"))?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
 fn in_cargo(error: std::io::Error) -> String {
@@ -150,8 +163,9 @@ fn manifest(
     made: &[(&Exercise, Vec<&Made>)],
 ) -> Result<String, String> {
     let read = |path: &Path| -> Result<toml::Table, String> {
-        let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-        toml::from_str(&text).map_err(|error| error.to_string())
+        let said = |error: &dyn Display| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| said(&error))?;
+        toml::from_str(&text).map_err(|error| said(&error))
     };
     let root = read(&course.root.join("Cargo.toml"))?;
     let chapter = read(&lessons.chapter.folder.join("Cargo.toml"))?;

@@ -132,7 +132,11 @@ fn idle() -> Option<Duration> {
 /// Whether what is started here begins with this signal ignored, as far as the system tells. A shell starts what it runs in the
 /// background with `&` like that for SIGINT (POSIX.1, Shell Command Language, 2.11), and children inherit it (signal(7)).
 pub fn ignores(signal: Signal) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    is_ignored_in(&fs::read_to_string("/proc/self/status").unwrap_or_default(), signal)
+}
+
+/// What proc_pid_status(5) says of it: bit 0 is signal 1.
+fn is_ignored_in(status: &str, signal: Signal) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     mask & (1 << (signal as i32 - 1)) != 0
@@ -301,4 +305,19 @@ fn seen() -> Vec<String> {
     let faults: Vec<String> = faults().into_iter().chain(business()).collect();
     *seen = Some((Instant::now(), faults.clone()));
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::in_the_background("Name:\tsh\nSigIgn:\t0000000000000006\n", true)]
+    #[case::one_before_and_one_behind("SigIgn:\t0000000000000005\n", false)]
+    #[case::another_mask("SigBlk:\t0000000000000002\nSigIgn:\t0000000000000000\n", false)]
+    #[case::a_system_that_does_not_tell("", false)]
+    fn an_ignored_signal_is_seen(#[case] status: &str, #[case] ignored: bool) {
+        assert_eq!(is_ignored_in(status, Signal::SIGINT), ignored);
+    }
 }

@@ -266,3 +266,47 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket,
+        sockopt,
+    };
+
+    use super::Connection;
+    use crate::doing::{ANYBODY, call, name_of};
+
+    /// Connects from `own`, which another connection may have too.
+    fn connect_from(own: SocketAddr, other: SocketAddr) -> TcpStream {
+        let kind = (AddressFamily::Inet, SockType::Stream);
+        let socket = socket(kind.0, kind.1, SockFlag::empty(), None).unwrap();
+        setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(own)).unwrap();
+        connect(socket.as_raw_fd(), &SockaddrStorage::from(other)).unwrap();
+        TcpStream::from(socket)
+    }
+
+    #[test]
+    fn two_visitors_with_the_same_port_keep_their_names() {
+        let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (one, other) = (listener(), listener());
+        let address = |it: &TcpListener| it.local_addr().unwrap();
+        let first = connect_from("127.0.0.1:0".parse().unwrap(), address(&one));
+        let own = first.local_addr().unwrap();
+        let second = connect_from(own, address(&other));
+        let _first = Connection::new(first, "first visitor").unwrap();
+        let _second = Connection::new(second, "second visitor").unwrap();
+
+        let name = |other: &TcpListener| name_of(own.port(), address(other).port());
+        assert_eq!(name(&one).as_deref(), Some("first visitor"));
+        assert_eq!(name(&other).as_deref(), Some("second visitor"));
+        assert_eq!(name_of(own.port(), own.port()), None);
+        // Whoever listens has one name for all.
+        call(address(&one).port(), ANYBODY, "host");
+        assert_eq!(name_of(address(&one).port(), own.port()).as_deref(), Some("host"));
+    }
+}

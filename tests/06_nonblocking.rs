@@ -834,13 +834,13 @@ mod flow {
             matches!(poll(&mut list, PollTimeout::from(time)), Ok(count) if count > 0)
         }
 
-        /// Sends as much as its kernel takes now.
+        /// Sends as much as its kernel takes now, and at most so many bytes.
         #[track_caller]
-        fn send_what_goes(&mut self, server: &Server<'_>) {
+        fn send_what_goes(&mut self, server: &Server<'_>, most: usize) {
             let mut stream = self.connection.stream();
             // Fails only for what is no socket.
             let _ = stream.set_nonblocking(true);
-            let piece = words(self.sent, 64 * 1024);
+            let piece = words(self.sent, most);
             match stream.write(&piece) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -871,7 +871,7 @@ mod flow {
                     if !greedy.has_room(Duration::from_millis(1)) {
                         break;
                     }
-                    greedy.send_what_goes(server);
+                    greedy.send_what_goes(server, 64 * 1024);
                 }
             }
             let sent = sum(&all);
@@ -1041,7 +1041,7 @@ mod flow {
                 if !greedy.has_room(Duration::from_millis(1)) {
                     break;
                 }
-                greedy.send_what_goes(&server);
+                greedy.send_what_goes(&server, 64 * 1024);
             }
             // Until then its queue may grow to its size.
             if round == 3 {
@@ -1136,14 +1136,16 @@ mod flow {
             if unread > 0 {
                 // It had to wait for room, and so its queue may have been sent all at once.
                 longest = before.take().map_or(0, |(since, _)| read - since).max(longest);
-                read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
-                read += ROUND;
+                let round = ROUND.min(greedy.sent - read);
+                read_exactly(&server, &greedy.connection, &words(read, round), when);
+                read += round;
                 settle(&server, when);
                 continue;
             }
             if found < LEAST {
                 longest = before.take().map_or(0, |(since, _)| read - since).max(longest);
-                greedy.send(&server, ROUND);
+                // Where there is no room, the program may be waiting for a reader.
+                greedy.send_what_goes(&server, ROUND);
                 greedy.connection.wait_until_read(SOON);
                 settle(&server, when);
                 continue;
@@ -1154,9 +1156,11 @@ mod flow {
                 return takes_no_more(&server, kept, LITTLE, when);
             }
             for _ in 0..ROUNDS {
-                read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
-                read += ROUND;
-                greedy.send(&server, ROUND);
+                let round = ROUND.min(greedy.sent - read);
+                read_exactly(&server, &greedy.connection, &words(read, round), when);
+                read += round;
+                // Where there is no room, the program may be waiting for a reader.
+                greedy.send_what_goes(&server, ROUND);
                 greedy.connection.wait_until_read(SOON);
             }
         }

@@ -154,13 +154,13 @@ impl Greedy {
         matches!(poll(&mut list, PollTimeout::from(time)), Ok(count) if count > 0)
     }
 
-    /// Sends as much as its kernel takes now.
+    /// Sends as much as its kernel takes now, and at most so many bytes.
     #[track_caller]
-    fn send_what_goes(&mut self, server: &Server<'_>) {
+    fn send_what_goes(&mut self, server: &Server<'_>, most: usize) {
         let mut stream = self.connection.stream();
         // Fails only for what is no socket.
         let _ = stream.set_nonblocking(true);
-        let piece = words(self.sent, 64 * 1024);
+        let piece = words(self.sent, most);
         match stream.write(&piece) {
             Ok(count) => self.sent += count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -181,7 +181,7 @@ fn stuck(server: &Server<'_>, connection: Connection) -> Greedy {
     loop {
         let before = greedy.sent;
         while greedy.sent <= ENDLESS && greedy.has_room(Duration::from_millis(1)) {
-            greedy.send_what_goes(server);
+            greedy.send_what_goes(server, 64 * 1024);
         }
         if greedy.sent > ENDLESS {
             let sent = greedy.sent;
@@ -1511,8 +1511,8 @@ mod edge {
             "with a visitor who reads as much as it sends, and for whom something is always queued";
         let resident = || server.program.usage().map_or(0, |usage| usage.resident);
         let sends = |greedy: &mut Greedy| {
-            send(&server, &mut greedy.connection, &words(greedy.sent, ROUND));
-            greedy.sent += ROUND;
+            // Where there is no room, the program may be waiting for a reader.
+            greedy.send_what_goes(&server, ROUND);
             greedy.connection.wait_until_read(SOON);
         };
         let mut read = 0;
@@ -1551,8 +1551,9 @@ mod edge {
                 return;
             }
             for _ in 0..ROUNDS {
-                read_exactly(&server, &greedy.connection, &words(read, ROUND), when);
-                read += ROUND;
+                let round = ROUND.min(greedy.sent - read);
+                read_exactly(&server, &greedy.connection, &words(read, round), when);
+                read += round;
                 sends(&mut greedy);
             }
         }

@@ -17,7 +17,8 @@ use crate::log::{Log, Opened, Writer};
 use crate::mailbox::{Sender, mailbox};
 use crate::metrics::{All, Counters, sum};
 use crate::routes::Routes;
-use crate::server::{Server, Settings};
+use crate::server::Server;
+use crate::settings::Settings;
 
 /// Loops that serve together. They share the port, and nothing that has to be locked.
 #[derive(Debug)]

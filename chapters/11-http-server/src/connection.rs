@@ -14,7 +14,9 @@ use std::time::Duration;
 use ch07_callbacks::program::say;
 use ch07_callbacks::{Ending, EventLoop, Interest, Readiness, Source, Token};
 use ch09_timers::Timer;
-use ch10_http::{Asked, CONTINUE, Delivery, Event, Framing, Head, Parser, Refusal, Size, Status};
+use ch10_http::{
+    CONTINUE, Delivery, Event, Exchange, Framing, Head, Parser, Refusal, Size, Status,
+};
 use ch10_http::{chunk, last_chunk};
 use nix::sys::socket::{MsgFlags, recv};
 
@@ -86,7 +88,7 @@ pub struct Connection {
     asking: Option<Box<Asking>>,
     output: Output,
     /// What is being answered.
-    asked: Asked,
+    exchange: Exchange,
     /// Counts requests.
     request: u64,
     /// An answer that somebody has given: a handler, later, or a deadline.
@@ -145,7 +147,7 @@ impl Connection {
             ended: false,
             asking: None,
             output: Output::default(),
-            asked: Asked::UNKNOWN,
+            exchange: Exchange::UNKNOWN,
             request: 0,
             given: None,
             later: false,
@@ -574,8 +576,8 @@ impl Connection {
         let house = &self.house;
         house.counters.requests.add(1);
         self.request += 1;
-        self.asked = head.asked();
-        self.asked.keep_alive &= !house.is_stopping() && !self.lingers;
+        self.exchange = head.exchange();
+        self.exchange.keep_alive &= !house.is_stopping() && !self.lingers;
         self.line = house.log.as_ref().map(|_| Box::new(Line::of(self.from, head)));
         self.later = true;
         (Ticket { connection: me, request: self.request }, self.from)
@@ -592,7 +594,7 @@ impl Connection {
             }
             Err(_) => {
                 self.house.counters.panics.add(1);
-                self.asked.keep_alive = false;
+                self.exchange.keep_alive = false;
                 Response::error(Status::INTERNAL_SERVER_ERROR, "Something went wrong here.")
             }
         };
@@ -617,7 +619,7 @@ impl Connection {
         let size = body.size();
         let named = content_type.as_deref().unwrap_or_default();
         let (delivery, stays) =
-            self.house.write_head(front, self.asked, status, named, &fields, size);
+            self.house.write_head(front, self.exchange, status, named, &fields, size);
         self.last = !stays;
         self.house.counters.answers[usize::from(status.code() / 100) % 6].add(1);
         if let Some(line) = &mut self.line {
@@ -643,9 +645,9 @@ impl Connection {
 
     /// What can't be read, or won't be.
     fn refuse(&mut self, refusal: Refusal, front: &mut Vec<u8>) -> bool {
-        let Refusal { status, close, why, asked } = refusal;
-        let stays = asked.keep_alive && !close && !self.house.is_stopping();
-        self.asked = Asked { keep_alive: stays, ..asked };
+        let Refusal { status, close, why, exchange } = refusal;
+        let stays = exchange.keep_alive && !close && !self.house.is_stopping();
+        self.exchange = Exchange { keep_alive: stays, ..exchange };
         self.lingers |= !stays;
         self.line = self.house.log.as_ref().map(|_| Box::new(Line::unread(self.from)));
         self.respond(Response::error(status, why), front)
@@ -653,7 +655,7 @@ impl Connection {
 
     /// A word that nobody has asked for, and the end.
     fn give_up(&mut self, response: Response) {
-        self.asked = Asked::UNKNOWN;
+        self.exchange = Exchange::UNKNOWN;
         self.lingers = true;
         self.asking = None;
         self.later = true;
@@ -718,9 +720,9 @@ pub(crate) fn last_orders(event_loop: &mut EventLoop, me: Token, house: &House) 
     match connection.stage {
         Stage::Idle if !connection.again => event_loop.close(me),
         Stage::Stream if connection.pauses_for_nobody() => event_loop.close(me),
-        Stage::Handler => connection.asked.keep_alive = false,
+        Stage::Handler => connection.exchange.keep_alive = false,
         Stage::Sending | Stage::Stream => {
-            connection.asked.keep_alive = false;
+            connection.exchange.keep_alive = false;
             connection.last |= !connection.later;
             connection.lingers = true;
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use ch07_callbacks::program::say;
 use ch07_callbacks::{EventLoop, Listener, Readiness, Token};
 use ch09_timers::Timers;
-use ch10_http::{Asked, Date, Delivery, Fields, Head, Limits, Size, Status};
+use ch10_http::{Date, Delivery, Exchange, Fields, Head, Limits, Size, Status};
 
 use crate::answer::{Answer, Ticket};
 use crate::connection::{self, Connection, Stage};
@@ -116,7 +116,7 @@ impl Default for Desk {
 #[derive(Default)]
 struct LastHead {
     /// What it was written from, and in which second; none has more fields.
-    from: Option<(Asked, Status, Size, u64)>,
+    from: Option<(Exchange, Status, Size, u64)>,
     content_type: String,
     bytes: Vec<u8>,
     how: Option<(Delivery, bool)>,
@@ -359,14 +359,14 @@ impl House {
     pub fn write_head(
         &self,
         to: &mut Vec<u8>,
-        asked: Asked,
+        exchange: Exchange,
         status: Status,
         content_type: &str,
         fields: &Fields,
         size: Size,
     ) -> (Delivery, bool) {
         let time = self.time.borrow();
-        let from = Some((asked, status, size, time.second)).filter(|_| fields.is_empty());
+        let from = Some((exchange, status, size, time.second)).filter(|_| fields.is_empty());
         let mut last = self.head.borrow_mut();
         if let Some(how) = last.how
             && from.is_some()
@@ -378,7 +378,7 @@ impl House {
         }
         let begin = to.len();
         let named = Some(content_type).filter(|name| !name.is_empty());
-        let how = ch10_http::head(to, asked, status, &time.date, named, fields, size);
+        let how = ch10_http::head(to, exchange, status, &time.date, named, fields, size);
         last.from = from;
         last.how = Some(how);
         last.content_type.clear();

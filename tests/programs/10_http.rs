@@ -271,7 +271,7 @@ mod taken {
         let Ok(Some((Event::Head(head), took))) = parser.next(bytes) else { panic!() };
         assert_eq!((head.raw(), took), (&bytes[2..28], 28));
         assert_eq!(Head::of(head.raw()), Some(head));
-        assert!(head.asked().is_head);
+        assert!(head.exchange().is_head);
         assert_eq!(Head::of(&bytes[2..]), None, "more than a head");
         assert_eq!(Head::of(&bytes[..28]), None, "empty lines before it");
         assert_eq!(Head::of(&bytes[2..27]), None, "less than a head");
@@ -622,10 +622,14 @@ mod an_expectation {
     fn is_refused_with_what_the_answer_depends_on() {
         let bytes = b"HEAD / HTTP/1.0\r\nExpect: x\r\nConnection: keep-alive\r\n\r\n";
         let refusal = Parser::new(Limits::USUAL).next(bytes).unwrap_err();
-        let asked = refusal.asked;
-        assert!(asked.is_head && asked.keep_alive && asked.version == ch10_http::Version::Http10);
+        let exchange = refusal.exchange;
+        assert!(
+            exchange.is_head
+                && exchange.keep_alive
+                && exchange.version == ch10_http::Version::Http10
+        );
         let refusal = Parser::new(Limits::USUAL).next(b"\0").unwrap_err();
-        assert_eq!(refusal.asked, ch10_http::Asked::UNKNOWN);
+        assert_eq!(refusal.exchange, ch10_http::Exchange::UNKNOWN);
     }
 }
 
@@ -975,16 +979,16 @@ mod answers {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use ch10_http::{
-        Asked, BadField, Date, Delivery, Fields, Size, Status, Version, chunk, head, last_chunk,
+        BadField, Date, Delivery, Exchange, Fields, Size, Status, Version, chunk, head, last_chunk,
     };
     use rstest::rstest;
 
-    const PLAIN: Asked = Asked { is_head: false, version: Version::Http11, keep_alive: true };
-    const HEAD: Asked = Asked { is_head: true, ..PLAIN };
-    const CLOSES: Asked = Asked { keep_alive: false, ..PLAIN };
-    const OLD: Asked = Asked { version: Version::Http10, ..CLOSES };
-    const OLD_STAYS: Asked = Asked { version: Version::Http10, ..PLAIN };
-    const OLD_HEAD: Asked = Asked { is_head: true, ..OLD_STAYS };
+    const PLAIN: Exchange = Exchange { is_head: false, version: Version::Http11, keep_alive: true };
+    const HEAD: Exchange = Exchange { is_head: true, ..PLAIN };
+    const CLOSES: Exchange = Exchange { keep_alive: false, ..PLAIN };
+    const OLD: Exchange = Exchange { version: Version::Http10, ..CLOSES };
+    const OLD_STAYS: Exchange = Exchange { version: Version::Http10, ..PLAIN };
+    const OLD_HEAD: Exchange = Exchange { is_head: true, ..OLD_STAYS };
 
     /// A head's lines behind the first one and the date, how the body goes out, and
     /// whether the connection stays.
@@ -1081,7 +1085,7 @@ mod answers {
     #[case::an_interim_one(PLAIN, 103, Size::Unknown, "", Delivery::None, true)]
     #[case::reset_content(PLAIN, 205, Size::Unknown, "Content-Length: 0", Delivery::Plain, true)]
     fn heads(
-        #[case] asked: Asked,
+        #[case] exchange: Exchange,
         #[case] code: u16,
         #[case] size: Size,
         #[case] lines: &str,
@@ -1090,7 +1094,7 @@ mod answers {
     ) {
         let (date, status) = (Date::of(UNIX_EPOCH), Status::of(code).unwrap());
         let mut bytes = b"before".to_vec();
-        let how = head(&mut bytes, asked, status, &date, None, &Fields::NONE, size);
+        let how = head(&mut bytes, exchange, status, &date, None, &Fields::NONE, size);
         assert_eq!(how, (delivery, stays));
         let text = String::from_utf8(bytes).unwrap();
         let lines: String = lines.split_terminator('|').map(|line| format!("{line}\r\n")).collect();

@@ -128,9 +128,9 @@ fn facts(head: &Head<'_>) -> Facts {
         }
     }
     assert_eq!(fields.len(), seen.len());
-    let asked = head.asked();
-    assert_eq!(asked.is_head, line.starts_with("HEAD "));
-    assert_eq!((asked.version, asked.keep_alive), (head.version, head.keep_alive));
+    let exchange = head.exchange();
+    assert_eq!(exchange.is_head, line.starts_with("HEAD "));
+    assert_eq!((exchange.version, exchange.keep_alive), (head.version, head.keep_alive));
     if let (true, Some((path, query))) = (head.path().starts_with('/'), line.split_once('?')) {
         assert!(!head.path().contains('?'), "{path}");
         assert_eq!(head.query(), query.rsplit_once(' ').map(|(query, _)| query));

@@ -1,8 +1,10 @@
 //! A body, taken apart.
 
+use crate::event::Event;
 use crate::framing::Framing;
+use crate::limits::Limits;
 use crate::lines::Lines;
-use crate::request::{Event, Limits, Refusal};
+use crate::refusal::Refusal;
 use crate::status::Status;
 
 /// Longest accepted line before a chunk, in bytes, with its extensions and its CRLF.

@@ -2,22 +2,15 @@
 
 use std::mem::MaybeUninit;
 
-use crate::answer::Asked;
+use crate::exchange::{Exchange, Version};
 use crate::framing::{Facts, Framing};
-use crate::request::Refusal;
+use crate::refusal::Refusal;
 use crate::status::Status;
 use crate::target::Target;
 
 /// No head has more fields, whatever its [`Limits`](crate::Limits) say: there is no room
 /// for them while it's read.
 pub const MOST_FIELDS: usize = 100;
-
-/// What a request speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Version {
-    Http10,
-    Http11,
-}
 
 // ANCHOR: head
 /// A request's head. It borrows the bytes that it was read from, and copies none.
@@ -160,8 +153,9 @@ impl<'b> Head<'b> {
     }
 
     /// What its answer's framing depends on.
-    pub fn asked(&self) -> Asked {
-        Asked { is_head: self.method == "HEAD", version: self.version, keep_alive: self.keep_alive }
+    pub fn exchange(&self) -> Exchange {
+        let is_head = self.method == "HEAD";
+        Exchange { is_head, version: self.version, keep_alive: self.keep_alive }
     }
 }
 
@@ -204,15 +198,4 @@ fn names_a_version(bytes: &[u8]) -> bool {
 /// Where in `bytes` a part of them begins.
 fn offset(part: &str, bytes: &[u8]) -> usize {
     part.as_ptr().addr() - bytes.as_ptr().addr()
-}
-
-/// A name (RFC 9110, section 5.6.2).
-pub(crate) fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte))
-}
-
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+')
-        || matches!(byte, b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }

@@ -1,82 +1,18 @@
 //! Requests, one after the other, out of bytes that come in any pieces.
 
-use std::fmt;
-
-use crate::answer::Asked;
 use crate::body::Body;
+use crate::event::Event;
 use crate::framing::Framing;
 use crate::head::{self, Head, MOST_FIELDS};
+use crate::limits::Limits;
 use crate::lines::Lines;
+use crate::refusal::Refusal;
 use crate::status::Status;
+use crate::token::is_token_byte;
 
 /// So many empty lines before a request are forgiven: RFC 9112 (section 2.2) asks for one,
 /// since some send one behind a body.
 pub const MOST_EMPTY_LINES: usize = 4;
-
-/// How much a request may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest accepted request line, in bytes, without its CRLF. Longer ones get 414
-    /// (RFC 9110, section 15.5.15).
-    pub line: usize,
-    /// Longest accepted head, in bytes, with empty lines before it; and longest accepted
-    /// trailers. Longer ones get 431 (RFC 6585, section 5). The caller's buffer must hold
-    /// that much.
-    pub head: usize,
-    /// So many fields, and no more than [`MOST_FIELDS`]. More get 431.
-    pub fields: usize,
-    /// Longest accepted body, in bytes. Longer ones get 413 (RFC 9110, section 15.5.14).
-    pub body: u64,
-}
-
-impl Limits {
-    /// What most servers give: RFC 9112 (section 3) wants 8,000 bytes of request line.
-    pub const USUAL: Self = Self { line: 8 << 10, head: 16 << 10, fields: 100, body: 1 << 20 };
-}
-
-// ANCHOR: event
-/// What bytes begin with: always a head, then pieces of a body if there
-/// is one, then the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'b> {
-    Head(Head<'b>),
-    /// Some bytes of the body, as many as are there. Never none.
-    Body(&'b [u8]),
-    /// The request is whole. What follows is another one.
-    End,
-}
-
-/// Why a request isn't taken, and what it gets for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub status: Status,
-    /// The connection must close: nobody knows where the next request
-    /// begins.
-    pub close: bool,
-    /// What is wrong, in words: for people.
-    pub why: &'static str,
-    /// What the framing of the answer depends on.
-    pub asked: Asked,
-}
-// ANCHOR_END: event
-
-impl Refusal {
-    pub(crate) const fn new(status: Status, why: &'static str) -> Self {
-        Self { status, close: true, why, asked: Asked::UNKNOWN }
-    }
-
-    pub(crate) const fn bad(why: &'static str) -> Self {
-        Self::new(Status::BAD_REQUEST, why)
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status.code(), self.why)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 // ANCHOR: parser
 /// Reads one connection's requests. It keeps none of their bytes.
@@ -181,7 +117,7 @@ impl Parser {
                 status: Status::EXPECTATION_FAILED,
                 close: false,
                 why: "it expects what we can't promise",
-                asked: head.asked(),
+                exchange: head.exchange(),
             });
         }
         self.state = State::Body(Body::of(head.body, 0, &self.limits));
@@ -274,7 +210,7 @@ fn scan(
 
 /// A method, or an empty line.
 const fn may_begin(byte: u8) -> bool {
-    head::is_token_byte(byte) || matches!(byte, b'\r' | b'\n')
+    is_token_byte(byte) || matches!(byte, b'\r' | b'\n')
 }
 
 fn begin_of_head(bytes: &[u8]) -> usize {

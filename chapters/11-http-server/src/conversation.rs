@@ -10,7 +10,9 @@ use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use ch10_http::{Asked, CONTINUE, Delivery, Event, Framing, Head, Parser, Refusal, Size, Status};
+use ch10_http::{
+    CONTINUE, Delivery, Event, Exchange, Framing, Head, Parser, Refusal, Size, Status,
+};
 use ch10_http::{chunk, last_chunk};
 
 use crate::heads::Heads;
@@ -82,7 +84,7 @@ enum State {
     /// Waits for the rest of a request's body.
     Receiving(Box<Upload>),
     /// Waits for the answer to a request, from whoever has it.
-    Handling(Exchange),
+    Handling(Handling),
     /// Waits for more of an answer, from whoever makes it.
     Streaming(Streaming),
     /// Waits for the last answer to be sent.
@@ -98,15 +100,15 @@ enum State {
 
 /// What of a request its answer depends on.
 #[derive(Clone, Copy)]
-struct Exchange {
-    asked: Asked,
+struct Handling {
+    exchange: Exchange,
     /// Something may come that nobody will read.
     lingers: bool,
 }
 
 /// A request whose body isn't whole.
 struct Upload {
-    asked: Asked,
+    exchange: Exchange,
     /// The head's bytes.
     head: Vec<u8>,
     body: Vec<u8>,
@@ -330,20 +332,20 @@ impl Conversation {
                     let waits = head.expects_continue && length == rest.len();
                     if waits && !accepts(&head) {
                         // It gets its answer without having sent the body.
-                        self.begin(head.asked(), true);
+                        self.begin(head.exchange(), true);
                         return Next::Request(Request::Whole(head));
                     }
                     if waits {
                         self.queue.bytes.extend_from_slice(CONTINUE);
                     }
-                    let (asked, head) = (head.asked(), head.raw().to_vec());
-                    let upload = Upload { asked, head, body: Vec::new(), seen: 0 };
+                    let (exchange, head) = (head.exchange(), head.raw().to_vec());
+                    let upload = Upload { exchange, head, body: Vec::new(), seen: 0 };
                     self.state = State::Receiving(Box::new(upload));
                 }
                 Event::Head(head) => {
                     // It's whole. Its end takes no bytes.
                     let _ = self.parser.next(&rest[length..]);
-                    self.begin(head.asked(), false);
+                    self.begin(head.exchange(), false);
                     return Next::Request(Request::Whole(head));
                 }
                 Event::Body(piece) => {
@@ -359,8 +361,8 @@ impl Conversation {
                 Event::End => {
                     if let State::Receiving(upload) = mem::replace(&mut self.state, State::Reading)
                     {
-                        let Upload { asked, head, body, .. } = *upload;
-                        self.begin(asked, false);
+                        let Upload { exchange, head, body, .. } = *upload;
+                        self.begin(exchange, false);
                         return Next::Request(Request::Assembled(Box::new(Assembled {
                             head,
                             body,
@@ -374,8 +376,8 @@ impl Conversation {
 
     /// The request that was given out last is the last one: its answer says so.
     pub fn closes(&mut self) {
-        if let State::Handling(exchange) = &mut self.state {
-            exchange.asked.keep_alive = false;
+        if let State::Handling(handling) = &mut self.state {
+            handling.exchange.keep_alive = false;
         }
     }
 
@@ -387,11 +389,11 @@ impl Conversation {
     }
 
     /// A request is given out.
-    fn begin(&mut self, mut asked: Asked, lingers: bool) {
+    fn begin(&mut self, mut exchange: Exchange, lingers: bool) {
         self.request += 1;
         self.answered = None;
-        asked.keep_alive &= !self.stopping && !lingers;
-        self.state = State::Handling(Exchange { asked, lingers });
+        exchange.keep_alive &= !self.stopping && !lingers;
+        self.state = State::Handling(Handling { exchange, lingers });
     }
 
     /// The number of the request that was given out last.
@@ -411,8 +413,8 @@ impl Conversation {
         response: Response<S>,
     ) -> Result<Option<S>, Response<S>> {
         match self.state {
-            State::Handling(exchange) if request == self.request => {
-                Ok(self.respond(exchange, response))
+            State::Handling(handling) if request == self.request => {
+                Ok(self.respond(handling, response))
             }
             _ => Err(response),
         }
@@ -420,13 +422,13 @@ impl Conversation {
 
     /// Puts an answer into the queue. This is the only place that does: head and body
     /// come from the same decision.
-    fn respond<S>(&mut self, exchange: Exchange, response: Response<S>) -> Option<S> {
+    fn respond<S>(&mut self, handling: Handling, response: Response<S>) -> Option<S> {
         let Response { status, content_type, fields, body } = response;
-        let Exchange { asked, lingers } = exchange;
+        let Handling { exchange, lingers } = handling;
         let size = body.size();
         let (delivery, stays) = self.common.heads.borrow_mut().write(
             &mut self.queue.bytes,
-            asked,
+            exchange,
             status,
             content_type.as_deref().filter(|it| !it.is_empty()),
             &fields,
@@ -456,24 +458,24 @@ impl Conversation {
 
     /// What can't be read, or won't be.
     fn refuse(&mut self, refusal: Refusal) -> Status {
-        let Refusal { status, close, why, mut asked } = refusal;
-        asked.keep_alive &= !close && !self.stopping;
+        let Refusal { status, close, why, mut exchange } = refusal;
+        exchange.keep_alive &= !close && !self.stopping;
         if let State::Receiving(upload) = &self.state {
-            asked.is_head |= upload.asked.is_head;
+            exchange.is_head |= upload.exchange.is_head;
         }
-        let exchange = Exchange { asked, lingers: !asked.keep_alive };
-        self.respond(exchange, Response::<()>::error(status, why));
+        let handling = Handling { exchange, lingers: !exchange.keep_alive };
+        self.respond(handling, Response::<()>::error(status, why));
         status
     }
 
     /// Says something that nobody has asked for, and that is the end.
     pub fn decline<S>(&mut self, response: Response<S>) {
         let is_head = match &self.state {
-            State::Receiving(upload) => upload.asked.is_head,
+            State::Receiving(upload) => upload.exchange.is_head,
             _ => self.input.starts_with(b"HEAD "),
         };
-        let asked = Asked { is_head, ..Asked::UNKNOWN };
-        self.respond(Exchange { asked, lingers: true }, response);
+        let exchange = Exchange { is_head, ..Exchange::UNKNOWN };
+        self.respond(Handling { exchange, lingers: true }, response);
     }
 
     // ANCHOR: streaming
@@ -709,10 +711,10 @@ impl Conversation {
                 self.decline(Response::<()>::error(Status::REQUEST_TIMEOUT, why));
                 Some(Status::REQUEST_TIMEOUT)
             }
-            (Wait::Handler, State::Handling(exchange)) => {
+            (Wait::Handler, State::Handling(handling)) => {
                 let why = "The answer wasn't there in time.";
                 let response = Response::<()>::error(Status::GATEWAY_TIMEOUT, why);
-                self.respond(*exchange, response);
+                self.respond(*handling, response);
                 Some(Status::GATEWAY_TIMEOUT)
             }
             (Wait::Idle | Wait::Send | Wait::Linger, _) => {
@@ -731,7 +733,7 @@ impl Conversation {
     pub fn stop(&mut self) {
         self.stopping = true;
         match &mut self.state {
-            State::Handling(exchange) => exchange.asked.keep_alive = false,
+            State::Handling(handling) => handling.exchange.keep_alive = false,
             State::Streaming(streaming) => streaming.after = After::Close { lingers: true },
             // It was told that the connection stays. It may have sent something meanwhile.
             State::Reading | State::Receiving(_) if !self.queue.is_empty() => {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use ch10_http::{Asked, Date, Delivery, Fields, Size, Status};
+use ch10_http::{Date, Delivery, Exchange, Fields, Size, Status};
 
 // ANCHOR: heads
 /// Writes heads, and remembers the last one. As a rule the next is the same, and copied:
@@ -16,7 +16,7 @@ pub struct Heads {
 
 /// What the last head was written from, and what came of it.
 struct Last {
-    from: (Asked, Status, Size),
+    from: (Exchange, Status, Size),
     how: (Delivery, bool),
 }
 
@@ -36,13 +36,13 @@ impl Heads {
     pub fn write(
         &mut self,
         to: &mut Vec<u8>,
-        asked: Asked,
+        exchange: Exchange,
         status: Status,
         content_type: Option<&str>,
         fields: &Fields,
         size: Size,
     ) -> (Delivery, bool) {
-        let from = (asked, status, size);
+        let from = (exchange, status, size);
         let named = content_type.unwrap_or_default();
         if let Some(last) = &self.last
             && last.from == from
@@ -53,7 +53,7 @@ impl Heads {
             return last.how;
         }
         let begin = to.len();
-        let how = ch10_http::head(to, asked, status, &self.date, content_type, fields, size);
+        let how = ch10_http::head(to, exchange, status, &self.date, content_type, fields, size);
         if fields.is_empty() {
             self.last = Some(Last { from, how });
             self.content_type.clear();

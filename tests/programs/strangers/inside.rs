@@ -730,3 +730,31 @@ fn what_nobody_waited_for_is_logged_as_well() {
     assert_eq!(log[0].bytes, 4);
     assert!(log[3].bytes < 20 * MIB as u64, "{:?}", log[3]);
 }
+
+/// A method that nobody here knows is 501, whatever the path (RFC 9110, section 9.1); one that HTTP defines is 405
+/// where the path hasn't got it. A route may have a method that HTTP doesn't define: then it's known.
+#[rstest]
+#[case::defined("PUT /hello", 405)]
+#[case::defined_elsewhere("PATCH /hello", 405)]
+#[case::defined_and_used_by_no_route("DELETE /hello", 405)]
+#[case::defined_and_the_path_is_not("DELETE /nowhere", 404)]
+#[case::unknown("COFFEE /hello", 501)]
+#[case::unknown_and_so_is_the_path("COFFEE /nowhere", 501)]
+#[case::in_small_letters("get /hello", 501)]
+#[case::nearly_one("GETS /hello", 501)]
+#[case::a_route_has_it("BREW /pot", 200)]
+#[case::a_route_has_it_elsewhere("BREW /hello", 405)]
+#[case::a_route_has_it_and_the_path_is_not("BREW /nowhere", 404)]
+fn a_method_that_nobody_knows_is_501(#[case] line: &str, #[case] status: u16) {
+    let inside = Inside::open(Settings::USUAL, |routes, _| {
+        routes.on("BREW", "/pot", |_, _| Response::text("coffee"));
+    });
+    let mut visitor = inside.visitor();
+    visitor.say(format!("{line} HTTP/1.1\r\nHost: here\r\n\r\n"));
+    let answer = visitor.answer();
+    assert_eq!(answer.status, status, "{line}");
+    let allowed = answer.field("Allow").is_some();
+    assert_eq!(allowed, status == 405, "405 says what is allowed: {}", answer.head);
+    visitor.get("/hello", "");
+    assert_eq!(visitor.answer().text(), "Hello, World!", "the connection goes on");
+}

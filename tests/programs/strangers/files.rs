@@ -122,3 +122,41 @@ fn a_file_that_becomes_shorter_ends_the_connection() {
     house.quick();
     house.is_empty();
 }
+
+/// It has no parts: all of it is nothing, and that's what is sent (RFC 9110, section 14.2).
+#[test]
+fn a_range_of_an_empty_file_is_ignored() {
+    let house = House::open(&["--workers", "1"]);
+    house.file("empty", 0);
+    let mut visitor = house.visitor();
+    for range in ["0-", "0-0", "-5", "-0", "5-9", "99999999999999999999-"] {
+        visitor.get("/empty", &format!("Range: bytes={range}\r\n"));
+        let answer = visitor.answer();
+        assert_eq!((answer.status, answer.body.len()), (200, 0), "{range}: {}", answer.head);
+        assert_eq!(answer.field("Content-Range"), None, "{range}");
+    }
+}
+
+/// Dots that stay inside are refused as well as those that lead out: clients take them away before they send (RFC
+/// 3986, section 5.2.4).
+#[test]
+fn dots_that_stay_inside_lead_nowhere() {
+    let house = House::open(&["--workers", "1"]);
+    fs::create_dir(house.path("sub")).unwrap();
+    fs::write(house.path("sub/page"), "a page").unwrap();
+    let mut visitor = house.visitor();
+    let paths = [
+        "/sub/../index.html",
+        "/sub/..",
+        "/sub/.",
+        "/./sub/page",
+        "/sub/./page",
+        "/sub/%2e%2e/sub/page",
+    ];
+    for path in paths {
+        visitor.get(path, "");
+        assert_eq!(visitor.answer().status, 404, "{path}");
+    }
+    visitor.get("/sub/page", "");
+    assert_eq!(visitor.answer().text(), "a page");
+}

@@ -1,5 +1,6 @@
 //! A folder of files, served.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -68,7 +69,7 @@ struct Served {
     fields: Fields,
     tag: String,
     modified: SystemTime,
-    content_type: &'static str,
+    content_type: Cow<'static, str>,
     content: Content,
 }
 
@@ -161,7 +162,7 @@ impl Files {
             must(&mut response.fields, "Content-Range", &says);
         }
         if response.status != Status::NOT_MODIFIED {
-            response.content_type = Some(served.content_type.into());
+            response.content_type = Some(served.content_type.clone());
         }
         response
     }
@@ -172,7 +173,7 @@ impl Files {
         match own {
             Some(served) => {
                 let mut response = Response::new(Status::NOT_FOUND)
-                    .with_type(served.content_type)
+                    .with_type(served.content_type.clone())
                     .with(served.body(0, served.version.length));
                 if let Some((name, value)) = self.marked {
                     must(&mut response.fields, name, value);
@@ -329,6 +330,7 @@ impl Served {
             looked: now,
             fields: self.fields.clone(),
             tag: self.tag.clone(),
+            content_type: self.content_type.clone(),
             content: self.content.clone(),
             ..*self
         }
@@ -383,16 +385,14 @@ fn moved(path: &str, query: Option<&str>) -> Response {
     response
 }
 
-/// What a file is, by its name. Text is UTF-8 nowadays.
-fn content_type(name: &[u8]) -> &'static str {
+/// What a file is, by its name. Text is UTF-8 nowadays, and has to say so: left alone, a
+/// browser takes it for something older.
+fn content_type(name: &[u8]) -> Cow<'static, str> {
     let name = std::str::from_utf8(name).unwrap_or_default();
     match mime_guess::from_path(name).first_raw() {
-        Some("text/html") => "text/html; charset=utf-8",
-        Some("text/css") => "text/css; charset=utf-8",
-        Some("text/plain") => "text/plain; charset=utf-8",
-        Some("text/javascript") => "text/javascript; charset=utf-8",
-        Some(other) => other,
-        None => "application/octet-stream",
+        Some(text) if text.starts_with("text/") => format!("{text}; charset=utf-8").into(),
+        Some(other) => other.into(),
+        None => "application/octet-stream".into(),
     }
 }
 
@@ -400,5 +400,22 @@ fn content_type(name: &[u8]) -> &'static str {
 fn must(fields: &mut Fields, name: &str, value: &str) {
     if let Err(error) = fields.add(name, value) {
         debug_assert!(false, "{name}: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_text_says_that_it_is_utf_8() {
+        for ending in ["html", "css", "js", "txt", "md", "csv", "c", "rs", "xml", "ics", "vtt"] {
+            let content_type = content_type(format!("a.{ending}").as_bytes());
+            assert!(content_type.ends_with("; charset=utf-8"), "{ending}: {content_type}");
+        }
+        for ending in ["png", "svg", "json", "woff2", "nothing", ""] {
+            let content_type = content_type(format!("a.{ending}").as_bytes());
+            assert!(!content_type.contains("charset"), "{ending}: {content_type}");
+        }
     }
 }

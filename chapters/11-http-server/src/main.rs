@@ -113,7 +113,7 @@ fn routes(options: &Options, all: &All) -> io::Result<Routes> {
     });
     let counters = All::clone(all);
     routes.get("/metrics", move |_, _| {
-        Response::made("text/plain; version=0.0.4", metrics::text(&counters))
+        Response::made("text/plain; version=0.0.4; charset=utf-8", metrics::text(&counters))
     });
     live::live(&mut routes, "/live", All::clone(all), Events::new());
     match &options.root {
@@ -142,7 +142,7 @@ fn large() -> Response {
     let line = ch07_callbacks::page::LINE;
     let mut left = ch07_callbacks::page::LARGE;
     let length = (left * line.len()) as u64;
-    Response::stream("text/plain", move |_, to| {
+    Response::stream("text/plain; charset=utf-8", move |_, to| {
         let lines = left.min(LINES_A_PIECE);
         left -= lines;
         to.extend_from_slice(line.repeat(lines).as_bytes());

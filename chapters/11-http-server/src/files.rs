@@ -86,8 +86,11 @@ struct Version {
     device: u64,
     inode: u64,
     length: u64,
-    seconds: i64,
-    nanoseconds: i64,
+    /// When its content was changed, in seconds and nanoseconds. Anybody may set that back:
+    /// `tar` and `rsync` do.
+    written: (i64, i64),
+    /// When anything of it was changed, its time among that. The kernel alone sets that.
+    changed: (i64, i64),
 }
 // ANCHOR_END: files
 
@@ -190,6 +193,7 @@ impl Files {
         let before = self.remembered.borrow().files.get(path).cloned();
         if let Some(served) = &before
             && now < served.looked + FRESH
+            && served.is_what_it_was()?
         {
             return Ok(Found::File(Rc::clone(served)));
         }
@@ -314,7 +318,17 @@ impl Served {
         }
     }
 
-    /// Whether it's what it was. A file that was changed a moment before it was read may
+    /// Whether its content is that of its tag. Bytes in memory are what they were when they
+    /// were read. A large file may be written to at any time, and for half a second
+    /// its new content would go out with its old tag.
+    fn is_what_it_was(&self) -> io::Result<bool> {
+        match &self.content {
+            Content::Kept(_) => Ok(true),
+            Content::Open(file) => Ok(Version::of(&file.metadata()?) == self.version),
+        }
+    }
+
+    /// Whether what lies there now is still that. A file that was changed a moment before it was read may
     /// have been changed again in the same tick of the file system's clock: that one is
     /// read anew.
     fn is_still(&self, metadata: &Metadata) -> bool {
@@ -343,26 +357,28 @@ impl Version {
             device: metadata.dev(),
             inode: metadata.ino(),
             length: metadata.len(),
-            seconds: metadata.mtime(),
-            nanoseconds: metadata.mtime_nsec(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 
     fn has_settled(&self) -> bool {
-        let seconds = u64::try_from(self.seconds).unwrap_or(0);
+        let seconds = u64::try_from(self.changed.0).unwrap_or(0);
         let age = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(seconds));
         age.is_ok_and(|age| age > SETTLES)
     }
 
     /// Another one for another content, as far as the file system tells.
     fn tag(&self) -> String {
-        let Self { inode, length, seconds, nanoseconds, .. } = self;
-        format!("\"{seconds:x}.{nanoseconds:x}-{length:x}-{inode:x}\"")
+        let Self { inode, length, written, changed, .. } = self;
+        let time = |(seconds, nanoseconds): &(i64, i64)| format!("{seconds:x}.{nanoseconds:x}");
+        format!("\"{}-{}-{length:x}-{inode:x}\"", time(written), time(changed))
     }
 
-    /// In whole seconds. Never in the future (RFC 9110, section 8.8.2.1).
+    /// In whole seconds: the later of the two times, for another content may have been put
+    /// here with an old date. Never in the future (RFC 9110, section 8.8.2.1).
     fn modified(&self) -> SystemTime {
-        let seconds = u64::try_from(self.seconds).unwrap_or(0);
+        let seconds = u64::try_from(self.written.0.max(self.changed.0)).unwrap_or(0);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         UNIX_EPOCH + Duration::from_secs(seconds.min(now))
     }

@@ -16,7 +16,8 @@ use ch10_http::{Date, Fields, Status};
 
 use crate::answer::{Body, Response};
 use crate::conditions::{Conditions, Present, Verdict};
-use crate::path::{Root, names};
+use crate::folder::{Folder, Held};
+use crate::path::names;
 use crate::routes::{Context, Request};
 
 /// Files up to so many bytes are kept in memory: read once, sent often.
@@ -31,7 +32,7 @@ const HELD_OPEN: usize = 16;
 // ANCHOR: fresh
 /// For how long a file is taken for what it was: a change is seen
 /// within a second.
-const FRESH: Duration = Duration::from_millis(500);
+pub(crate) const FRESH: Duration = Duration::from_millis(500);
 // ANCHOR_END: fresh
 /// The coarsest clock by which file systems note changes ticks that fast.
 const SETTLES: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ const NOT_FOUND: &[u8] = b"404.html";
 // ANCHOR: files
 /// Serves the files of a folder. It has what it read last in memory, one for each loop.
 pub struct Files {
-    root: Root,
+    folder: RefCell<Held>,
     /// A field more on each page of HTML, and what it says.
     marked: Option<(&'static str, &'static str)>,
     remembered: RefCell<Remembered>,
@@ -103,13 +104,21 @@ enum Found {
 }
 
 impl Files {
-    /// Of a folder.
+    /// Of a folder that no other loop serves.
     ///
     /// # Errors
     /// When it can't be opened, or isn't a folder.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
-        let root = Root::open(root.as_ref())?;
-        Ok(Self { root, marked: None, remembered: RefCell::default() })
+        Self::of(&Folder::new(root))
+    }
+
+    /// Of a folder.
+    ///
+    /// # Errors
+    /// When it can't be opened, or isn't one.
+    pub fn of(folder: &Folder) -> io::Result<Self> {
+        let folder = RefCell::new(folder.open()?);
+        Ok(Self { folder, marked: None, remembered: RefCell::default() })
     }
 
     /// The same, with a field more on each page of HTML.
@@ -190,6 +199,9 @@ impl Files {
     // ANCHOR: find
     /// What a path leads to, from memory if it was looked at a moment ago.
     fn find(&self, path: &str, now: Duration) -> io::Result<Found> {
+        if self.folder.borrow_mut().look(now)? {
+            *self.remembered.borrow_mut() = Remembered::default();
+        }
         let before = self.remembered.borrow().files.get(path).cloned();
         if let Some(served) = &before
             && now < served.looked + FRESH
@@ -202,7 +214,7 @@ impl Files {
         if is_folder {
             names.push(INDEX.to_vec());
         }
-        let Some(file) = self.root.find(&names)? else { return Ok(Found::Nothing) };
+        let Some(file) = self.open(&names)? else { return Ok(Found::Nothing) };
         let metadata = file.metadata()?;
         if metadata.is_dir() && !is_folder {
             return Ok(Found::Folder);
@@ -220,8 +232,12 @@ impl Files {
     }
     // ANCHOR_END: find
 
+    fn open(&self, names: &[Vec<u8>]) -> io::Result<Option<File>> {
+        self.folder.borrow().root().map_or(Ok(None), |root| root.find(names))
+    }
+
     fn look(&self, names: &[Vec<u8>], now: Duration) -> io::Result<Option<Served>> {
-        let Some(file) = self.root.find(names)? else { return Ok(None) };
+        let Some(file) = self.open(names)? else { return Ok(None) };
         let metadata = file.metadata()?;
         match metadata.is_file() {
             true => self.read(file, &metadata, names, now).map(Some),
@@ -319,8 +335,8 @@ impl Served {
     }
 
     /// Whether its content is that of its tag. Bytes in memory are what they were when they
-    /// were read. A large file may be written to at any time, and for half a second
-    /// its new content would go out with its old tag.
+    /// were read. A large file may be written to at any time, and for half a second its new
+    /// content would go out with its old tag.
     fn is_what_it_was(&self) -> io::Result<bool> {
         match &self.content {
             Content::Kept(_) => Ok(true),
@@ -328,9 +344,9 @@ impl Served {
         }
     }
 
-    /// Whether what lies there now is still that. A file that was changed a moment before it was read may
-    /// have been changed again in the same tick of the file system's clock: that one is
-    /// read anew.
+    /// Whether what lies there now is still that. A file that was changed a moment before it
+    /// was read may have been changed again in the same tick of the file system's clock: that
+    /// one is read anew.
     fn is_still(&self, metadata: &Metadata) -> bool {
         self.version == Version::of(metadata) && self.had_settled
     }

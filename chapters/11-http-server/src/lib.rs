@@ -4,7 +4,7 @@
 //! Read [`connection`] first, from [`connection::Stage`] on: a connection's life. Then
 //! [`server`], what all connections of one loop share, and [`output`], how bytes get out.
 //! [`routes`] and [`answer`] are what a program sees of it; [`files`] are answers that
-//! lie on a disk, with [`path`] and [`conditions`] for what is hard about them.
+//! lie on a disk, with [`folder`], [`path`] and [`conditions`] for what is hard about them.
 //! [`workers`] are several loops on one port. The rest is small: [`listen`],
 //! [`mailbox`] for other threads' messages, [`events`] that are pushed, [`log`],
 //! [`metrics`], [`live`].
@@ -35,6 +35,7 @@ pub mod conditions;
 pub mod connection;
 pub mod events;
 pub mod files;
+pub mod folder;
 pub mod listen;
 pub mod live;
 pub mod log;
@@ -49,6 +50,7 @@ pub mod workers;
 pub use answer::{Answer, Body, Flow, Response, Ticket};
 pub use events::Events;
 pub use files::Files;
+pub use folder::Folder;
 pub use log::Log;
 pub use mailbox::mailbox;
 pub use routes::{Context, Request, Routes};

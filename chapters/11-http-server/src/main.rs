@@ -8,7 +8,9 @@ use std::time::Duration;
 use ch07_callbacks::program::{complain, raise_limit, say};
 use ch11_http_server::log::Opened;
 use ch11_http_server::metrics::{self, All};
-use ch11_http_server::{Events, Files, Flow, Response, Routes, Settings, Workers, live, workers};
+use ch11_http_server::{
+    Events, Files, Flow, Folder, Response, Routes, Settings, Workers, live, workers,
+};
 use clap::Parser;
 
 const NAME: &str = "ch11-http-server";
@@ -75,14 +77,19 @@ fn main() {
     let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
     let room = descriptors - OTHERS.min(descriptors / 2);
     let settings = options.settings(count, room);
-    let workers = Workers::bind(options.address, count).unwrap_or_else(|error| {
+    let mut workers = Workers::bind(options.address, count).unwrap_or_else(|error| {
         complain(NAME, 1, &format!("can't listen on {}: {error}", options.address))
     });
-    // Each loop opens it for itself. Whether it can be opened is said before.
-    if let Some(root) = &options.root
-        && let Err(error) = Files::new(root)
-    {
-        complain(NAME, 1, &format!("can't serve {}: {error}", root.display()));
+    let folder = options.root.as_ref().map(|root| {
+        let folder = Folder::new(root);
+        // Each loop opens it for itself. Whether it can be opened is said before.
+        if let Err(error) = Files::of(&folder) {
+            complain(NAME, 1, &format!("can't serve {}: {error}", root.display()));
+        }
+        folder
+    });
+    if let Some(folder) = folder.clone() {
+        workers = workers.renewing(move || folder.renew());
     }
     let log = options.log.as_deref().map(|path| {
         Opened::open(path).unwrap_or_else(|error| {
@@ -96,7 +103,7 @@ fn main() {
     if let Some(wanted) = options.connections.filter(|wanted| *wanted > room) {
         say(&format!("{wanted} connections won't fit: this process may have {room} (ulimit -n)"));
     }
-    match workers.run(settings, log, |all| routes(&options, all)) {
+    match workers.run(settings, log, |all| routes(folder.as_ref(), all)) {
         Ok(()) => say("stopped"),
         Err(error) => complain(NAME, 1, &format!("a loop failed: {error}")),
     }
@@ -104,7 +111,7 @@ fn main() {
 // ANCHOR_END: main
 
 // ANCHOR: routes
-fn routes(options: &Options, all: &All) -> io::Result<Routes> {
+fn routes(folder: Option<&Folder>, all: &All) -> io::Result<Routes> {
     let mut routes = Routes::new();
     routes.get("/hello", |_, _| Response::text("Hello, World!"));
     routes.post("/echo", |_, request| {
@@ -116,9 +123,9 @@ fn routes(options: &Options, all: &All) -> io::Result<Routes> {
         Response::made("text/plain; version=0.0.4; charset=utf-8", metrics::text(&counters))
     });
     live::live(&mut routes, "/live", All::clone(all), Events::new());
-    match &options.root {
-        Some(root) => {
-            let files = Files::new(root)?.marked("Server-Timing", "live");
+    match folder {
+        Some(folder) => {
+            let files = Files::of(folder)?.marked("Server-Timing", "live");
             routes.get("/{path...}", move |context, request| files.answer(context, request));
         }
         None => {

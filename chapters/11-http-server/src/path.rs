@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -58,6 +59,12 @@ impl Root {
             OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
             Mode::empty(),
         )?))
+    }
+
+    /// Device and inode.
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+        let metadata = File::from(self.0.try_clone()?).metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 
     /// The file of these names. One step at a time, and none by a link: wherever a link

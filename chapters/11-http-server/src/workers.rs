@@ -20,8 +20,10 @@ use crate::routes::Routes;
 use crate::server::{Server, Settings};
 
 /// Loops that serve together. They share the port, and nothing that has to be locked.
-#[derive(Debug)]
-pub struct Workers(Vec<TcpListener>);
+pub struct Workers {
+    listeners: Vec<TcpListener>,
+    renew: Box<dyn Fn()>,
+}
 
 /// What the first loop hears from the others.
 enum News {
@@ -36,7 +38,15 @@ impl Workers {
     /// # Errors
     /// When the address is taken, or can't be had.
     pub fn bind(address: SocketAddr, count: usize) -> io::Result<Self> {
-        listen_together(address, count.max(1)).map(Self)
+        let listeners = listen_together(address, count.max(1))?;
+        Ok(Self { listeners, renew: Box::new(|| ()) })
+    }
+
+    /// The same, and what SIGHUP does besides opening the log anew.
+    #[must_use]
+    pub fn renewing(mut self, renew: impl Fn() + 'static) -> Self {
+        self.renew = Box::new(renew);
+        self
     }
 
     /// Where they listen.
@@ -44,7 +54,7 @@ impl Workers {
     /// # Errors
     /// When the kernel can't tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.0[0].local_addr()
+        self.listeners[0].local_addr()
     }
 
     // ANCHOR: run
@@ -60,7 +70,7 @@ impl Workers {
         log: Option<Opened>,
         routes: impl Fn(&All) -> io::Result<Routes> + Send + Sync,
     ) -> io::Result<()> {
-        let all: All = self.0.iter().map(|_| Arc::new(Counters::default())).collect();
+        let all: All = self.listeners.iter().map(|_| Arc::new(Counters::default())).collect();
         let mut event_loop = ch08_epoll::event_loop()?;
         // Before there are threads: they mustn't be interrupted either.
         let crew: Rc<OnceCell<Crew>> = Rc::default();
@@ -76,7 +86,7 @@ impl Workers {
         )?;
         let writer = log.map(Opened::start).transpose()?;
         let log = writer.as_ref().map(Writer::log);
-        let mut jobs = self.0.into_iter().zip(all.iter()).map(|(listener, counters)| Job {
+        let mut jobs = self.listeners.into_iter().zip(all.iter()).map(|(listener, counters)| Job {
             listener,
             settings,
             counters: Arc::clone(counters),
@@ -90,7 +100,8 @@ impl Workers {
                 crew.hears(event_loop, news);
             }
         })?;
-        let crew = crew.get_or_init(|| Crew::new(server, All::clone(&all), log.clone()));
+        let crew =
+            crew.get_or_init(|| Crew::new(server, All::clone(&all), log.clone(), self.renew));
         thread::scope(|scope| {
             for job in jobs {
                 let (all, routes, to_first) = (&all, &routes, to_first.clone());
@@ -154,10 +165,11 @@ struct Crew {
     stops: Cell<u32>,
     failed: Cell<Option<io::Error>>,
     log: Option<Log>,
+    renew: Box<dyn Fn()>,
 }
 
 impl Crew {
-    fn new(server: Server, all: All, log: Option<Log>) -> Self {
+    fn new(server: Server, all: All, log: Option<Log>, renew: Box<dyn Fn()>) -> Self {
         Self {
             server,
             running: Rc::new(Cell::new(all.len())),
@@ -166,12 +178,16 @@ impl Crew {
             stops: Cell::new(0),
             failed: Cell::default(),
             log,
+            renew,
         }
     }
 
     fn is_told(&self, event_loop: &mut EventLoop, signal: Signal) {
         match (signal, &self.log) {
-            (SIGHUP, Some(log)) => log.reopen(),
+            (SIGHUP, Some(log)) => {
+                log.reopen();
+                (self.renew)();
+            }
             (SIGHUP, None) => {}
             _ => self.stop(event_loop),
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use rstest::rstest;
 use visitors::setup::by_the_clock;
 
-use crate::house::{House, MIB, Visitor};
+use crate::house::{House, MIB, PAGE, Visitor};
 use crate::tools::{LOOK, PATIENCE};
 
 /// A change is seen within so long.
@@ -225,4 +225,90 @@ fn dots_that_stay_inside_lead_nowhere() {
     }
     visitor.get("/sub/page", "");
     assert_eq!(visitor.answer().text(), "a page");
+}
+
+/// What the server has said of the folder that it serves.
+fn said(house: &House) -> Vec<String> {
+    let root = house.path("").to_string_lossy().trim_end_matches('/').to_owned();
+    let lines = house.program.stderr().into_iter();
+    lines.filter_map(|line| line.strip_prefix(&root).map(str::to_owned)).collect()
+}
+
+/// Several visitors: each loop has some.
+fn all_see(house: &House, path: &str, expected: Option<&[u8]>) {
+    let mut visitors: Vec<Visitor> = (0..16).map(|_| house.visitor()).collect();
+    let mut last = 0;
+    let began = Instant::now();
+    while last < visitors.len() {
+        let visitor = &mut visitors[last];
+        visitor.get(path, "");
+        let answer = visitor.answer();
+        match expected {
+            Some(bytes) if answer.status == 200 && answer.body == bytes => last += 1,
+            None if answer.status == 404 => last += 1,
+            _ => thread::sleep(LOOK),
+        }
+        assert!(began.elapsed() < PATIENCE, "it's never seen: {}", answer.head);
+    }
+}
+
+/// The folder is removed and made anew, as by somebody who builds a site. While it's away there is nothing.
+#[rstest]
+#[case::one_worker("1")]
+#[case::two_workers("2")]
+fn a_root_that_is_made_anew_is_served(#[case] workers: &str) {
+    let house = House::open(&["--workers", workers]);
+    let root = house.path("");
+    house.file("large", MIB);
+    fs::write(house.path("404.html"), "its own page").unwrap();
+    let mut begun = Visitor::with_little_room(house.address, 16 * 1024);
+    let large = fs::read(house.path("large")).unwrap();
+    begun.get("/large", "Connection: close\r\n");
+    begun.skip(1);
+    all_see(&house, "/", Some(PAGE.as_bytes()));
+    assert_eq!(said(&house), [""; 0]);
+    for turn in 1..=2 {
+        fs::remove_dir_all(&root).unwrap();
+        all_see(&house, "/", None);
+        all_see(&house, "/large", None);
+        let away = said(&house);
+        assert!(away.last().is_some_and(|line| line.starts_with(" is gone (")), "{away:?}");
+        let page = format!("page {turn}");
+        fs::create_dir(&root).unwrap();
+        fs::write(house.path("index.html"), &page).unwrap();
+        all_see(&house, "/", Some(page.as_bytes()));
+        let back = said(&house);
+        assert_eq!(back.last().map(String::as_str), Some(" is there again"), "{back:?}");
+        assert_eq!(back.len(), 2 * turn, "each is said once: {back:?}");
+    }
+    // What was begun is the old one's, to its end.
+    assert!(begun.rest().0.ends_with(&large));
+}
+
+/// It's a link, which is switched to the next release: no moment without one.
+#[rstest]
+#[case::one_worker("1")]
+#[case::two_workers("2")]
+fn a_root_that_is_a_link_may_be_switched(#[case] workers: &str) {
+    let house = House::open(&["--workers", workers]);
+    let link = house.path("").parent().unwrap().join("root");
+    let switch = |release: &str| {
+        let new = house.beside("new");
+        std::os::unix::fs::symlink(release, &new).unwrap();
+        fs::rename(new, &link).unwrap();
+    };
+    fs::rename(&link, house.beside("release0")).unwrap();
+    switch("release0");
+    // The same folder by another way: nothing to be told.
+    all_see(&house, "/", Some(PAGE.as_bytes()));
+    for release in 1..=3 {
+        let (name, page) = (format!("release{release}"), format!("page {release}"));
+        fs::create_dir(house.beside(&name)).unwrap();
+        // Of the same date and length.
+        in_its_place(&house.beside(&name).join("index.html"), page.as_bytes());
+        switch(&name);
+        all_see(&house, "/", Some(page.as_bytes()));
+    }
+    let said = said(&house);
+    assert_eq!(said, [" is another folder now: opened anew"; 3]);
 }

@@ -21,7 +21,8 @@ const OTHERS: usize = 128;
 ///
 /// Besides the files it answers GET /hello, POST /echo, GET /metrics (for Prometheus) and
 /// GET /live (server-sent events). SIGTERM or Ctrl-C stops it when what was begun is done,
-/// a second one at once; SIGHUP opens the log anew.
+/// a second one at once. With --log, SIGHUP opens the log and the folder anew; without it,
+/// SIGHUP (the terminal is closed) stops the server, too.
 #[derive(Parser)]
 #[command(name = NAME, version, about, long_about)]
 struct Options {

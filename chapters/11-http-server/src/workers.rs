@@ -1,6 +1,7 @@
 //! A loop for each core, all on one port.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -60,7 +61,8 @@ impl Workers {
     // ANCHOR: run
     /// Serves until SIGTERM or SIGINT comes, and then until what was begun is done. A
     /// second one ends it at once. Each loop has routes of its own, made in its thread by
-    /// `routes`. SIGHUP opens the log anew.
+    /// `routes`. SIGHUP opens the log anew. Without a log it ends the server as SIGTERM
+    /// does, or a closed terminal would leave one behind that has the port.
     ///
     /// # Errors
     /// When a loop fails.
@@ -75,15 +77,16 @@ impl Workers {
         // Before there are threads: they mustn't be interrupted either.
         let crew: Rc<OnceCell<Crew>> = Rc::default();
         let told = Rc::clone(&crew);
-        signals::on_signals(
-            &mut event_loop,
-            &[SIGTERM, SIGINT, SIGHUP],
-            move |event_loop, signal| {
-                if let Some(crew) = told.get() {
-                    crew.is_told(event_loop, signal);
-                }
-            },
-        )?;
+        let mut heard = vec![SIGTERM, SIGINT];
+        // Started by nohup, it's to outlive its terminal.
+        if log.is_some() || !is_ignored(SIGHUP) {
+            heard.push(SIGHUP);
+        }
+        signals::on_signals(&mut event_loop, &heard, move |event_loop, signal| {
+            if let Some(crew) = told.get() {
+                crew.is_told(event_loop, signal);
+            }
+        })?;
         let writer = log.map(Opened::start).transpose()?;
         let log = writer.as_ref().map(Writer::log);
         let mut jobs = self.listeners.into_iter().zip(all.iter()).map(|(listener, counters)| Job {
@@ -188,7 +191,8 @@ impl Crew {
                 log.reopen();
                 (self.renew)();
             }
-            (SIGHUP, None) => {}
+            // A shell and the kernel both tell that a terminal was closed: once is enough.
+            (SIGHUP, None) if self.stops.get() > 0 => {}
             _ => self.stop(event_loop),
         }
     }
@@ -239,6 +243,15 @@ fn one_has_ended(event_loop: &mut EventLoop, running: &Cell<usize>) {
     if running.get() == 0 {
         event_loop.stop();
     }
+}
+
+/// Whether this process was started with that signal ignored, as far as the system tells
+/// (proc_pid_status(5)): bit 0 is signal 1.
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal as i32 - 1)) != 0
 }
 
 /// As many as this process may use at once.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ch07_callbacks::program::{complain, raise_limit, say};
+use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
 use ch11_http_server::log::Opened;
 use ch11_http_server::metrics::{self, All};
 use ch11_http_server::{
@@ -26,8 +26,9 @@ const OTHERS: usize = 128;
 #[derive(Parser)]
 #[command(name = NAME, version, about, long_about)]
 struct Options {
-    /// Where to listen; port 0 means any free one
-    #[arg(default_value = "127.0.0.1:7011")]
+    /// Where to listen: such as 127.0.0.1:7011, localhost:7011, 7011 alone, or :7011 for all
+    /// addresses of this machine; port 0 means any free one
+    #[arg(default_value = "127.0.0.1:7011", value_parser = parse_address)]
     address: SocketAddr,
 
     /// The folder to serve [without it: the same small page as every server of this book]

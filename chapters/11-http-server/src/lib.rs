@@ -4,7 +4,7 @@
 //! Read [`connection`] first, from [`connection::Stage`] on: a connection's life. Then
 //! [`server`], what all connections of one loop share, and [`output`], how bytes get out.
 //! [`routes`] and [`answer`] are what a program sees of it; [`files`] are answers that
-//! lie on a disk, with [`path`] and [`conditions`] for what is hard about them.
+//! lie on a disk, with [`folder`], [`path`] and [`conditions`] for what is hard about them.
 //! [`workers`] are several loops on one port. The rest is small: [`listen`],
 //! [`mailbox`] for other threads' messages, [`events`] that are pushed, [`log`],
 //! [`metrics`], [`live`].
@@ -36,6 +36,7 @@ pub mod connection;
 pub mod conversation;
 pub mod events;
 pub mod files;
+pub mod folder;
 mod heads;
 pub mod listen;
 pub mod live;
@@ -56,6 +57,7 @@ pub use answer::{Answer, Body, Flow, Response, Ticket};
 pub use conversation::Conversation;
 pub use events::Events;
 pub use files::Files;
+pub use folder::Folder;
 pub use log::Log;
 pub use mailbox::mailbox;
 pub use routes::{Context, Request, Routes};

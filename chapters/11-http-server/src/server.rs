@@ -84,6 +84,9 @@ impl Server {
         match listener.accept() {
             Ok(Some((socket, from))) => {
                 accept_failed.set(false);
+                // To a listener of both kinds, 127.0.0.1 is ::ffff:127.0.0.1 (RFC 4291,
+                // section 2.5.5.2): to those who read the log it isn't.
+                let from = SocketAddr::new(from.ip().to_canonical(), from.port());
                 Self::welcome(shared, event_loop, socket, from);
                 true
             }

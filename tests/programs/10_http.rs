@@ -386,7 +386,7 @@ mod refused {
     #[case::a_version_that_isnt_whole("GET / HTTP/1.\r\nHost: a\r\n\r\n".into(), 400)]
     #[case::another_protocol("GET / ICY/1.1\r\nHost: a\r\n\r\n".into(), 400)]
     #[case::version_2_0("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), 505)]
-    #[case::version_1_2("GET / HTTP/1.2\r\nHost: a\r\n\r\n".into(), 505)]
+    #[case::version_1_2_without_a_host("GET / HTTP/1.2\r\n\r\n".into(), 400)]
     #[case::version_0_9("GET / HTTP/0.9\r\n\r\n".into(), 505)]
     #[case::too_many_empty_lines(format!("{}GET / HTTP/1.0\r\n\r\n", "\r\n".repeat(MOST_EMPTY_LINES + 1)), 400)]
     #[case::a_body_that_is_too_long(post("Content-Length: 1048577", ""), 413)]
@@ -541,6 +541,53 @@ mod refused {
         assert!(told.ends_with("400 closed"), "{told}");
         let told = story(&bytes[..bytes.len() - 1], Limits::USUAL);
         assert!(told.ends_with("left"), "too early: {told}");
+    }
+
+    #[test]
+    fn a_later_minor_version_is_read_as_1_1() {
+        let bytes = b"GET http://a.b:80/c?d HTTP/1.9\r\nHost: a\r\nHosts: e\r\n\r\nrest";
+        let mut parser = Parser::new(Limits::USUAL);
+        let (event, took) = parser.next(bytes).unwrap().unwrap();
+        let Event::Head(head) = event else { panic!("{event:?}") };
+        assert_eq!(took, bytes.len() - "rest".len());
+        assert_eq!((head.method, head.version), ("GET", ch10_http::Version::Http11));
+        assert_eq!((head.host(), head.path(), head.query()), (Some("a.b:80"), "/c", Some("d")));
+        assert_eq!((head.field("hosts"), head.keep_alive), (Some("e"), true));
+        // It's told of as it was sent.
+        assert_eq!(head.raw(), &bytes[..took]);
+        // However it comes.
+        assert_eq!(
+            story(b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", Limits::USUAL),
+            story(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Limits::USUAL)
+        );
+        assert_eq!(story(b"GET / HTTP/1.2\r\nHost: a\r\nb\r\n\r\n", Limits::USUAL), "400 closed");
+    }
+
+    #[rstest]
+    #[case::a_body_that_is_too_long(
+        "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n"
+    )]
+    #[case::a_field_that_is_none("\r\nHEAD / HTTP/1.1\r\nHost : a\r\n\r\n")]
+    #[case::a_chunk_that_is_none(
+        "HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx"
+    )]
+    #[case::another_version("HEAD / HTTP/2.0\r\n\r\n")]
+    #[case::an_expectation("HEAD / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n")]
+    fn of_a_head_request_knows_that_it_is_one(#[case] request: &str) {
+        for (request, is_head) in
+            [(request.to_owned(), true), (request.replace("HEAD", "GET"), false)]
+        {
+            let mut parser = Parser::new(Limits::USUAL);
+            let mut bytes = request.as_bytes();
+            let refusal = loop {
+                match parser.next(bytes) {
+                    Ok(Some((_, took))) => bytes = &bytes[took..],
+                    Ok(None) => panic!("it wasn't refused"),
+                    Err(refusal) => break refusal,
+                }
+            };
+            assert_eq!(refusal.exchange.is_head, is_head, "{request:?}");
+        }
     }
 
     #[test]

@@ -326,6 +326,16 @@ fn head_and_body_agree(
     }
 }
 
+/// A status that isn't final would have the client wait for another one (RFC 9110, section 15.2).
+#[rstest]
+fn what_is_no_final_status_is_an_error(#[values(100, 101, 103, 199)] status: u16) {
+    let both = get(&format!("/stream/{status}")) + &get("/made");
+    let session = Session::new(both.as_bytes()).run_at_once();
+    let (told, _, rest) = read(&session.sent, "GET");
+    assert_eq!(told, 500);
+    assert_eq!(read(rest, "GET"), (200, b"made".to_vec(), &b""[..]));
+}
+
 /// What isn't taken, of a HEAD request, gets no body either.
 #[rstest]
 #[case::too_long("HEAD /static HTTP/1.1\r\nHost: here\r\nContent-Length: 9999999\r\n\r\n", 413)]

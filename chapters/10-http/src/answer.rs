@@ -50,10 +50,11 @@ pub fn head(
     size: Size,
 ) -> (Delivery, bool) {
     // Nothing can be the content of 205, but only a length says so (RFC 9110, 15.3.6).
-    let size = if status.code() == 205 { Size::Known(0) } else { size };
+    let is_reset = status == Status::RESET_CONTENT;
+    let size = if is_reset { Size::Known(0) } else { size };
     // ANCHOR: delivery
     let delivery = match size {
-        _ if exchange.is_head || status.has_no_body() => Delivery::None,
+        _ if exchange.is_head || status.has_no_body() || is_reset => Delivery::None,
         Size::Known(_) => Delivery::Plain,
         Size::Unknown if exchange.version == Version::Http11 => Delivery::Chunked,
         Size::Unknown => Delivery::UntilClose,

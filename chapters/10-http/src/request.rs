@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::event::Event;
+use crate::exchange::Exchange;
 use crate::framing::Framing;
 use crate::head::{self, Head, MOST_FIELDS};
 use crate::limits::Limits;
@@ -28,13 +29,13 @@ enum State {
     /// A head. `number`: how many of its lines are whole, without empty ones before it.
     Head { lines: Lines, number: usize },
     /// The rest of a body, or the end.
-    Body(Body),
+    Body { body: Body, exchange: Exchange },
     /// Nothing any more.
     Refused(Refusal),
 }
 
 // There is one for each of ten thousand connections.
-const _: () = assert!(size_of::<Parser>() <= 64);
+const _: () = assert!(size_of::<Parser>() <= 72);
 
 impl Parser {
     /// One that has read nothing yet.
@@ -61,12 +62,15 @@ impl Parser {
                 // If it isn't there, or isn't right, each line is judged as soon as it has come.
                 None => self.next_by_lines(bytes),
             },
-            State::Body(body) => match body.next(bytes, &self.limits) {
+            State::Body { body, exchange } => match body.next(bytes, &self.limits) {
                 Ok(Some((Event::End, took))) => {
                     self.state = State::BETWEEN;
                     Ok(Some((Event::End, took)))
                 }
-                Err(refusal) => self.refuse(refusal),
+                Err(refusal) => {
+                    let exchange = Exchange { keep_alive: false, ..*exchange };
+                    self.refuse(Refusal { exchange, ..refusal })
+                }
                 next => next,
             },
             State::Refused(refusal) => Err(*refusal),
@@ -95,7 +99,13 @@ impl Parser {
         match find_head_by_lines(bytes, &self.limits, lines, number) {
             Ok(Some((head, begin))) => self.accept(head, begin),
             Ok(None) => Ok(None),
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => {
+                // Its method may be all that could be read of it. To HEAD no body goes back, not
+                // even with a refusal (RFC 9110, section 9.3.2).
+                let is_head = bytes[begin_of_head(bytes)..].starts_with(b"HEAD ");
+                let exchange = Exchange { is_head, ..refusal.exchange };
+                self.refuse(Refusal { exchange, ..refusal })
+            }
         }
     }
 
@@ -107,20 +117,24 @@ impl Parser {
         begin: usize,
     ) -> Result<Option<(Event<'b>, usize)>, Refusal> {
         if matches!(head.body, Framing::Length(length) if length > self.limits.body) {
-            return self.refuse(Refusal::new(Status::CONTENT_TOO_LARGE, "the body is too long"));
+            let refusal = Refusal::new(Status::CONTENT_TOO_LARGE, "the body is too long");
+            let exchange = Exchange { keep_alive: false, ..head.exchange() };
+            return self.refuse(Refusal { exchange, ..refusal });
         }
+        let exchange = head.exchange();
         let took = begin + head.raw().len();
         if head.expects_other {
             // A refusal takes no bytes: the head goes with what follows.
-            self.state = State::Body(Body::of(head.body, took, &self.limits));
+            let body = Body::of(head.body, took, &self.limits);
+            self.state = State::Body { body, exchange };
             return Err(Refusal {
                 status: Status::EXPECTATION_FAILED,
                 close: false,
                 why: "it expects what we can't promise",
-                exchange: head.exchange(),
+                exchange,
             });
         }
-        self.state = State::Body(Body::of(head.body, 0, &self.limits));
+        self.state = State::Body { body: Body::of(head.body, 0, &self.limits), exchange };
         Ok(Some((Event::Head(head), took)))
     }
 

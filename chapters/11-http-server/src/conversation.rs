@@ -423,6 +423,11 @@ impl Conversation {
     /// Puts an answer into the queue. This is the only place that does: head and body
     /// come from the same decision.
     fn respond<S>(&mut self, handling: Handling, response: Response<S>) -> Option<S> {
+        if response.status.code() < 200 {
+            // It would be taken for a word in between, and the answer waited for.
+            let why = "Something went wrong here.";
+            return self.respond(handling, Response::error(Status::INTERNAL_SERVER_ERROR, why));
+        }
         let Response { status, content_type, fields, body } = response;
         let Handling { exchange, lingers } = handling;
         let size = body.size();

@@ -102,8 +102,7 @@ impl Parser {
             Err(refusal) => {
                 // Its method may be all that could be read of it. To HEAD no body goes back, not
                 // even with a refusal (RFC 9110, section 9.3.2).
-                let is_head = bytes[begin_of_head(bytes)..].starts_with(b"HEAD ");
-                let exchange = Exchange { is_head, ..refusal.exchange };
+                let exchange = Exchange { is_head: is_head(bytes), ..refusal.exchange };
                 self.refuse(Refusal { exchange, ..refusal })
             }
         }
@@ -225,6 +224,13 @@ fn scan(
 /// A method, or an empty line.
 const fn may_begin(byte: u8) -> bool {
     is_token_byte(byte) || matches!(byte, b'\r' | b'\n')
+}
+
+/// Whether a request for a head begins here, behind no more empty lines than may be.
+fn is_head(bytes: &[u8]) -> bool {
+    let (before, request) = bytes.split_at(begin_of_head(bytes));
+    let empty = before.chunks(2).all(|line| line == b"\r\n");
+    empty && before.len() <= 2 * MOST_EMPTY_LINES && request.starts_with(b"HEAD ")
 }
 
 fn begin_of_head(bytes: &[u8]) -> usize {

@@ -45,7 +45,7 @@ struct Session {
     stream: Option<(u64, Pieces)>,
     /// All that was sent.
     sent: Vec<u8>,
-    refused: Vec<Status>,
+    refused: usize,
     now: Duration,
 }
 
@@ -63,7 +63,7 @@ impl Session {
             later: None,
             stream: None,
             sent: Vec::new(),
-            refused: Vec::new(),
+            refused: 0,
             now: Duration::ZERO,
         }
     }
@@ -138,8 +138,8 @@ impl Session {
         let goes_on = loop {
             let request = match self.conversation.next(&mut input, |_| true) {
                 Next::Request(request) => request,
-                Next::Refused(status) => {
-                    self.refused.push(status);
+                Next::Refused => {
+                    self.refused += 1;
                     continue;
                 }
                 Next::NotYet => break false,

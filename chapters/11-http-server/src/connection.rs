@@ -1,23 +1,24 @@
 //! A connection: moves bytes between a [`Conversation`] and the kernel, and asks it what to
 //! wait for.
 //!
-//! Read [`serve`] first.
+//! Read [`serve`] first. How a request gets its answer is in `handling`, its timer in `deadline`.
+
+mod deadline;
+mod handling;
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
-use std::thread;
 use std::time::Duration;
 
 use ch07_callbacks::program::say;
 use ch07_callbacks::{Ending, EventLoop, Interest, Readiness, Source, Token};
 use ch09_timers::Timer;
-use ch10_http::{Head, Status};
 use nix::sys::socket::{MsgFlags, recv};
 
-use crate::answer::{Answer, Response, Stream, Ticket};
-use crate::conversation::{Conversation, EndedTooEarly, Next};
+use crate::answer::{Response, Stream};
+use crate::conversation::{Conversation, Next};
 use crate::log::Line;
 use crate::shared::{Buffers, Place, Shared};
 use crate::transmit::transmit;
@@ -29,8 +30,6 @@ const ANSWERS_A_TURN: usize = 64;
 /// How much of a file goes out in one turn, in bytes.
 const FILE_A_TURN: u64 = 1 << 20;
 // ANCHOR_END: a_turn
-/// When one who found no room may try again, in seconds (RFC 9110, section 10.2.3).
-const RETRY_AFTER: &str = "1";
 
 // ANCHOR: connection
 /// A connection: a socket, and what is said on it.
@@ -114,7 +113,7 @@ fn serve(
         connection.send()?;
     }
     if connection.conversation.wants_stream() {
-        pull(event_loop, me)?;
+        Connection::pull(event_loop, me)?;
         let Some(still_here) = event_loop.get_mut(me) else { return Ok(()) };
         connection = still_here;
     }
@@ -125,8 +124,8 @@ fn serve(
         }
         let request = match connection.conversation.next(&mut input, |it| shared.routes.has(it)) {
             Next::Request(request) => request,
-            Next::Refused(status) => {
-                connection.has_refused(status);
+            Next::Refused => {
+                connection.has_refused();
                 continue;
             }
             Next::NotYet => break false,
@@ -158,11 +157,7 @@ impl Connection {
     ) -> Self {
         let mut conversation = Conversation::new(Rc::clone(&shared.common), now);
         if place == Place::TurnedAway {
-            let why = "There is no room just now.";
-            let mut response = Response::error(Status::SERVICE_UNAVAILABLE, why);
-            let added = response.fields.add("Retry-After", RETRY_AFTER);
-            debug_assert!(added.is_ok());
-            conversation.decline(response);
+            Self::turn_away(&mut conversation);
         }
         Self {
             socket,
@@ -177,6 +172,21 @@ impl Connection {
             handling: None,
             line: None,
         }
+    }
+
+    /// The callback of all connections.
+    pub(crate) fn ready(
+        event_loop: &mut EventLoop,
+        me: Token,
+        readiness: Readiness,
+        shared: &Shared,
+    ) -> io::Result<()> {
+        let mut buffers = shared.take_buffers();
+        let served = serve(event_loop, me, readiness, shared, &mut buffers);
+        shared.put_back(buffers);
+        served?;
+        Self::set_timer(event_loop, me, shared);
+        Ok(())
     }
 
     /// Whether it's one of this server: there may be several in one loop.
@@ -231,67 +241,6 @@ impl Connection {
     }
     // ANCHOR_END: receive
 
-    /// A request is being answered. From now on its ticket is good.
-    fn begin(&mut self, me: Token, head: &Head<'_>) -> (Ticket, SocketAddr) {
-        let Self { shared, from, .. } = self;
-        shared.counters.requests.add(1);
-        self.line = shared.log.as_ref().map(|_| Box::new(Line::of(*from, head)));
-        self.handling = Some(None);
-        (Ticket { connection: me, request: self.conversation.request() }, *from)
-    }
-
-    /// What has become of it. What the handler gives back counts, whatever its ticket was
-    /// used for meanwhile.
-    #[inline]
-    fn answer(&mut self, ticket: Ticket, answer: thread::Result<Answer>) {
-        let given = self.handling.take().flatten();
-        match answer {
-            Ok(Answer::Now(response)) => _ = self.respond(ticket, response),
-            Ok(Answer::Later) => {
-                if let Some(response) = given {
-                    self.respond(ticket, *response);
-                }
-            }
-            Err(_) => {
-                self.shared.counters.panics.add(1);
-                self.conversation.closes();
-                let why = "Something went wrong here.";
-                self.respond(ticket, Response::error(Status::INTERNAL_SERVER_ERROR, why));
-            }
-        }
-    }
-
-    /// Whether the answer was the one that is waited for.
-    fn respond(&mut self, ticket: Ticket, response: Response) -> bool {
-        let status = response.status;
-        let Ok(stream) = self.conversation.answer(ticket.request, response) else { return false };
-        self.stream = stream;
-        self.count(status);
-        true
-    }
-
-    /// The conversation has given an answer by itself.
-    fn has_refused(&mut self, status: Status) {
-        let Self { shared, from, .. } = self;
-        if self.line.is_none() {
-            self.line = shared.log.as_ref().map(|_| Box::new(Line::unread(*from)));
-        }
-        self.count(status);
-    }
-
-    fn count(&mut self, status: Status) {
-        self.shared.counters.answers[usize::from(status.code() / 100) % 6].add(1);
-        self.log_if_finished();
-    }
-
-    fn log_if_finished(&mut self) {
-        if let Some(answered) = self.conversation.finished()
-            && let (Some(line), Some(log)) = (self.line.take(), &self.shared.log)
-        {
-            log.write(&line, Some(answered), &self.shared.counters);
-        }
-    }
-
     /// Sees what the connection waits for now.
     fn settle(&mut self, goes_on: bool, now: Duration) {
         let Self { conversation, .. } = self;
@@ -303,129 +252,4 @@ impl Connection {
             conversation.shut_down(self.socket.shutdown(Shutdown::Write).is_ok());
         }
     }
-
-    /// It's over, or nobody will look at its deadline in time.
-    fn is_unsettled(&self) -> bool {
-        let rings = self.timer.map(|(rings, _)| rings);
-        let due = self.conversation.deadline();
-        self.conversation.is_over() || due.is_some_and(|due| rings.is_none_or(|rings| rings > due))
-    }
 }
-
-// ANCHOR: pull
-/// Has a stream say more, now that there is room.
-fn pull(event_loop: &mut EventLoop, me: Token) -> io::Result<()> {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    let Some(mut stream) = connection.stream.take() else { return Ok(()) };
-    connection.conversation.pause();
-    let mut piece = Vec::new();
-    let flow = stream(event_loop, &mut piece);
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
-    connection.stream = Some(stream);
-    let streamed = connection.conversation.stream(&piece, flow);
-    streamed.map_err(|EndedTooEarly| io::Error::other("a stream has ended too early"))?;
-    connection.send()
-}
-// ANCHOR_END: pull
-
-/// The handler of all connections.
-pub(crate) fn ready(
-    event_loop: &mut EventLoop,
-    me: Token,
-    readiness: Readiness,
-    shared: &Shared,
-) -> io::Result<()> {
-    let mut buffers = shared.take_buffers();
-    let served = serve(event_loop, me, readiness, shared, &mut buffers);
-    shared.put_back(buffers);
-    served?;
-    set_timer(event_loop, me, shared);
-    Ok(())
-}
-
-// ANCHOR: timer
-/// Hangs up on a connection that is over. Sees to it that somebody
-/// looks at the deadline of any other. A timer that rings too early
-/// looks, and is set again: cheaper than to set it anew with each
-/// request.
-fn set_timer(event_loop: &mut EventLoop, me: Token, shared: &Shared) {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-    if !connection.is_unsettled() {
-        return;
-    }
-    let is_over = connection.conversation.is_over();
-    let due = connection.conversation.deadline();
-    if let Some((_, timer)) = connection.timer.take() {
-        shared.timers.cancel(event_loop, timer);
-    }
-    let Some(due) = due.filter(|_| !is_over) else { return event_loop.close(me) };
-    let timer = shared.timers.at(event_loop, due, move |event_loop| rings(event_loop, me));
-    if let Some(connection) = event_loop.get_mut::<Connection>(me) {
-        connection.timer = Some((due, timer));
-    }
-}
-
-fn rings(event_loop: &mut EventLoop, me: Token) {
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-    connection.timer = None;
-    let shared = Rc::clone(&connection.shared);
-    let now = shared.now(event_loop);
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-    if let Some(told) = connection.conversation.look_at_clock(now) {
-        shared.counters.late.add(1);
-        if let Some(status) = told {
-            connection.has_refused(status);
-            connection.again = true;
-        }
-    }
-    set_timer(event_loop, me, &shared);
-}
-// ANCHOR_END: timer
-
-impl Ticket {
-    /// Gives the answer. False: nobody is waiting for it.
-    pub fn answer(self, event_loop: &mut EventLoop, response: Response) -> bool {
-        let Some(connection) = event_loop.get_mut::<Connection>(self.connection) else {
-            return false;
-        };
-        if let Some(given) = &mut connection.handling {
-            let is_first = given.is_none() && connection.conversation.request() == self.request;
-            if is_first {
-                *given = Some(Box::new(response));
-            }
-            return is_first;
-        }
-        connection.again = true;
-        connection.respond(self, response)
-    }
-
-    /// The stream that paused is called again. False: it's gone.
-    pub fn resume(self, event_loop: &mut EventLoop) -> bool {
-        let Some(connection) = event_loop.get_mut::<Connection>(self.connection) else {
-            return false;
-        };
-        let has_it = connection.conversation.resume(self.request);
-        connection.again |= connection.conversation.wants_stream();
-        has_it
-    }
-}
-
-// ANCHOR: stop
-/// The server is being stopped.
-pub(crate) fn stop(event_loop: &mut EventLoop, me: Token, shared: &Shared) {
-    // It may have asked already. (Not the one whose handler says that
-    // this is the end.)
-    let readiness = Readiness { read: true, ..Readiness::NONE };
-    let is_idle = |connection: &Connection| connection.conversation.is_idle();
-    if event_loop.get::<Connection>(me).is_some_and(is_idle)
-        && ready(event_loop, me, readiness, shared).is_err()
-    {
-        return event_loop.close(me);
-    }
-    let now = shared.now(event_loop);
-    let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-    connection.conversation.stop();
-    connection.settle(connection.again, now);
-    set_timer(event_loop, me, shared);
-}
-// ANCHOR_END: stop

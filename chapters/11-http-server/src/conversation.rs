@@ -226,8 +226,8 @@ impl Request<'_> {
 pub enum Next<'i> {
     /// A request. It's answered by [`Conversation::answer`], or later.
     Request(Request<'i>),
-    /// Something that isn't taken. It has got this status for an answer.
-    Refused(Status),
+    /// Something that isn't taken. It has got an answer that says so.
+    Refused,
     /// Nothing that is whole.
     NotYet,
     /// There is something, and an answer has to go first.
@@ -324,7 +324,10 @@ impl Conversation {
             let (event, length) = match self.parser.next(rest) {
                 Ok(None) => return Next::NotYet,
                 Ok(Some(next)) => next,
-                Err(refusal) => return Next::Refused(self.refuse(refusal)),
+                Err(refusal) => {
+                    self.refuse(refusal);
+                    return Next::Refused;
+                }
             };
             *used += length;
             match event {
@@ -462,7 +465,7 @@ impl Conversation {
     // ANCHOR_END: answer
 
     /// What can't be read, or won't be.
-    fn refuse(&mut self, refusal: Refusal) -> Status {
+    fn refuse(&mut self, refusal: Refusal) {
         let Refusal { status, close, why, mut exchange } = refusal;
         exchange.keep_alive &= !close && !self.stopping;
         if let State::Receiving(upload) = &self.state {
@@ -470,7 +473,6 @@ impl Conversation {
         }
         let handling = Handling { exchange, lingers: !exchange.keep_alive };
         self.respond(handling, Response::<()>::error(status, why));
-        status
     }
 
     /// Says something that nobody has asked for, and that is the end.
@@ -488,6 +490,11 @@ impl Conversation {
     pub fn wants_stream(&self) -> bool {
         let wants = matches!(self.state, State::Streaming(Streaming { flow: Flow::More, .. }));
         wants && self.queue.is_empty()
+    }
+
+    /// Whether an answer comes bit by bit, and more of it is to come.
+    pub fn is_streaming(&self) -> bool {
+        matches!(self.state, State::Streaming(_))
     }
 
     /// More is on its way: whether it's wanted again is said with it, or by
@@ -705,30 +712,29 @@ impl Conversation {
     }
 
     // ANCHOR: late
-    /// If it has waited too long, that has a consequence. Whether it has, and which status
-    /// the client is told then.
-    pub fn look_at_clock(&mut self, now: Duration) -> Option<Option<Status>> {
-        self.waits.deadline.filter(|deadline| *deadline <= now)?;
+    /// Whether it has waited too long. If so, it's over, or the client gets an answer that
+    /// says so.
+    pub fn look_at_clock(&mut self, now: Duration) -> bool {
+        if self.waits.deadline.is_none_or(|deadline| deadline > now) {
+            return false;
+        }
         self.waits.deadline = None;
-        let status = match (self.waits.what, &self.state) {
+        match (self.waits.what, &self.state) {
             (Wait::Head | Wait::Body, _) => {
                 let why = "The request didn't become whole in time.";
                 self.decline(Response::<()>::error(Status::REQUEST_TIMEOUT, why));
-                Some(Status::REQUEST_TIMEOUT)
             }
             (Wait::Handler, State::Handling(handling)) => {
                 let why = "The answer wasn't there in time.";
                 let response = Response::<()>::error(Status::GATEWAY_TIMEOUT, why);
                 self.respond(*handling, response);
-                Some(Status::GATEWAY_TIMEOUT)
             }
             (Wait::Idle | Wait::Send | Wait::Linger, _) => {
                 self.state = State::Over;
-                None
             }
-            (Wait::Handler | Wait::Stream | Wait::Nothing, _) => None,
-        };
-        Some(status)
+            (Wait::Handler | Wait::Stream | Wait::Nothing, _) => {}
+        }
+        true
     }
     // ANCHOR_END: late
 

@@ -10,7 +10,7 @@ use ch07_callbacks::program::say;
 use ch07_callbacks::{EventLoop, Listener, Readiness, Token};
 use ch09_timers::Timers;
 
-use crate::connection::{self, Connection};
+use crate::connection::Connection;
 use crate::log::Log;
 use crate::metrics::Counters;
 use crate::routes::Routes;
@@ -114,12 +114,12 @@ impl Server {
         let connection = Connection::new(Rc::clone(shared), socket, from, place, now);
         let of_connection = Rc::clone(shared);
         let token = event_loop.add(connection, move |event_loop, me, readiness| {
-            connection::ready(event_loop, me, readiness, &of_connection)
+            Connection::ready(event_loop, me, readiness, &of_connection)
         });
         // Most have said already what they want.
         event_loop.guard(Some(token), |event_loop| {
             let readiness = Readiness { read: true, ..Readiness::NONE };
-            if connection::ready(event_loop, token, readiness, shared).is_err() {
+            if Connection::ready(event_loop, token, readiness, shared).is_err() {
                 event_loop.close(token);
             }
         });
@@ -141,7 +141,7 @@ impl Server {
             event_loop.close(listener);
         }
         for connection in self.all(event_loop) {
-            connection::stop(event_loop, connection, shared);
+            Connection::stop(event_loop, connection, shared);
         }
         let late = self.clone();
         let grace = shared.settings().grace;

@@ -777,7 +777,8 @@ mod echo {
         // Whether the urgent byte comes back with the others is left to the kernel.
         urgent.send(b"and on");
         let enough = |bytes: &[u8]| bytes.ends_with(b"and on");
-        if urgent.connection.receive_while_missing(&server.program, enough).is_err() {
+        let heard = urgent.connection.receive_while_missing(&server.program, enough);
+        if !matches!(heard, Ok(Ok(_))) {
             server.fail_seeing(
                 "after a byte out of band and some words, the urgent visitor waits for them",
             );
@@ -1542,6 +1543,39 @@ mod room {
         let calls = lens.calls().into_iter();
         let calls = calls.map(|call| (call.call, call.descriptor, call.ready.len()));
         all_who_are_ready(&check, calls, when);
+    }
+
+    #[test]
+    fn an_urgent_byte_disturbs_nobody() {
+        let check = check!("04-room");
+        check.suspect("asks-for-exceptions-too");
+        let server = check.server(&[]);
+        let mut room = room_of(&server, 3);
+        send_urgently(&room[0], b'!');
+        let when = "after guest 1 had sent a byte out of band";
+        if let Err(trouble) = server.program.settled() {
+            check.fail_for(&format!("{when}, your program was to wait"), &trouble);
+        }
+        room[1].send(b"still here?\n");
+        hears(&server, &mut room[0], "guest 2: still here?\n", when);
+        hears(&server, &mut room[2], "guest 2: still here?\n", when);
+        let new = comes(&server, &mut room, 4);
+        room.push(new);
+        room[0].send(b"and on\n");
+        let when = "after a byte out of band and a line from guest 1";
+        for guest in &mut room[1..] {
+            let line = |bytes: &[u8]| bytes.ends_with(b"\n");
+            let name = guest.connection.name().to_owned();
+            match guest.connection.receive_while_missing(&server.program, line) {
+                // Whether the urgent byte comes with the others is left to the kernel.
+                Ok(Ok(line)) if line == b"guest 1: and on\n" || line == b"guest 1: !and on\n" => {}
+                Ok(Ok(line)) => {
+                    check.fail(format!("{when}, the {name} received {}", quote(&line)));
+                }
+                _ => server.fail_seeing(&format!("{when}, the {name} waits for that line")),
+            }
+        }
+        all_hear_nothing_more(&server, &mut room, when);
     }
 
     #[test]

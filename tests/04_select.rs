@@ -865,10 +865,22 @@ mod echo {
         let (first, last) = (0, count - 1);
         echoes(&server, &mut inside[first], b"still here?", when);
         echoes(&server, &mut inside[last], b"still here?", when);
+        // A hang-up may take a while to arrive, and many do. (Where the system can't tell who is there, the program's sleep
+        // must do.)
+        let until_no_more_are_there = |most: usize| {
+            let deadline = Instant::now() + PATIENCE;
+            while visitors::tcp::accepted(server.address.port()).is_some_and(|there| there > most)
+                && server.program.exit_status().is_none()
+                && Instant::now() < deadline
+            {
+                thread::sleep(LOOK_EVERY);
+            }
+        };
         // Whoever leaves makes room for one, and not for two.
         check.suspect("never-room-again");
         for index in [count / 2, 3, count - 3] {
             drop(inside.remove(index));
+            until_no_more_are_there(inside.len());
             let when = "after one of those inside had left, and another one had come";
             settle(&check, &server, "after one of those inside had left");
             let mut new = server.visitor("visitor who comes when there is room for one");
@@ -879,14 +891,7 @@ mod echo {
             check.suspect("never-room-again");
         }
         inside.truncate(500);
-        // Many hang-ups take a while to arrive. (Where the system can't tell who is there, the rest below must do.)
-        let deadline = Instant::now() + PATIENCE;
-        while visitors::tcp::accepted(server.address.port()).is_some_and(|there| there > 500)
-            && server.program.exit_status().is_none()
-            && Instant::now() < deadline
-        {
-            thread::sleep(LOOK_EVERY);
-        }
+        until_no_more_are_there(500);
         settle(&check, &server, "after most of a large crowd had left");
         still_echoes(&server, "after most of a large crowd had left");
     }

@@ -777,7 +777,8 @@ mod echo {
         // Whether the urgent byte comes back with the others is left to the kernel.
         urgent.send(b"and on");
         let enough = |bytes: &[u8]| bytes.ends_with(b"and on");
-        if urgent.connection.receive_while_missing(&server.program, enough).is_err() {
+        let heard = urgent.connection.receive_while_missing(&server.program, enough);
+        if !matches!(heard, Ok(Ok(_))) {
             server.fail_seeing(
                 "after a byte out of band and some words, the urgent visitor waits for them",
             );
@@ -864,10 +865,22 @@ mod echo {
         let (first, last) = (0, count - 1);
         echoes(&server, &mut inside[first], b"still here?", when);
         echoes(&server, &mut inside[last], b"still here?", when);
+        // A hang-up may take a while to arrive, and many do. (Where the system can't tell who is there, the program's sleep
+        // must do.)
+        let until_no_more_are_there = |most: usize| {
+            let deadline = Instant::now() + PATIENCE;
+            while visitors::tcp::accepted(server.address.port()).is_some_and(|there| there > most)
+                && server.program.exit_status().is_none()
+                && Instant::now() < deadline
+            {
+                thread::sleep(LOOK_EVERY);
+            }
+        };
         // Whoever leaves makes room for one, and not for two.
         check.suspect("never-room-again");
         for index in [count / 2, 3, count - 3] {
             drop(inside.remove(index));
+            until_no_more_are_there(inside.len());
             let when = "after one of those inside had left, and another one had come";
             settle(&check, &server, "after one of those inside had left");
             let mut new = server.visitor("visitor who comes when there is room for one");
@@ -878,14 +891,7 @@ mod echo {
             check.suspect("never-room-again");
         }
         inside.truncate(500);
-        // Many hang-ups take a while to arrive. (Where the system can't tell who is there, the rest below must do.)
-        let deadline = Instant::now() + PATIENCE;
-        while visitors::tcp::accepted(server.address.port()).is_some_and(|there| there > 500)
-            && server.program.exit_status().is_none()
-            && Instant::now() < deadline
-        {
-            thread::sleep(LOOK_EVERY);
-        }
+        until_no_more_are_there(500);
         settle(&check, &server, "after most of a large crowd had left");
         still_echoes(&server, "after most of a large crowd had left");
     }
@@ -1542,6 +1548,39 @@ mod room {
         let calls = lens.calls().into_iter();
         let calls = calls.map(|call| (call.call, call.descriptor, call.ready.len()));
         all_who_are_ready(&check, calls, when);
+    }
+
+    #[test]
+    fn an_urgent_byte_disturbs_nobody() {
+        let check = check!("04-room");
+        check.suspect("asks-for-exceptions-too");
+        let server = check.server(&[]);
+        let mut room = room_of(&server, 3);
+        send_urgently(&room[0], b'!');
+        let when = "after guest 1 had sent a byte out of band";
+        if let Err(trouble) = server.program.settled() {
+            check.fail_for(&format!("{when}, your program was to wait"), &trouble);
+        }
+        room[1].send(b"still here?\n");
+        hears(&server, &mut room[0], "guest 2: still here?\n", when);
+        hears(&server, &mut room[2], "guest 2: still here?\n", when);
+        let new = comes(&server, &mut room, 4);
+        room.push(new);
+        room[0].send(b"and on\n");
+        let when = "after a byte out of band and a line from guest 1";
+        for guest in &mut room[1..] {
+            let line = |bytes: &[u8]| bytes.ends_with(b"\n");
+            let name = guest.connection.name().to_owned();
+            match guest.connection.receive_while_missing(&server.program, line) {
+                // Whether the urgent byte comes with the others is left to the kernel.
+                Ok(Ok(line)) if line == b"guest 1: and on\n" || line == b"guest 1: !and on\n" => {}
+                Ok(Ok(line)) => {
+                    check.fail(format!("{when}, the {name} received {}", quote(&line)));
+                }
+                _ => server.fail_seeing(&format!("{when}, the {name} waits for that line")),
+            }
+        }
+        all_hear_nothing_more(&server, &mut room, when);
     }
 
     #[test]

@@ -12,7 +12,24 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::doing;
 use crate::program::{LOOK_EVERY, PATIENCE, Program, Trouble, Watch};
-use crate::tcp::unread;
+use crate::tcp::{find, unread};
+
+/// The state of a connection whose other end has said nothing of an end (tcp_states.h).
+const ESTABLISHED: u8 = 1;
+/// On one machine, a packet is at its other end by then.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
+/// Waits until the other end's kernel knows of this end's end. Two processors that are busy deliver two packets in any order: what
+/// another visitor sends afterwards could be there before it.
+fn has_arrived(own: SocketAddr, other: SocketAddr) {
+    let began = Instant::now();
+    let is_there = || find(other, own).is_none_or(|socket| socket.state != ESTABLISHED);
+    // An end that stands behind bytes for which there is no room stays there. (It counts as a byte itself.)
+    let is_held_up = || find(own, other).is_some_and(|socket| socket.under_way > 1);
+    while !is_there() && !is_held_up() && began.elapsed() < ON_ITS_WAY {
+        thread::sleep(Duration::from_micros(50));
+    }
+}
 
 /// How a connection came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +206,9 @@ impl Connection {
     pub fn finish_sending(&self) {
         // Fails only where the connection is gone, and then there's nothing left to finish.
         let _ = self.stream.shutdown(Shutdown::Write);
+        if let (Ok(own), Ok(other)) = (self.stream.local_addr(), self.stream.peer_addr()) {
+            has_arrived(own, other);
+        }
     }
 
     /// Hangs up as rudely as TCP allows: the other side gets a reset.
@@ -196,6 +216,11 @@ impl Connection {
         let now = libc::linger { l_onoff: 1, l_linger: 0 };
         // Should it fail, the close below is a polite one: the other side sees a hang-up all the same.
         let _ = setsockopt(&self.stream, sockopt::Linger, &now);
+        let ends = (self.stream.local_addr(), self.stream.peer_addr());
+        drop(self.stream);
+        if let (Ok(own), Ok(other)) = ends {
+            has_arrived(own, other);
+        }
     }
 
     /// Receives until the other side has finished, or until it's no use to wait for `program` any more.

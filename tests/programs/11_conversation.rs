@@ -120,7 +120,7 @@ impl Session {
             Step::Answer => {
                 if let Some((request, response)) = self.later.take() {
                     let stream = self.conversation.answer(request, response);
-                    let stream = stream.unwrap_or_else(|_| panic!("nobody waits for it"));
+                    let stream = stream.expect("it is waited for");
                     self.stream = stream.map(|stream| (request, stream));
                 } else if let Some((request, _)) = &self.stream {
                     self.conversation.resume(*request);
@@ -152,7 +152,7 @@ impl Session {
                 self.later = Some((number, response));
                 continue;
             }
-            let stream = self.conversation.answer(number, response).unwrap_or_else(|_| panic!());
+            let stream = self.conversation.answer(number, response).unwrap();
             self.stream = stream.map(|stream| (number, stream));
         };
         self.conversation.keep(input);

@@ -94,16 +94,17 @@ impl Source for Connection {
 
 // ANCHOR: serve
 /// One turn of one connection: receives, sends what is under way, and
-/// answers whatever is whole.
+/// answers whatever is whole. Whether its timer is to be set, or it's
+/// over.
 fn serve(
     event_loop: &mut EventLoop,
     me: Token,
     readiness: Readiness,
     shared: &Shared,
     buffers: &mut Buffers,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let now = shared.now(event_loop);
-    let Some(mut connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
+    let Some(mut connection) = event_loop.get_mut::<Connection>(me) else { return Ok(false) };
     connection.again = false;
     let came = connection.receive(readiness, &mut buffers.input)?;
     let mut input = connection.conversation.receive(came);
@@ -114,7 +115,7 @@ fn serve(
     }
     if connection.conversation.wants_stream() {
         Connection::pull(event_loop, me)?;
-        let Some(still_here) = event_loop.get_mut(me) else { return Ok(()) };
+        let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
         connection = still_here;
     }
     let mut answers = 0;
@@ -135,7 +136,7 @@ fn serve(
         let Some((head, body)) = request.parts() else { continue };
         let (ticket, from) = connection.begin(me, &head);
         let answer = shared.handle(event_loop, ticket, &head, body, from);
-        let Some(still_here) = event_loop.get_mut(me) else { return Ok(()) };
+        let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
         connection = still_here;
         connection.answer(ticket, answer);
     };
@@ -143,7 +144,7 @@ fn serve(
     connection.send()?;
     connection.conversation.give_back(&mut buffers.output);
     connection.settle(goes_on, now);
-    Ok(())
+    Ok(connection.is_unsettled())
 }
 // ANCHOR_END: serve
 
@@ -184,8 +185,9 @@ impl Connection {
         let mut buffers = shared.take_buffers();
         let served = serve(event_loop, me, readiness, shared, &mut buffers);
         shared.put_back(buffers);
-        served?;
-        Self::set_timer(event_loop, me, shared);
+        if served? {
+            Self::set_timer(event_loop, me, shared);
+        }
         Ok(())
     }
 
@@ -236,7 +238,9 @@ impl Connection {
                 break;
             }
         }
-        self.log_if_finished();
+        if self.line.is_some() {
+            self.log_if_finished();
+        }
         Ok(())
     }
     // ANCHOR_END: receive

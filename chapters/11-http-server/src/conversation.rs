@@ -242,6 +242,10 @@ pub struct Answered {
     pub bytes: u64,
 }
 
+/// Nobody waits for this answer, or no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotWaitedFor;
+
 /// A stream has ended, and had promised more bytes: the client must not take what it has
 /// for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -409,17 +413,18 @@ impl Conversation {
     /// that is a stream which is to be asked.
     ///
     /// # Errors
-    /// The response, if that request isn't waiting for one: it has got one already.
+    /// When that request isn't waiting for one: it has got one already.
+    #[inline]
     pub fn answer<S>(
         &mut self,
         request: u64,
         response: Response<S>,
-    ) -> Result<Option<S>, Response<S>> {
+    ) -> Result<Option<S>, NotWaitedFor> {
         match self.state {
             State::Handling(handling) if request == self.request => {
                 Ok(self.respond(handling, response))
             }
-            _ => Err(response),
+            _ => Err(NotWaitedFor),
         }
     }
 

@@ -50,7 +50,7 @@ impl Connection {
     // ANCHOR_END: rings
 
     /// It's over, or nobody will look at its deadline in time.
-    fn is_unsettled(&self) -> bool {
+    pub(super) fn is_unsettled(&self) -> bool {
         let rings = self.timer.map(|(rings, _)| rings);
         let due = self.conversation.deadline();
         self.conversation.is_over() || due.is_some_and(|due| rings.is_none_or(|rings| rings > due))

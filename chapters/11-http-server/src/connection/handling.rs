@@ -68,7 +68,9 @@ impl Connection {
             let class = usize::from(answered.status.code() / 100);
             self.shared.counters.answers[class % 6].add(1);
         }
-        self.log_if_finished();
+        if self.line.is_some() {
+            self.log_if_finished();
+        }
     }
 
     /// Writes its line when an answer is sent, or small enough to be as good as sent.

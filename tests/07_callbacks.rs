@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use grader::bytes::{between_when_still, both_ends, narrow_visitor, settle};
+use grader::bytes::{Between, between_when_still, both_ends, narrow_visitor, read_exactly, settle};
 use grader::check;
 use grader::check::{Check, Server};
 use rstest::rstest;
@@ -946,6 +946,8 @@ mod chat {
                 if round % LINES_AT_ONCE != 0 {
                     continue;
                 }
+                // With nobody who hears it, the program may not have read it yet.
+                settle(self.server, "with bob there, who doesn't read");
                 // Where nobody can tell, it's as many as are too much nowhere.
                 let Some(between) = between_when_still(self.server, &stuck.connection) else {
                     if round >= LINES_UNSEEN {
@@ -1696,6 +1698,149 @@ mod chat {
             party.members[speaker].expect(&[heard(1 - speaker), left].concat(), when);
         }
         party.silence(when);
+    }
+
+    /// Somebody without a name who reads little of what it's answered.
+    struct Unnamed<'a> {
+        visitor: Visitor<'a>,
+        /// All answers to what it has sent, behind the first question.
+        answers: Vec<u8>,
+        /// How many bytes of them it has read.
+        read: usize,
+    }
+
+    impl<'a> Unnamed<'a> {
+        #[track_caller]
+        fn new(server: &'a Server<'a>) -> Self {
+            // It doesn't read what it's asked, either.
+            let visitor = Visitor::narrow(server, "unnamed visitor");
+            Self { visitor, answers: ASK.to_vec(), read: 0 }
+        }
+
+        /// What lies in the kernel. Where it doesn't tell, `None`.
+        fn look(&self) -> Option<Between> {
+            between_when_still(self.visitor.server, &self.visitor.connection)
+        }
+
+        #[track_caller]
+        fn reads(&mut self, count: usize) {
+            let Self { visitor, answers, read } = self;
+            let expected = &answers[*read..*read + count];
+            read_exactly(visitor.server, &visitor.connection, expected, "after many bad names");
+            *read += count;
+        }
+
+        /// Sends lines whose answers are so many bytes long, a multiple of 5, and `more` behind them. All in one piece.
+        #[track_caller]
+        fn sends(&mut self, answered: usize, more: &str) {
+            let rest = |taken| answered - taken * TAKEN.len();
+            let taken = (0..3).find(|taken| rest(*taken).is_multiple_of(BAD_NAME.len()));
+            let taken = taken.unwrap_or_default();
+            let bad = rest(taken) / BAD_NAME.len();
+            self.answers.extend([BAD_NAME.repeat(bad), TAKEN.repeat(taken)].concat());
+            let lines = "\n".repeat(bad) + &"a\n".repeat(taken) + more;
+            let program = &self.visitor.server.program;
+            program.stop();
+            self.visitor.send(lines.as_bytes());
+            self.visitor.has_arrived(lines.len());
+            program.go_on();
+        }
+    }
+
+    /// What is queued for somebody without a name is known to the byte once the kernel has no more room. But each answer is 15
+    /// or 25 bytes long: what the kernel has must be right up to a multiple of 5. That depends on how it cuts them into
+    /// segments. With several who read a part now and then, it's right for one of them before long.
+    #[rstest]
+    #[case::as_much_as_may_be(0)]
+    #[case::a_byte_more(1)]
+    fn answers_queued_to_the_byte(#[case] more: usize) {
+        /// How many have no name, and how often one looks at all of them.
+        const UNNAMED: usize = 8;
+        const LOOKS: usize = 40;
+        /// So many empty lines come in a piece, and so much is queued, in bytes, before the last piece. Then that one is no
+        /// longer than what is read at once, and none of the others is too much.
+        const LINES: usize = 10_000;
+        const LEAST: usize = 20_000;
+        let check = check!("07-chat");
+        check.suspect("queue-limit-too-low");
+        let server = check.server(&[]);
+        let mut party = Party::of(&server, &["a"]);
+        let mut all: Vec<_> = (0..UNNAMED).map(|_| Unnamed::new(&server)).collect();
+        for _ in 0..LOOKS {
+            settle(&server, "with some unnamed visitors who read little");
+            for (number, unnamed) in all.iter_mut().enumerate() {
+                let Some(between) = unnamed.look() else { return };
+                // Where all is right.
+                let most = LEAST + LINES * BAD_NAME.len();
+                if !between.open {
+                    check.fail(format!(
+                        "an unnamed visitor who reads little was closed, with less than {most} bytes of answers queued for it: \
+                         {MOST_QUEUED} are allowed"
+                    ));
+                }
+                let told = unnamed.read + between.to_visitor;
+                let queued = unnamed.answers.len().saturating_sub(told).min(most);
+                let missing = MOST_QUEUED as usize + more - queued;
+                if queued < LEAST {
+                    unnamed.sends(LINES * BAD_NAME.len(), "");
+                } else if !missing.is_multiple_of(5) {
+                    unnamed.reads((9000 + 3000 * number).min(between.to_visitor));
+                } else if more == 0 {
+                    return just_enough(&mut party, unnamed, missing);
+                } else {
+                    return a_little_too_much(&mut party, unnamed, missing, between.to_visitor);
+                }
+            }
+        }
+        visitors::skipped("the kernel never has the right number of bytes");
+    }
+
+    /// With `missing` bytes of answers more, just as much is queued as may be.
+    #[track_caller]
+    fn just_enough(party: &mut Party<'_>, unnamed: &mut Unnamed<'_>, missing: usize) {
+        let server = party.server;
+        let when = format!(
+            "with just {MOST_QUEUED} bytes of answers queued for an unnamed visitor who reads little"
+        );
+        unnamed.sends(missing, "");
+        settle(server, &when);
+        if unnamed.look().is_some_and(|between| !between.open) {
+            server.check.fail(format!("{when}, it was closed: as much is allowed"));
+        }
+        server.check.suspect("slow-lose-lines");
+        let when = format!("{when}, when it reads at last");
+        unnamed.visitor.expect(&unnamed.answers[unnamed.read..], &when);
+        unnamed.visitor.send(b"zoe\n");
+        unnamed.visitor.expect(b"hello zoe\n", &when);
+        party.all_hear("* zoe is here\n", &when);
+        party.silence(&when);
+    }
+
+    /// With `missing` bytes of answers more, a little more is queued than may be. So much has been in the kernel before.
+    #[track_caller]
+    fn a_little_too_much(
+        party: &mut Party<'_>,
+        unnamed: &mut Unnamed<'_>,
+        missing: usize,
+        in_the_kernel: usize,
+    ) {
+        let server = party.server;
+        let when = format!(
+            "with a little more than {MOST_QUEUED} bytes of answers queued for an unnamed visitor who reads little, and a good \
+             name behind its bad ones"
+        );
+        unnamed.sends(missing, "zoe\n");
+        settle(server, &when);
+        let Some(between) = unnamed.look() else { return };
+        // Then it wasn't too much.
+        if between.open && between.to_visitor > in_the_kernel {
+            return visitors::skipped("the kernel has taken more at the last moment");
+        }
+        server.check.suspect("queue-limit-too-high");
+        if between.open {
+            server.check.fail(format!("{when}, it was to be closed, and it's still there"));
+        }
+        party.silence(&when);
     }
 
     #[rstest]

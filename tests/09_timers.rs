@@ -615,6 +615,9 @@ mod ping {
                 ticked.every(another);
                 when = format!("{when}, and then `every {another}`");
                 due = ticked.due_first();
+                if another >= 300_000 {
+                    check.suspect("old-timer-goes-on");
+                }
             }
             Done::Stop | Done::StopAndEvery => {
                 ticked.stop();
@@ -626,6 +629,7 @@ mod ping {
                 ticked.every(300_000);
                 when.push_str(", and `every 300000` again");
                 due = ticked.due_first();
+                check.suspect("timer-is-not-canceled");
             }
             Done::TwoVisitors => {
                 other = Some(Ticked::new(&server, "other visitor", 400_000));

@@ -3008,6 +3008,13 @@ mod stream {
         needs_little_memory(&server, before, 8 << 20, when);
         // The server hangs up on who takes nothing for half a minute. On a very busy machine the other one took as long.
         if began.elapsed() < Duration::from_secs(15) {
+            let listening = number(&server, "GET", "/listeners");
+            if listening != 2 {
+                check.suspect("on-the-list-while-it-pauses");
+                server.fail_seeing(&format!(
+                    "{when}, that one is still there, and `GET /listeners` says {listening}"
+                ));
+            }
             greedy.reads(&ticks(1, 1_000_001), "when the greedy listener reads at last");
         }
     }

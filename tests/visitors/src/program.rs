@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -69,6 +71,8 @@ pub struct Program {
     child: Mutex<Child>,
     pid: Pid,
     output: Arc<Output>,
+    /// Duplicates of our ends of its pipes.
+    pipes: Vec<OwnedFd>,
     started: Instant,
     /// Where somebody else waits for its end, the end is found here.
     elsewhere: OnceLock<EndedElsewhere>,
@@ -177,11 +181,14 @@ impl Start {
             .spawn()?;
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let output = Arc::new(Output::default());
+        let mut pipes = Vec::new();
         if let Some(stdout) = child.stdout.take() {
+            pipes.extend(stdout.as_fd().try_clone_to_owned().ok());
             let output = Arc::clone(&output);
             thread::spawn(move || output.keep_stdout(stdout));
         }
         if let Some(stderr) = child.stderr.take() {
+            pipes.extend(stderr.as_fd().try_clone_to_owned().ok());
             let output = Arc::clone(&output);
             thread::spawn(move || output.keep_stderr(stderr));
         } else {
@@ -191,6 +198,7 @@ impl Start {
             child: Mutex::new(child),
             pid,
             output,
+            pipes,
             started: Instant::now(),
             elsewhere: OnceLock::new(),
         })
@@ -413,13 +421,27 @@ impl Program {
     }
 
     fn wait_for_output_to_end(&self) {
-        // A grandchild may hold the pipe open for ever: a second is enough for what was written.
-        let deadline = Instant::now() + Duration::from_secs(1);
+        // A grandchild may hold the pipe open for ever: a second is enough for what was written. Where nobody does, the end comes
+        // for certain, however long those who read it have to wait for a processor.
+        let began = Instant::now();
         let mut written = lock(&self.output.state);
-        while !(written.stdout_ended && written.stderr_ended) && Instant::now() < deadline {
+        while !(written.stdout_ended && written.stderr_ended) {
+            let limit = if self.nobody_writes() { PATIENCE } else { Duration::from_secs(1) };
+            if began.elapsed() > limit {
+                break;
+            }
             let waited = self.output.changed.wait_timeout(written, LOOK_EVERY);
             written = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Nobody has the other ends of its pipes open, neither the program nor whoever it started.
+    fn nobody_writes(&self) -> bool {
+        self.pipes.iter().all(|pipe| {
+            let mut list = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut list, PollTimeout::ZERO);
+            list[0].revents().is_some_and(|found| found.contains(PollFlags::POLLHUP))
+        })
     }
 
     fn last_words(&self) -> String {
@@ -484,7 +506,12 @@ impl<'a> Watch<'a> {
         if let Some(ended) = self.program.ended_with() {
             return Some(ended);
         }
-        if self.began.elapsed() > self.patience {
+        // One that is awake may be about to do it, where many others want a processor.
+        let patience = match Snapshot::of(self.program.pid()) {
+            Some(now) if !now.asleep() => 3 * self.patience,
+            _ => self.patience,
+        };
+        if self.began.elapsed() > patience {
             let doing = self.program.doing();
             return Some(Trouble::TooLong { doing });
         }

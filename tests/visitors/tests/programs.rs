@@ -5,7 +5,10 @@ mod servers;
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use servers::{ANSWER, PATIENCE, read_request};
 use visitors::connection::Connection;
@@ -124,4 +127,18 @@ fn what_is_sent_in_pieces_is_read_in_pieces() {
     // A reader that is interrupted in the middle of its call may find the next piece there already:
     // that is one piece less, now and then. Without the waiting, there are a handful.
     assert!(reads * 5 >= request.len() * 4, "{reads} reads of {} pieces", request.len());
+}
+
+/// Whoever it has started may hold its output open for as long as they like: what it wrote itself is there all the same.
+#[test]
+fn a_grandchild_that_stays_holds_nobody_up() {
+    let began = Instant::now();
+    let start = Start::new("/bin/sh").arg("-c").arg("sleep 20 & echo $!; echo here");
+    let program = start.start().unwrap();
+    assert!(program.ended().unwrap().success());
+    let said = String::from_utf8(program.stdout()).unwrap();
+    let (sleeper, rest) = said.split_once('\n').unwrap();
+    assert_eq!(rest, "here\n");
+    let _ = kill(Pid::from_raw(sleeper.parse().unwrap()), Signal::SIGKILL);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }

@@ -16,7 +16,7 @@ use ch10_http::{Date, Fields, Status};
 
 use crate::answer::{Body, Response};
 use crate::conditions::{Conditions, Present, Verdict};
-use crate::folder::{Folder, Held};
+use crate::folder::{FRESH, Folder, Held};
 use crate::path::names;
 use crate::routes::{Context, Request};
 
@@ -29,11 +29,6 @@ const REMEMBERED: usize = 512;
 /// How many large ones are held open: a file with many names (`/a`, `/%61`) mustn't take
 /// all descriptors.
 const HELD_OPEN: usize = 16;
-// ANCHOR: fresh
-/// For how long a file is taken for what it was: a change is seen
-/// within a second.
-pub(crate) const FRESH: Duration = Duration::from_millis(500);
-// ANCHOR_END: fresh
 /// The coarsest clock by which file systems note changes ticks that fast.
 const SETTLES: Duration = Duration::from_secs(2);
 /// What a folder's own page is called.

@@ -11,8 +11,13 @@ use std::time::Duration;
 use ch07_callbacks::program::say;
 use nix::errno::Errno;
 
-use crate::files::FRESH;
 use crate::path::Root;
+
+// ANCHOR: fresh
+/// For how long a file is taken for what it was: a change is seen
+/// within a second.
+pub(crate) const FRESH: Duration = Duration::from_millis(500);
+// ANCHOR_END: fresh
 
 // ANCHOR: folder
 /// A folder by its path, for all loops together. Clones are the same one.

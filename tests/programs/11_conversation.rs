@@ -30,11 +30,16 @@ enum Step {
     Send(u64),
     /// Whoever has an answer, or more of a stream, says so.
     Answer,
+    /// It's taken apart, if it can be, and put together again.
+    HandOver,
 }
 
 /// A conversation, and who is at its ends.
 struct Session {
     conversation: Conversation,
+    common: Rc<Common>,
+    /// How often it was taken apart.
+    handed_over: usize,
     file: Rc<File>,
     to_come: Vec<u8>,
     has_ended: bool,
@@ -53,9 +58,11 @@ impl Session {
     fn new(bytes: &[u8]) -> Self {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&vec![b'f'; LARGE]).unwrap();
-        let common = Common::new(Settings::USUAL, UNIX_EPOCH);
+        let common = Rc::new(Common::new(Settings::USUAL, UNIX_EPOCH));
         Self {
-            conversation: Conversation::new(Rc::new(common), Duration::ZERO),
+            conversation: Conversation::new(Rc::clone(&common), Duration::ZERO),
+            common,
+            handed_over: 0,
             file: Rc::new(file),
             to_come: bytes.to_vec(),
             has_ended: false,
@@ -117,6 +124,13 @@ impl Session {
             }
             Step::Come(_) => {}
             Step::Send(most) => self.send(most),
+            Step::HandOver => {
+                if let Some(parts) = self.conversation.parts(self.now) {
+                    let common = Rc::clone(&self.common);
+                    self.conversation = Conversation::from_parts(common, parts, self.now);
+                    self.handed_over += 1;
+                }
+            }
             Step::Answer => {
                 if let Some((request, response)) = self.later.take() {
                     let stream = self.conversation.answer(request, response);
@@ -199,14 +213,15 @@ impl Session {
     }
 
     /// By chance.
-    fn run_by_chance(self, seed: u64) -> Self {
+    fn run_by_chance(self, seed: u64, hands_over: bool) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let (most_come, most_sent) = ([1, 10, 100, 5000], [1, 50, 3000, 100_000]);
         let (come, sent) = (random.choice(most_come).unwrap(), random.choice(most_sent).unwrap());
-        self.run(|| match random.u8(..3) {
+        self.run(|| match random.u8(..if hands_over { 4 } else { 3 }) {
             0 => Step::Come(random.usize(1..=come)),
             1 => Step::Send(random.u64(0..=sent)),
-            _ => Step::Answer,
+            2 => Step::Answer,
+            _ => Step::HandOver,
         })
     }
 }
@@ -249,12 +264,16 @@ fn conversation(seed: u64) -> String {
     all
 }
 
-#[test]
-fn however_it_is_cut_it_says_the_same() {
-    for seed in 0..400 {
+#[rstest]
+#[case::in_one_process(false)]
+#[case::handed_over_again_and_again(true)]
+fn however_it_is_cut_it_says_the_same(#[case] hands_over: bool) {
+    let mut handed_over = 0;
+    for seed in 0..200 {
         let bytes = conversation(seed);
         let at_once = Session::new(bytes.as_bytes()).run_at_once();
-        let by_chance = Session::new(bytes.as_bytes()).run_by_chance(seed);
+        let by_chance = Session::new(bytes.as_bytes()).run_by_chance(seed, hands_over);
+        handed_over += by_chance.handed_over;
         let same = |(one, other): &(&u8, &u8)| one == other;
         let until = by_chance.sent.iter().zip(&at_once.sent).take_while(same).count();
         let [here, there] = [&by_chance, &at_once].map(|it| it.sent[until..].escape_ascii());
@@ -264,6 +283,7 @@ fn however_it_is_cut_it_says_the_same() {
         );
         assert_eq!(by_chance.refused, at_once.refused, "seed {seed}");
     }
+    assert_eq!(handed_over > 1000, hands_over, "{handed_over}");
 }
 
 /// Reads an answer to a request of this method: its status, its body, and what is behind it.
@@ -355,8 +375,92 @@ fn what_is_no_final_status_is_an_error(#[values(100, 101, 103, 199)] status: u16
 #[case::a_bad_field("HEAD /static HTTP/1.1\r\nHost : here\r\n\r\n", 400)]
 fn a_refusal_of_a_head_request_has_no_body(#[case] request: &str, #[case] status: u16) {
     for seed in 0..20 {
-        let session = Session::new(request.as_bytes()).run_by_chance(seed);
+        let session = Session::new(request.as_bytes()).run_by_chance(seed, false);
         let (told, _, rest) = read(&session.sent, "HEAD");
         assert_eq!((told, rest), (status, &b""[..]), "{}", session.sent.escape_ascii());
     }
+}
+
+/// All of these come. (If there are none, that isn't the end.)
+fn come(bytes: &str) -> Step {
+    if bytes.is_empty() { Step::Send(0) } else { Step::Come(bytes.len()) }
+}
+
+/// Each wait has its own limit, and what follows from it.
+#[rstest]
+#[case::for_a_first_byte("", 0, Some(60), None)]
+#[case::for_a_head("GET / HT", 0, Some(10), Some(408))]
+#[case::for_a_body(
+    "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\n\r\nab",
+    0,
+    Some(20),
+    Some(408)
+)]
+#[case::for_a_handler("GET /later HTTP/1.1\r\nHost: here\r\n\r\n", 0, Some(60), Some(504))]
+#[case::to_be_read("GET /large HTTP/1.1\r\nHost: here\r\n\r\n", 0, Some(30), None)]
+#[case::for_the_next_one("GET /large HTTP/1.1\r\nHost: here\r\n\r\n", u64::MAX, Some(60), None)]
+#[case::to_hang_up("no HTTP\r\n\r\n", u64::MAX, Some(2), None)]
+fn who_is_late_is_told_so_or_hung_up_on(
+    #[case] bytes: &str,
+    #[case] sent: u64,
+    #[case] limit: Option<u64>,
+    #[case] status: Option<u16>,
+) {
+    let mut session = Session::new(bytes.as_bytes());
+    session.now = Duration::from_secs(1000);
+    session.conversation = Conversation::new(Rc::clone(&session.common), session.now);
+    session.step(come(bytes));
+    session.step(Step::Send(sent));
+    session.sent.clear();
+    // What isn't news renews nothing.
+    session.now += Duration::from_secs(1);
+    session.step(Step::Send(0));
+    let due = Duration::from_secs(1000 + limit.unwrap());
+    assert_eq!(session.conversation.deadline(), Some(due));
+    assert!(!session.conversation.look_at_clock(due - Duration::from_millis(1)));
+    assert!(session.conversation.look_at_clock(due));
+    assert_eq!(session.conversation.is_over(), status.is_none());
+    if let Some(status) = status {
+        session.now = due;
+        session.step(Step::Send(u64::MAX));
+        assert_eq!(read(&session.sent, "GET").0, status);
+    }
+}
+
+/// A body that comes a kilobyte at a time gets its time anew; one that comes a byte at a time doesn't.
+#[test]
+fn a_body_must_make_progress() {
+    let head = "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 9000\r\n\r\n";
+    let mut session = Session::new((head.to_owned() + &"x".repeat(9000)).as_bytes());
+    session.step(Step::Come(head.len()));
+    assert_eq!(session.conversation.deadline(), Some(Duration::from_secs(20)));
+    for (second, count, due) in
+        [(5, 10, 20), (6, 1000, 20), (14, 14, 34), (14, 1023, 34), (15, 1, 35), (16, 1, 35)]
+    {
+        session.now = Duration::from_secs(second);
+        session.step(Step::Come(count));
+        let deadline = session.conversation.deadline();
+        assert_eq!(deadline, Some(Duration::from_secs(due)), "after second {second}");
+    }
+}
+
+/// When the server is stopped, what was begun is finished, and nothing else.
+#[rstest]
+#[case::nothing("", "")]
+#[case::half_a_head("GET /made HT", "TP/1.1\r\nHost: here\r\n\r\nGET /static HTTP/1.1\r\n")]
+#[case::a_handler("GET /later HTTP/1.1\r\nHost: here\r\n\r\n", "")]
+fn stopped_it_finishes(#[case] before: &str, #[case] after: &str) {
+    let mut session = Session::new(before.as_bytes());
+    session.step(come(before));
+    session.conversation.stop();
+    session.step(Step::Send(0));
+    assert_eq!(session.conversation.is_over(), before.is_empty());
+    if before.is_empty() {
+        return;
+    }
+    session.to_come = after.as_bytes().to_vec();
+    let session = session.run_at_once();
+    let text = String::from_utf8_lossy(&session.sent).into_owned();
+    assert!(text.contains("Connection: close\r\n"), "{text}");
+    assert_eq!(read(&session.sent, "GET"), (200, b"made".to_vec(), &b""[..]));
 }

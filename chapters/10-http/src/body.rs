@@ -31,6 +31,14 @@ pub(crate) enum Body {
 // ANCHOR_END: body
 
 impl Body {
+    /// How many bytes are to come of the chunk in whose middle it is.
+    pub const fn left_of_chunk(&self) -> u64 {
+        match self {
+            Self::Chunk { left, .. } => *left,
+            _ => 0,
+        }
+    }
+
     /// The body of a head. `skip`: how many bytes of the head weren't taken.
     pub const fn of(framing: Framing, skip: usize, limits: &Limits) -> Self {
         match framing {

@@ -77,6 +77,15 @@ impl Parser {
         }
     }
 
+    /// How many bytes are to come of the chunk in whose middle it is. None: it isn't in a body
+    /// at all.
+    pub const fn left_of_chunk(&self) -> Option<u64> {
+        match &self.state {
+            State::Body { body, .. } => Some(body.left_of_chunk()),
+            State::Head { .. } | State::Refused(_) => None,
+        }
+    }
+
     /// Nothing of a request has been taken. If no bytes are left either, whoever hangs up
     /// now does so politely.
     pub const fn is_between(&self) -> bool {

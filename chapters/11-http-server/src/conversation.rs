@@ -4,21 +4,25 @@
 //! socket moves the bytes, and asks what to wait for. Read [`State`] first, then
 //! [`Conversation::next`] and [`Conversation::settle`].
 
+mod answering;
+pub mod parts;
+pub mod wait;
+mod waiting;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use ch10_http::{
-    CONTINUE, Delivery, Event, Exchange, Framing, Head, Parser, Refusal, Size, Status,
-};
-use ch10_http::{chunk, last_chunk};
+use ch10_http::{CONTINUE, Event, Exchange, Framing, Head, Parser, Status};
 
 use crate::heads::Heads;
 use crate::queue::{Outgoing, Queue};
-use crate::response::{Body, Flow, Response};
+use crate::response::Flow;
 use crate::settings::Settings;
+
+use wait::{Wait, Waits};
 
 // ANCHOR: ahead
 /// How much may lie here unread by us, in bytes, while an answer is
@@ -147,42 +151,6 @@ impl After {
             Self::Close { lingers } => State::Closing { lingers },
         }
     }
-}
-
-// ANCHOR: wait
-/// What a conversation waits for. Each has its own limit in the [`Settings`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// The first byte of a request, the first one or the next.
-    Idle,
-    /// The rest of a request's head.
-    Head,
-    /// The rest of its body.
-    Body,
-    /// An answer that comes later.
-    Handler,
-    /// The client to take more of what is queued.
-    Send,
-    /// A stream that has nothing to say at the moment. It may be silent
-    /// for as long as it likes.
-    Stream,
-    /// The client to hang up.
-    Linger,
-    /// Nothing: there is something to be done at once.
-    Nothing,
-}
-// ANCHOR_END: wait
-
-/// A wait, and when it has lasted too long.
-#[derive(Clone, Copy)]
-struct Waits {
-    what: Wait,
-    /// By the caller's clock.
-    deadline: Option<Duration>,
-    /// The request during which it began.
-    request: u64,
-    /// Since it was last looked at, something was sent, or a good piece of a body came.
-    progress: bool,
 }
 
 /// What has come on a connection, while it's being looked through.
@@ -408,163 +376,6 @@ impl Conversation {
         self.request
     }
 
-    // ANCHOR: answer
-    /// Answers the request of this number. Gives what makes the rest of the answer, if
-    /// that is a stream which is to be asked.
-    ///
-    /// # Errors
-    /// When that request isn't waiting for one: it has got one already.
-    #[inline]
-    pub fn answer<S>(
-        &mut self,
-        request: u64,
-        response: Response<S>,
-    ) -> Result<Option<S>, NotWaitedFor> {
-        match self.state {
-            State::Handling(handling) if request == self.request => {
-                Ok(self.respond(handling, response))
-            }
-            _ => Err(NotWaitedFor),
-        }
-    }
-
-    /// Puts an answer into the queue. This is the only place that does: head and body
-    /// come from the same decision.
-    fn respond<S>(&mut self, handling: Handling, response: Response<S>) -> Option<S> {
-        if response.status.code() < 200 {
-            // It would be taken for a word in between, and the answer waited for.
-            let why = "Something went wrong here.";
-            return self.respond(handling, Response::error(Status::INTERNAL_SERVER_ERROR, why));
-        }
-        let Response { status, content_type, fields, body } = response;
-        let Handling { exchange, lingers } = handling;
-        let size = body.size();
-        let (delivery, stays) = self.common.heads.borrow_mut().write(
-            &mut self.queue.bytes,
-            exchange,
-            status,
-            content_type.as_deref().filter(|it| !it.is_empty()),
-            &fields,
-            size,
-        );
-        let after = if stays { After::Next } else { After::Close { lingers } };
-        self.state = after.state();
-        let mut bytes = 0;
-        let mut stream = None;
-        if delivery != Delivery::None {
-            if let Body::Stream { length, .. } = &body {
-                let length = match length {
-                    Some(length) => Length::Left(*length),
-                    None if delivery == Delivery::Chunked => Length::InChunks,
-                    None => Length::UntilClose,
-                };
-                self.state = State::Streaming(Streaming { length, flow: Flow::More, after });
-            } else if let Size::Known(size) = size {
-                bytes = size;
-            }
-            stream = self.queue.put(body);
-        }
-        self.answered = Some(Answered { status, bytes });
-        stream
-    }
-    // ANCHOR_END: answer
-
-    /// What can't be read, or won't be.
-    fn refuse(&mut self, refusal: Refusal) {
-        let Refusal { status, close, why, mut exchange } = refusal;
-        exchange.keep_alive &= !close && !self.stopping;
-        if let State::Receiving(upload) = &self.state {
-            exchange.is_head |= upload.exchange.is_head;
-        }
-        let handling = Handling { exchange, lingers: !exchange.keep_alive };
-        self.respond(handling, Response::<()>::error(status, why));
-    }
-
-    /// Says something that nobody has asked for, and that is the end.
-    pub fn decline<S>(&mut self, response: Response<S>) {
-        let is_head = match &self.state {
-            State::Receiving(upload) => upload.exchange.is_head,
-            _ => self.input.starts_with(b"HEAD "),
-        };
-        let exchange = Exchange { is_head, ..Exchange::UNKNOWN };
-        self.respond(Handling { exchange, lingers: true }, response);
-    }
-
-    // ANCHOR: streaming
-    /// Whether more of a stream is wanted now.
-    pub fn wants_stream(&self) -> bool {
-        let wants = matches!(self.state, State::Streaming(Streaming { flow: Flow::More, .. }));
-        wants && self.queue.is_empty()
-    }
-
-    /// Whether an answer comes bit by bit, and more of it is to come.
-    pub fn is_streaming(&self) -> bool {
-        matches!(self.state, State::Streaming(_))
-    }
-
-    /// More is on its way: whether it's wanted again is said with it, or by
-    /// [`resume`](Self::resume) meanwhile.
-    pub fn pause(&mut self) {
-        if let State::Streaming(streaming) = &mut self.state {
-            streaming.flow = Flow::Pause;
-        }
-    }
-
-    /// More of a stream, and how it goes on.
-    ///
-    /// # Errors
-    /// When that was the end, and isn't what was promised.
-    pub fn stream(&mut self, piece: &[u8], mut flow: Flow) -> Result<(), EndedTooEarly> {
-        let State::Streaming(Streaming { mut length, flow: before, after }) = self.state else {
-            return Ok(());
-        };
-        if flow == Flow::Pause {
-            flow = before;
-        }
-        let mut piece = piece;
-        if let Length::Left(left) = &mut length {
-            let most = usize::try_from(*left).unwrap_or(usize::MAX);
-            piece = &piece[..piece.len().min(most)];
-            *left -= piece.len() as u64;
-            match (*left, flow) {
-                (0, _) => flow = Flow::End,
-                (_, Flow::End) => return Err(EndedTooEarly),
-                _ => {}
-            }
-        }
-        match length {
-            Length::InChunks => chunk(&mut self.queue.bytes, piece),
-            Length::Left(_) | Length::UntilClose => self.queue.bytes.extend_from_slice(piece),
-        }
-        if let Some(answered) = &mut self.answered {
-            answered.bytes += piece.len() as u64;
-        }
-        self.state = match flow {
-            Flow::End => {
-                if length == Length::InChunks {
-                    last_chunk(&mut self.queue.bytes);
-                }
-                after.state()
-            }
-            Flow::More | Flow::Pause => State::Streaming(Streaming { length, flow, after }),
-        };
-        Ok(())
-    }
-
-    /// Somebody says that the stream of this request has more. False: it's gone. One that
-    /// hasn't begun will be asked anyway.
-    pub fn resume(&mut self, request: u64) -> bool {
-        match &mut self.state {
-            State::Streaming(streaming) if request == self.request => {
-                streaming.flow = Flow::More;
-                true
-            }
-            State::Handling(_) => request == self.request,
-            _ => false,
-        }
-    }
-    // ANCHOR_END: streaming
-
     /// What is to be sent.
     pub fn outgoing(&self) -> Outgoing<'_> {
         self.queue.outgoing()
@@ -637,129 +448,6 @@ impl Conversation {
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Reading | State::Receiving(_)) && self.queue.is_empty()
     }
-
-    /// When it has waited too long, by the caller's clock.
-    pub fn deadline(&self) -> Option<Duration> {
-        self.waits.deadline
-    }
-
-    // ANCHOR: settle
-    /// To be called when all is done that can be: sees what comes next, and for how long to
-    /// wait for it. `again`: there is more to be done, without waiting for anything.
-    pub fn settle(&mut self, now: Duration, again: bool) {
-        if self.queue.is_empty() {
-            self.move_on(again);
-        }
-        let what = if again { Wait::Nothing } else { self.waits_for() };
-        let Waits { what: before, request, progress, .. } = self.waits;
-        // A head's time isn't renewed by a byte more of it.
-        if what != before || request != self.request || progress {
-            let deadline = self.limit(what).map(|limit| now + limit);
-            self.waits = Waits { what, deadline, request: self.request, progress: false };
-        }
-    }
-
-    /// All is sent.
-    fn move_on(&mut self, again: bool) {
-        let ends = self.input_ended || self.stopping;
-        match &self.state {
-            State::Reading | State::Receiving(_) if self.input_ended && !again => {
-                self.state = State::Over;
-            }
-            State::Reading if self.stopping && !again && self.waits_for() == Wait::Idle => {
-                self.state = State::Over;
-            }
-            // It pauses, perhaps for ever; and the server is being stopped, or nobody will tell
-            // whether somebody who has finished sending still listens.
-            State::Streaming(Streaming { flow: Flow::Pause, .. }) if ends => {
-                self.state = State::Over;
-            }
-            State::Closing { lingers } => {
-                let lingers = *lingers || !self.input.is_empty();
-                self.state = match lingers && !self.input_ended {
-                    true => State::Lingering { told: false },
-                    false => State::Over,
-                };
-                self.input = Vec::new();
-            }
-            State::Lingering { .. } if self.input_ended => self.state = State::Over,
-            _ => {}
-        }
-    }
-    // ANCHOR_END: settle
-
-    fn waits_for(&self) -> Wait {
-        if !self.queue.is_empty() {
-            return Wait::Send;
-        }
-        match &self.state {
-            State::Reading if self.parser.is_between() && self.input.is_empty() => Wait::Idle,
-            State::Reading if self.parser.is_between() => Wait::Head,
-            State::Reading | State::Receiving(_) => Wait::Body,
-            State::Handling(_) => Wait::Handler,
-            State::Streaming(Streaming { flow: Flow::Pause, .. }) => Wait::Stream,
-            State::Lingering { .. } => Wait::Linger,
-            State::Streaming(_) | State::Closing { .. } | State::Over => Wait::Nothing,
-        }
-    }
-
-    fn limit(&self, what: Wait) -> Option<Duration> {
-        let Settings { idle, head, body, handler, answer, leave, .. } = self.common.settings;
-        match what {
-            Wait::Idle => Some(idle),
-            Wait::Head => Some(head),
-            Wait::Body => Some(body),
-            Wait::Handler => Some(handler),
-            Wait::Send => Some(answer),
-            Wait::Linger => Some(leave),
-            Wait::Stream | Wait::Nothing => None,
-        }
-    }
-
-    // ANCHOR: late
-    /// Whether it has waited too long. If so, it's over, or the client gets an answer that
-    /// says so.
-    pub fn look_at_clock(&mut self, now: Duration) -> bool {
-        if self.waits.deadline.is_none_or(|deadline| deadline > now) {
-            return false;
-        }
-        self.waits.deadline = None;
-        match (self.waits.what, &self.state) {
-            (Wait::Head | Wait::Body, _) => {
-                let why = "The request didn't become whole in time.";
-                self.decline(Response::<()>::error(Status::REQUEST_TIMEOUT, why));
-            }
-            (Wait::Handler, State::Handling(handling)) => {
-                let why = "The answer wasn't there in time.";
-                let response = Response::<()>::error(Status::GATEWAY_TIMEOUT, why);
-                self.respond(*handling, response);
-            }
-            (Wait::Idle | Wait::Send | Wait::Linger, _) => {
-                self.state = State::Over;
-            }
-            (Wait::Handler | Wait::Stream | Wait::Nothing, _) => {}
-        }
-        true
-    }
-    // ANCHOR_END: late
-
-    // ANCHOR: stop
-    /// The server is being stopped: what was begun is finished, and nothing else. To be
-    /// called when all that has come was looked through.
-    pub fn stop(&mut self) {
-        self.stopping = true;
-        match &mut self.state {
-            State::Handling(handling) => handling.exchange.keep_alive = false,
-            State::Streaming(streaming) => streaming.after = After::Close { lingers: true },
-            // It was told that the connection stays. It may have sent something meanwhile.
-            State::Reading | State::Receiving(_) if !self.queue.is_empty() => {
-                self.state = State::Closing { lingers: true };
-            }
-            State::Closing { lingers } => *lingers = true,
-            _ => {}
-        }
-    }
-    // ANCHOR_END: stop
 }
 
 fn has_body(head: &Head<'_>) -> bool {

@@ -76,6 +76,11 @@ impl Bytes {
 }
 
 impl Queue {
+    /// Of these bytes, and a part of a file behind them.
+    pub fn of(bytes: Vec<u8>, file: Option<FilePart>) -> Self {
+        Self { bytes, sent: 0, then: file.map_or(Then::Nothing, Then::File) }
+    }
+
     /// Nothing is to be sent.
     pub fn is_empty(&self) -> bool {
         self.is_small() && self.sent == self.bytes.len()

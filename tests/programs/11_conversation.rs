@@ -256,7 +256,7 @@ fn conversation(seed: u64) -> String {
     match random.u8(..4) {
         0 => all.push_str("GET /static HTTP/1.0\r\n\r\n"),
         1 => {
-            all.push_str("GET /static HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\nand more")
+            all.push_str("GET /static HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\nand more");
         }
         2 => all.push_str("this isn't HTTP\r\n\r\n"),
         _ => all.push_str(&get("/large")),

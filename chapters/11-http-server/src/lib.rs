@@ -1,13 +1,17 @@
 //! Chapter 11: all of it. An HTTP server on the loop of chapters 7 to 9 and the parser of
 //! chapter 10.
 //!
-//! Read [`connection`] first, from [`connection::Stage`] on: a connection's life. Then
-//! [`server`], what all connections of one loop share, and [`output`], how bytes get out.
-//! [`routes`] and [`answer`] are what a program sees of it; [`files`] are answers that
-//! lie on a disk, with [`folder`], [`path`] and [`conditions`] for what is hard about them.
-//! [`workers`] are several loops on one port. The rest is small: [`listen`],
-//! [`mailbox`] for other threads' messages, [`events`] that are pushed, [`log`],
-//! [`metrics`], [`live`].
+//! Read [`conversation`] first, from its `State` on: a server's side of one HTTP connection,
+//! without a socket. [`response`] is what goes out, [`queue`] what waits to be sent,
+//! [`settings`] how long anything may take. [`connection`] moves the bytes between a
+//! conversation and the kernel; [`server`] accepts connections, and ends. [`routes`] and
+//! [`answer`] are what a program sees of it; [`files`] are answers that lie on a disk, with
+//! [`folder`], [`path`] and [`conditions`] for what is hard about them. [`workers`] are several
+//! loops on one port. The rest is small: [`listen`], [`mailbox`] for other threads' messages,
+//! [`events`] that are pushed, [`log`], [`metrics`], [`live`].
+//!
+//! Each file uses only what is below it, as the test `floors` sees to: so another way of waiting
+//! can have the conversation, and needs nothing else of this.
 //!
 //! A server of one page:
 //!

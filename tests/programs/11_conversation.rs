@@ -159,7 +159,8 @@ impl Session {
                 Next::NotYet => break false,
                 Next::Busy => break true,
             };
-            let (head, body) = request.parts().unwrap();
+            let mut read = None;
+            let (head, body) = request.parts(&mut read).unwrap();
             let number = self.conversation.request();
             let response = self.answer(head.path(), body);
             if head.path().starts_with("/later") {

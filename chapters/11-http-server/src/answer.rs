@@ -63,7 +63,7 @@ impl Response {
 // ANCHOR: ticket
 /// Names one request, for whoever has its answer later. It can be
 /// copied, and sent to another thread and back (see
-/// [`mailbox`](crate::mailbox)). A ticket whose client has left, or
+/// [`mailbox`](mod@crate::mailbox)). A ticket whose client has left, or
 /// whose request was answered, is good for nothing, and does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {

@@ -1,7 +1,5 @@
 //! A connection: moves bytes between a [`Conversation`] and the kernel, and asks it what to
-//! wait for.
-//!
-//! Read [`serve`] first. How a request gets its answer is in `handling`, its timer in `deadline`.
+//! wait for. How a request gets its answer is in `handling`, its timer in `deadline`.
 
 mod deadline;
 mod handling;
@@ -49,12 +47,10 @@ pub struct Connection {
     /// A file needs a socket that doesn't wait (there is no flag for sendfile(2)).
     is_nonblocking: bool,
     /// A handler runs; and what has been given meanwhile for its request.
-    handling: Option<Given>,
+    handling: Option<Option<Box<Response>>>,
     /// For the access log.
     line: Option<Box<Line>>,
 }
-
-type Given = Option<Box<Response>>;
 // ANCHOR_END: connection
 
 // ANCHOR: source
@@ -64,8 +60,8 @@ impl Source for Connection {
     }
 
     fn interest(&self) -> Interest {
-        let Self { conversation, .. } = self;
-        Interest { read: conversation.wants_read(), write: conversation.wants_write() }
+        let it = &self.conversation;
+        Interest { read: it.wants_read(), write: it.wants_write() }
     }
 
     /// With more to do there is nothing to wait for.
@@ -110,9 +106,7 @@ fn serve(
     let mut input = connection.conversation.receive(came);
     connection.conversation.borrow(&mut buffers.output);
     // What is under way comes first.
-    if connection.conversation.wants_write() {
-        connection.send()?;
-    }
+    connection.send()?;
     if connection.conversation.wants_stream() {
         Connection::pull(event_loop, me)?;
         let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
@@ -133,9 +127,10 @@ fn serve(
             Next::Busy => break true,
         };
         answers += 1;
-        let Some((head, body)) = request.parts() else { continue };
-        let (ticket, from) = connection.begin(me, &head);
-        let answer = shared.handle(event_loop, ticket, &head, body, from);
+        let mut read = None;
+        let Some((head, body)) = request.parts(&mut read) else { continue };
+        let (ticket, from) = connection.begin(me, head);
+        let answer = shared.handle(event_loop, ticket, head, body, from);
         let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
         connection = still_here;
         connection.answer(ticket, answer);
@@ -189,11 +184,6 @@ impl Connection {
             Self::set_timer(event_loop, me, shared);
         }
         Ok(())
-    }
-
-    /// Whether it's one of this server: there may be several in one loop.
-    pub(crate) fn is_of(&self, shared: &Shared) -> bool {
-        std::ptr::eq(Rc::as_ptr(&self.shared), shared)
     }
 
     // ANCHOR: receive

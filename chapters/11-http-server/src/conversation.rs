@@ -1,7 +1,7 @@
 //! A server's side of one HTTP connection, as a value: no socket, no clock, no loop.
 //!
 //! Bytes go in, and requests come out; answers go in, and bytes come out. Whoever has the
-//! socket moves the bytes, and asks what to wait for. Read [`State`] first, then
+//! socket moves the bytes, and asks what to wait for. Read `State` first, then
 //! [`Conversation::next`] and [`Conversation::settle`].
 
 mod answering;
@@ -179,13 +179,19 @@ pub struct Assembled {
     body: Vec<u8>,
 }
 
-impl Request<'_> {
-    /// Its head and its body.
-    pub fn parts(&self) -> Option<(Head<'_>, &[u8])> {
+impl<'i> Request<'i> {
+    /// Its head and its body. A head that was put together is read again, into `read`.
+    #[inline]
+    pub fn parts<'r>(&'r self, read: &'r mut Option<Head<'r>>) -> Option<(&'r Head<'r>, &'r [u8])>
+    where
+        'i: 'r,
+    {
         match self {
-            Self::Whole(head) => Some((*head, b"")),
-            // It was read before, so there is one.
-            Self::Assembled(it) => Some((Head::of(&it.head)?, &it.body)),
+            Self::Whole(head) => Some((head, b"")),
+            Self::Assembled(it) => {
+                *read = Head::of(&it.head);
+                Some((read.as_ref()?, &it.body))
+            }
         }
     }
 }
@@ -240,6 +246,7 @@ impl Conversation {
     // ANCHOR: receive
     /// These bytes have come. As a rule none were kept from before, and nothing is copied.
     /// What isn't used must be [kept](Self::keep).
+    #[inline]
     pub fn receive<'a>(&mut self, came: &'a [u8]) -> Input<'a> {
         let bytes = match &self.state {
             // Thrown away.
@@ -260,6 +267,7 @@ impl Conversation {
     }
 
     /// Keeps what isn't used.
+    #[inline]
     pub fn keep(&mut self, input: Input<'_>) {
         let Input { bytes, used } = input;
         if used < bytes.len() && !matches!(self.state, State::Lingering { .. } | State::Over) {
@@ -357,6 +365,7 @@ impl Conversation {
     }
 
     /// Whether the next request may be looked at.
+    #[inline]
     pub fn is_free(&self) -> bool {
         matches!(self.state, State::Reading | State::Receiving(_))
             && self.queue.is_small()
@@ -382,6 +391,7 @@ impl Conversation {
     }
 
     /// So many bytes of it were sent.
+    #[inline]
     pub fn sent(&mut self, count: u64) {
         self.waits.progress |= count > 0;
         self.queue.took(count);
@@ -425,6 +435,7 @@ impl Conversation {
     }
 
     /// Whether something is to be sent.
+    #[inline]
     pub fn wants_write(&self) -> bool {
         !self.queue.is_empty()
     }

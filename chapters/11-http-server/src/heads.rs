@@ -33,6 +33,7 @@ impl Heads {
     }
 
     /// Writes a head: see [`ch10_http::head`].
+    #[inline]
     pub fn write(
         &mut self,
         to: &mut Vec<u8>,

@@ -7,7 +7,7 @@
 //! conversation and the kernel; [`server`] accepts connections, and ends. [`routes`] and
 //! [`answer`] are what a program sees of it; [`files`] are answers that lie on a disk, with
 //! [`folder`], [`path`] and [`conditions`] for what is hard about them. [`workers`] are several
-//! loops on one port. The rest is small: [`listen`], [`mailbox`] for other threads' messages,
+//! loops on one port. The rest is small: [`listen`], [`mailbox`](mod@mailbox) for other threads' messages,
 //! [`events`] that are pushed, [`log`], [`metrics`], [`live`].
 //!
 //! Each file uses only what is below it, as the test `floors` sees to: so another way of waiting

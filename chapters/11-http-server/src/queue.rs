@@ -82,16 +82,19 @@ impl Queue {
     }
 
     /// Nothing is to be sent.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.is_small() && self.sent == self.bytes.len()
     }
 
     /// Nothing but bytes that were copied.
+    #[inline]
     pub fn is_small(&self) -> bool {
         matches!(self.then, Then::Nothing)
     }
 
     /// How much is to be sent, in bytes.
+    #[inline]
     pub fn len(&self) -> u64 {
         let behind = match &self.then {
             Then::Nothing => 0,
@@ -124,6 +127,7 @@ impl Queue {
     }
 
     /// What is to be sent next.
+    #[inline]
     pub fn outgoing(&self) -> Outgoing<'_> {
         let (second, file): (&[u8], _) = match &self.then {
             Then::Nothing => (b"", None),
@@ -134,6 +138,7 @@ impl Queue {
     }
 
     /// So many bytes of it are sent.
+    #[inline]
     pub fn took(&mut self, count: u64) {
         let left = self.bytes.len() - self.sent;
         let of_first = usize::try_from(count).map_or(left, |count| count.min(left));
@@ -163,6 +168,7 @@ impl Queue {
 
     /// Works with this memory until [`give_back`](Self::give_back), if there is nothing to
     /// be sent as yet.
+    #[inline]
     pub fn borrow(&mut self, buffer: &mut Vec<u8>) {
         if self.bytes.is_empty() {
             self.bytes = std::mem::take(buffer);
@@ -170,6 +176,7 @@ impl Queue {
     }
 
     /// Gives back what was lent, and keeps a copy of what isn't sent.
+    #[inline]
     pub fn give_back(&mut self, buffer: &mut Vec<u8>) {
         if buffer.capacity() > 0 {
             return; // nothing was lent

@@ -56,6 +56,11 @@ impl Connection {
         self.conversation.is_over() || due.is_some_and(|due| rings.is_none_or(|rings| rings > due))
     }
 
+    /// Whether it's one of this server: there may be several in one loop.
+    pub(crate) fn is_of(&self, shared: &Shared) -> bool {
+        std::ptr::eq(Rc::as_ptr(&self.shared), shared)
+    }
+
     // ANCHOR: stop
     /// The server is being stopped.
     pub(crate) fn stop(event_loop: &mut EventLoop, me: Token, shared: &Shared) {

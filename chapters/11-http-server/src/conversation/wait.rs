@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 // ANCHOR: wait
-/// What a conversation waits for. Each has its own limit in the [`Settings`].
+/// What a conversation waits for. Each has its own limit in the
+/// [`Settings`](crate::Settings).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The first byte of a request, the first one or the next.

@@ -6,7 +6,7 @@
 use std::time::UNIX_EPOCH;
 
 use ch10_http::{
-    Asked, Date, Event, Fields, Limits, Parser, Size, Status, Version, chunk, head, last_chunk,
+    Date, Event, Exchange, Fields, Limits, Parser, Size, Status, Version, chunk, head, last_chunk,
 };
 
 #[global_allocator]
@@ -29,7 +29,7 @@ fn parser_and_encoder_allocate_nothing() {
     let date = Date::of(UNIX_EPOCH);
     let mut fields = Fields::default();
     fields.add("ETag", "\"a\"").unwrap();
-    let asked = Asked { is_head: false, version: Version::Http11, keep_alive: true };
+    let exchange = Exchange { is_head: false, version: Version::Http11, keep_alive: true };
 
     let profiler = dhat::Profiler::builder().testing().build();
     for piece in [1, 7, REQUESTS.len()] {
@@ -38,7 +38,7 @@ fn parser_and_encoder_allocate_nothing() {
     }
     for size in [Size::Known(u64::MAX), Size::Unknown] {
         answer.clear();
-        head(&mut answer, asked, Status::OK, &date, Some("text/plain"), &fields, size);
+        head(&mut answer, exchange, Status::OK, &date, Some("text/plain"), &fields, size);
         chunk(&mut answer, b"hello");
         last_chunk(&mut answer);
     }

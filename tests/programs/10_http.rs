@@ -271,7 +271,7 @@ mod taken {
         let Ok(Some((Event::Head(head), took))) = parser.next(bytes) else { panic!() };
         assert_eq!((head.raw(), took), (&bytes[2..28], 28));
         assert_eq!(Head::of(head.raw()), Some(head));
-        assert!(head.asked().is_head);
+        assert!(head.exchange().is_head);
         assert_eq!(Head::of(&bytes[2..]), None, "more than a head");
         assert_eq!(Head::of(&bytes[..28]), None, "empty lines before it");
         assert_eq!(Head::of(&bytes[2..27]), None, "less than a head");
@@ -386,7 +386,7 @@ mod refused {
     #[case::a_version_that_isnt_whole("GET / HTTP/1.\r\nHost: a\r\n\r\n".into(), 400)]
     #[case::another_protocol("GET / ICY/1.1\r\nHost: a\r\n\r\n".into(), 400)]
     #[case::version_2_0("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), 505)]
-    #[case::version_1_2("GET / HTTP/1.2\r\nHost: a\r\n\r\n".into(), 505)]
+    #[case::version_1_2_without_a_host("GET / HTTP/1.2\r\n\r\n".into(), 400)]
     #[case::version_0_9("GET / HTTP/0.9\r\n\r\n".into(), 505)]
     #[case::too_many_empty_lines(format!("{}GET / HTTP/1.0\r\n\r\n", "\r\n".repeat(MOST_EMPTY_LINES + 1)), 400)]
     #[case::a_body_that_is_too_long(post("Content-Length: 1048577", ""), 413)]
@@ -544,6 +544,51 @@ mod refused {
     }
 
     #[test]
+    fn a_later_minor_version_is_read_as_1_1() {
+        let bytes = b"GET http://a.b:80/c?d HTTP/1.9\r\nHost: a\r\nHosts: e\r\n\r\nrest";
+        let mut parser = Parser::new(Limits::USUAL);
+        let (event, took) = parser.next(bytes).unwrap().unwrap();
+        let Event::Head(head) = event else { panic!("{event:?}") };
+        assert_eq!(took, bytes.len() - "rest".len());
+        assert_eq!((head.method, head.version), ("GET", ch10_http::Version::Http11));
+        assert_eq!((head.host(), head.path(), head.query()), (Some("a.b:80"), "/c", Some("d")));
+        assert_eq!((head.field("hosts"), head.keep_alive), (Some("e"), true));
+        // It's told of as it was sent.
+        assert_eq!(head.raw(), &bytes[..took]);
+        // However it comes.
+        let told = story(b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", Limits::USUAL);
+        assert_eq!(told, "GET / HTTP/1.2 None stays; end. 0 left");
+        assert_eq!(story(b"GET / HTTP/1.2\r\nHost: a\r\nb\r\n\r\n", Limits::USUAL), "400 closed");
+    }
+
+    #[rstest]
+    #[case::a_body_that_is_too_long(
+        "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n"
+    )]
+    #[case::a_field_that_is_none("\r\nHEAD / HTTP/1.1\r\nHost : a\r\n\r\n")]
+    #[case::a_chunk_that_is_none(
+        "HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx"
+    )]
+    #[case::another_version("HEAD / HTTP/2.0\r\n\r\n")]
+    #[case::an_expectation("HEAD / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n")]
+    fn of_a_head_request_knows_that_it_is_one(#[case] request: &str) {
+        for (request, is_head) in
+            [(request.to_owned(), true), (request.replace("HEAD", "GET"), false)]
+        {
+            let mut parser = Parser::new(Limits::USUAL);
+            let mut bytes = request.as_bytes();
+            let refusal = loop {
+                match parser.next(bytes) {
+                    Ok(Some((_, took))) => bytes = &bytes[took..],
+                    Ok(None) => panic!("it wasn't refused"),
+                    Err(refusal) => break refusal,
+                }
+            };
+            assert_eq!(refusal.exchange.is_head, is_head, "{request:?}");
+        }
+    }
+
+    #[test]
     fn a_version_without_waiting_for_more() {
         assert_eq!(story(b"GET / HTTP/3.0\r\n", Limits::USUAL), "505 closed");
     }
@@ -622,10 +667,14 @@ mod an_expectation {
     fn is_refused_with_what_the_answer_depends_on() {
         let bytes = b"HEAD / HTTP/1.0\r\nExpect: x\r\nConnection: keep-alive\r\n\r\n";
         let refusal = Parser::new(Limits::USUAL).next(bytes).unwrap_err();
-        let asked = refusal.asked;
-        assert!(asked.is_head && asked.keep_alive && asked.version == ch10_http::Version::Http10);
+        let exchange = refusal.exchange;
+        assert!(
+            exchange.is_head
+                && exchange.keep_alive
+                && exchange.version == ch10_http::Version::Http10
+        );
         let refusal = Parser::new(Limits::USUAL).next(b"\0").unwrap_err();
-        assert_eq!(refusal.asked, ch10_http::Asked::UNKNOWN);
+        assert_eq!(refusal.exchange, ch10_http::Exchange::UNKNOWN);
     }
 }
 
@@ -975,16 +1024,16 @@ mod answers {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use ch10_http::{
-        Asked, BadField, Date, Delivery, Fields, Size, Status, Version, chunk, head, last_chunk,
+        BadField, Date, Delivery, Exchange, Fields, Size, Status, Version, chunk, head, last_chunk,
     };
     use rstest::rstest;
 
-    const PLAIN: Asked = Asked { is_head: false, version: Version::Http11, keep_alive: true };
-    const HEAD: Asked = Asked { is_head: true, ..PLAIN };
-    const CLOSES: Asked = Asked { keep_alive: false, ..PLAIN };
-    const OLD: Asked = Asked { version: Version::Http10, ..CLOSES };
-    const OLD_STAYS: Asked = Asked { version: Version::Http10, ..PLAIN };
-    const OLD_HEAD: Asked = Asked { is_head: true, ..OLD_STAYS };
+    const PLAIN: Exchange = Exchange { is_head: false, version: Version::Http11, keep_alive: true };
+    const HEAD: Exchange = Exchange { is_head: true, ..PLAIN };
+    const CLOSES: Exchange = Exchange { keep_alive: false, ..PLAIN };
+    const OLD: Exchange = Exchange { version: Version::Http10, ..CLOSES };
+    const OLD_STAYS: Exchange = Exchange { version: Version::Http10, ..PLAIN };
+    const OLD_HEAD: Exchange = Exchange { is_head: true, ..OLD_STAYS };
 
     /// A head's lines behind the first one and the date, how the body goes out, and
     /// whether the connection stays.
@@ -1079,9 +1128,9 @@ mod answers {
     )]
     #[case::not_modified_head(HEAD, 304, Size::Known(13), "", Delivery::None, true)]
     #[case::an_interim_one(PLAIN, 103, Size::Unknown, "", Delivery::None, true)]
-    #[case::reset_content(PLAIN, 205, Size::Unknown, "Content-Length: 0", Delivery::Plain, true)]
+    #[case::reset_content(PLAIN, 205, Size::Unknown, "Content-Length: 0", Delivery::None, true)]
     fn heads(
-        #[case] asked: Asked,
+        #[case] exchange: Exchange,
         #[case] code: u16,
         #[case] size: Size,
         #[case] lines: &str,
@@ -1090,7 +1139,7 @@ mod answers {
     ) {
         let (date, status) = (Date::of(UNIX_EPOCH), Status::of(code).unwrap());
         let mut bytes = b"before".to_vec();
-        let how = head(&mut bytes, asked, status, &date, None, &Fields::NONE, size);
+        let how = head(&mut bytes, exchange, status, &date, None, &Fields::NONE, size);
         assert_eq!(how, (delivery, stays));
         let text = String::from_utf8(bytes).unwrap();
         let lines: String = lines.split_terminator('|').map(|line| format!("{line}\r\n")).collect();

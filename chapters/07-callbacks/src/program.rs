@@ -2,7 +2,7 @@
 //! among their arguments, a listener, a log.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::exit;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -29,10 +29,47 @@ pub fn address_from_args(program: &str, help: &str, default: &str) -> SocketAddr
 
 /// What `word` says; or says what is wrong with it, and ends the program.
 pub fn address(program: &str, word: &str) -> SocketAddr {
-    word.parse().unwrap_or_else(|_| {
-        let message = format!("{word:?} is no ADDRESS such as 127.0.0.1:7000; see --help");
-        complain(program, 2, &message)
+    parse_address(word).unwrap_or_else(|advice| {
+        complain(program, 2, &format!("{word:?} is no ADDRESS: {advice}; see --help"))
     })
+}
+
+/// The address that `word` is. It may be `127.0.0.1:7000` or `[::1]:7000`, in full;
+/// `localhost:7000`, which is 127.0.0.1; `:7000`, which is all addresses of this machine;
+/// or `7000`, a port of 127.0.0.1.
+///
+/// # Errors
+/// What to give instead, with examples.
+pub fn parse_address(word: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = word.parse() {
+        return Ok(address);
+    }
+    let (host, port) =
+        word.rsplit_once(':').map_or((None, word), |(host, port)| (Some(host), port));
+    let host = match host {
+        None => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        Some("") => Some(all_of_this_machine()),
+        // No other name: whoever looks names up may have to wait.
+        Some(name) if name.eq_ignore_ascii_case("localhost") => Some(Ipv4Addr::LOCALHOST.into()),
+        Some(_) => None,
+    };
+    // Rust would take a sign, too.
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| is_number);
+    host.zip(port).map(SocketAddr::from).ok_or_else(|| {
+        "give one such as 127.0.0.1:7000, localhost:7000, 7000, or :7000 for all of this \
+         machine's"
+            .to_owned()
+    })
+}
+
+/// `::` is all addresses of both versions; on a machine without the sixth, `0.0.0.0` is all.
+fn all_of_this_machine() -> IpAddr {
+    let both = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    match UdpSocket::bind((both, 0)) {
+        Ok(_) => both,
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// Listens, and says where; or says why not, and ends the program.
@@ -72,4 +109,52 @@ pub fn raise_limit() -> u64 {
     let Ok((now, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
     // Where that is refused, what we have must do.
     setrlimit(Resource::RLIMIT_NOFILE, most, most).map_or(now, |()| most)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::in_full("127.0.0.1:7000", "127.0.0.1:7000")]
+    #[case::of_the_sixth_version("[::1]:7000", "[::1]:7000")]
+    #[case::all_of_the_fourth("0.0.0.0:7000", "0.0.0.0:7000")]
+    #[case::any_free_port("127.0.0.1:0", "127.0.0.1:0")]
+    #[case::a_name("localhost:7000", "127.0.0.1:7000")]
+    #[case::a_name_in_capitals("LocalHost:7000", "127.0.0.1:7000")]
+    #[case::a_port("7000", "127.0.0.1:7000")]
+    #[case::the_last_port("65535", "127.0.0.1:65535")]
+    #[case::any_port("0", "127.0.0.1:0")]
+    fn an_address_is_understood(#[case] word: &str, #[case] expected: &str) {
+        assert_eq!(parse_address(word), Ok(expected.parse().unwrap()));
+    }
+
+    #[test]
+    fn a_colon_and_a_port_is_all_of_this_machine() {
+        let address = parse_address(":7000").unwrap();
+        assert!(address.ip().is_unspecified() && address.port() == 7000, "{address}");
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::no_port("127.0.0.1")]
+    #[case::no_port_behind_its_colon("127.0.0.1:")]
+    #[case::a_colon(":")]
+    #[case::a_name_without_a_port("localhost")]
+    #[case::another_name("example.com:80")]
+    #[case::a_port_that_is_too_large("70000")]
+    #[case::a_large_port_of_a_name("localhost:65536")]
+    #[case::a_port_with_a_sign("+7000")]
+    #[case::a_port_with_a_sign_behind_its_colon(":+7000")]
+    #[case::a_port_below_none("-1")]
+    #[case::with_a_blank(" 7000")]
+    #[case::a_url("http://localhost:7000/")]
+    #[case::brackets_that_are_missing("::1:7000")]
+    #[case::letters("localhost:http")]
+    fn what_is_no_address_gets_an_example(#[case] word: &str) {
+        let advice = parse_address(word).expect_err("it's none");
+        assert!(advice.contains("127.0.0.1:7000") && !advice.contains('\n'), "{advice}");
+    }
 }

@@ -7,7 +7,8 @@ const HELP: &str = "ch07-server [ADDRESS]
 
 Answers many visitors at once, with callbacks on an event loop that waits in poll():
 a small page (GET /large: 8 MiB).
-ADDRESS is 127.0.0.1:7007 where not given; port 0 means any free one.";
+ADDRESS is 127.0.0.1:7007 where not given. It may be 7007 for that, localhost:7007,
+or :7007 for all addresses of this machine; port 0 means any free one.";
 
 fn main() {
     let address = program::address_from_args(NAME, HELP, "127.0.0.1:7007");

@@ -10,7 +10,8 @@ const HELP: &str = "ch08-epoll [ADDRESS]
 
 Answers thousands of visitors at once, with callbacks on an event loop that waits in
 epoll_wait(), or in poll() where there is no epoll: a small page (GET /large: 8 MiB).
-ADDRESS is 127.0.0.1:7008 where not given; port 0 means any free one.";
+ADDRESS is 127.0.0.1:7008 where not given. It may be 7008 for that, localhost:7008,
+or :7008 for all addresses of this machine; port 0 means any free one.";
 
 fn main() {
     let address = program::address_from_args(NAME, HELP, "127.0.0.1:7008");

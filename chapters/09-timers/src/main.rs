@@ -34,7 +34,8 @@ fn help() -> String {
 Answers thousands of visitors at once: a small page (GET /large: 8 MiB), and gives
 nobody more time than they need. SIGTERM or Ctrl-C stops it when all are served,
 a second one at once.
-ADDRESS is {DEFAULT} where not given; port 0 means any free one.
+ADDRESS is {DEFAULT} where not given. It may be 7009 for that, localhost:7009,
+or :7009 for all addresses of this machine; port 0 means any free one.
 SECONDS takes the place of each deadline: {} to say something or to leave, {} for the
 rest of a request, {} to take some more of an answer.",
         idle.as_secs(),

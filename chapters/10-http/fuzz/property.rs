@@ -128,9 +128,9 @@ fn facts(head: &Head<'_>) -> Facts {
         }
     }
     assert_eq!(fields.len(), seen.len());
-    let asked = head.asked();
-    assert_eq!(asked.is_head, line.starts_with("HEAD "));
-    assert_eq!((asked.version, asked.keep_alive), (head.version, head.keep_alive));
+    let exchange = head.exchange();
+    assert_eq!(exchange.is_head, line.starts_with("HEAD "));
+    assert_eq!((exchange.version, exchange.keep_alive), (head.version, head.keep_alive));
     if let (true, Some((path, query))) = (head.path().starts_with('/'), line.split_once('?')) {
         assert!(!head.path().contains('?'), "{path}");
         assert_eq!(head.query(), query.rsplit_once(' ').map(|(query, _)| query));
@@ -266,7 +266,9 @@ fn model_facts(head: &[u8], limits: &Limits) -> Option<(Facts, bool)> {
     let (line, lines) = lines_of(head)?;
     let words: Vec<&str> = line.split(' ').collect();
     let [method, target, version] = words[..] else { return None };
-    let is_11 = version == "HTTP/1.1";
+    // Whoever speaks a later 1 is taken for one who speaks 1.1.
+    let minor = version.strip_prefix("HTTP/1.").and_then(|minor| minor.parse().ok());
+    let is_11 = version.len() == 8 && matches!(minor, Some(1..=9));
     if line.len() > limits.line || lines.len() > limits.fields || !is_token(method) {
         return None;
     }

@@ -3,26 +3,12 @@
 use std::fmt;
 
 use crate::date::Date;
-use crate::head::{Version, is_token};
+use crate::exchange::{Exchange, Version};
 use crate::status::Status;
+use crate::token::is_token;
 
 /// Tells a visitor that waits for it to send the body (RFC 9110, section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// What of a request its answer's framing depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The method is HEAD: the answer is its head alone.
-    pub is_head: bool,
-    pub version: Version,
-    /// Another request may follow.
-    pub keep_alive: bool,
-}
-
-impl Asked {
-    /// By somebody whose request couldn't be read: nothing can follow.
-    pub const UNKNOWN: Self = Self { is_head: false, version: Version::Http11, keep_alive: false };
-}
 
 /// How long a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +42,7 @@ pub enum Delivery {
 /// they were put in.
 pub fn head(
     to: &mut Vec<u8>,
-    asked: Asked,
+    exchange: Exchange,
     status: Status,
     date: &Date,
     content_type: Option<&str>,
@@ -64,15 +50,16 @@ pub fn head(
     size: Size,
 ) -> (Delivery, bool) {
     // Nothing can be the content of 205, but only a length says so (RFC 9110, 15.3.6).
-    let size = if status.code() == 205 { Size::Known(0) } else { size };
+    let is_reset = status == Status::RESET_CONTENT;
+    let size = if is_reset { Size::Known(0) } else { size };
     // ANCHOR: delivery
     let delivery = match size {
-        _ if asked.is_head || status.has_no_body() => Delivery::None,
+        _ if exchange.is_head || status.has_no_body() || is_reset => Delivery::None,
         Size::Known(_) => Delivery::Plain,
-        Size::Unknown if asked.version == Version::Http11 => Delivery::Chunked,
+        Size::Unknown if exchange.version == Version::Http11 => Delivery::Chunked,
         Size::Unknown => Delivery::UntilClose,
     };
-    let stays = asked.keep_alive && delivery != Delivery::UntilClose;
+    let stays = exchange.keep_alive && delivery != Delivery::UntilClose;
     // ANCHOR_END: delivery
 
     status_line(to, status);
@@ -95,7 +82,7 @@ pub fn head(
     }
     if !stays {
         to.extend_from_slice(b"\r\nConnection: close");
-    } else if asked.version == Version::Http10 {
+    } else if exchange.version == Version::Http10 {
         to.extend_from_slice(b"\r\nConnection: keep-alive");
     }
     to.extend_from_slice(b"\r\n");

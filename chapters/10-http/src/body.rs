@@ -1,8 +1,10 @@
 //! A body, taken apart.
 
+use crate::event::Event;
 use crate::framing::Framing;
+use crate::limits::Limits;
 use crate::lines::Lines;
-use crate::request::{Event, Limits, Refusal};
+use crate::refusal::Refusal;
 use crate::status::Status;
 
 /// Longest accepted line before a chunk, in bytes, with its extensions and its CRLF.
@@ -29,6 +31,14 @@ pub(crate) enum Body {
 // ANCHOR_END: body
 
 impl Body {
+    /// How many bytes are to come of the chunk in whose middle it is.
+    pub const fn left_of_chunk(&self) -> u64 {
+        match self {
+            Self::Chunk { left, .. } => *left,
+            _ => 0,
+        }
+    }
+
     /// The body of a head. `skip`: how many bytes of the head weren't taken.
     pub const fn of(framing: Framing, skip: usize, limits: &Limits) -> Self {
         match framing {

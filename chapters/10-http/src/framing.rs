@@ -1,9 +1,10 @@
 //! How a head says where its body ends; and what else in it is meant for the connection.
 
-use crate::head::{Version, is_token};
-use crate::request::Refusal;
+use crate::exchange::Version;
+use crate::refusal::Refusal;
 use crate::status::Status;
 use crate::target::{Target, is_host};
+use crate::token::is_token;
 
 /// How a request's body is told from what follows it (RFC 9112, section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

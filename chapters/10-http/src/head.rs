@@ -2,22 +2,15 @@
 
 use std::mem::MaybeUninit;
 
-use crate::answer::Asked;
+use crate::exchange::{Exchange, Version};
 use crate::framing::{Facts, Framing};
-use crate::request::Refusal;
+use crate::refusal::Refusal;
 use crate::status::Status;
 use crate::target::Target;
 
 /// No head has more fields, whatever its [`Limits`](crate::Limits) say: there is no room
 /// for them while it's read.
 pub const MOST_FIELDS: usize = 100;
-
-/// What a request speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Version {
-    Http10,
-    Http11,
-}
 
 // ANCHOR: head
 /// A request's head. It borrows the bytes that it was read from, and copies none.
@@ -59,9 +52,12 @@ impl<'b> Head<'b> {
         // Nothing is written to it but the fields that are found: no time for clearing it.
         let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut request = httparse::Request::new(&mut []);
-        let read = request
-            .parse_with_uninit_headers(bytes, &mut room[..most_fields.min(MOST_FIELDS)])
-            .map_err(|error| refusal(error, bytes))?;
+        let read =
+            request.parse_with_uninit_headers(bytes, &mut room[..most_fields.min(MOST_FIELDS)]);
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => return Self::read_otherwise(error, bytes, most_fields),
+        };
         let (httparse::Status::Complete(length), Some(method), Some(path), Some(minor)) =
             (read, request.method, request.path, request.version)
         else {
@@ -95,6 +91,33 @@ impl<'b> Head<'b> {
         }))
     }
     // ANCHOR_END: read
+
+    /// httparse wouldn't read it. One of HTTP/1.2 it would, if that were 1.1: who speaks 1.1
+    /// understands it (RFC 9110, section 2.5).
+    #[cold]
+    fn read_otherwise(
+        error: httparse::Error,
+        bytes: &'b [u8],
+        most_fields: usize,
+    ) -> Result<Option<Self>, Refusal> {
+        let Some(copy) = as_1_1(bytes) else { return Err(refusal(error, bytes)) };
+        let Some(head) = Head::read(&copy, most_fields)? else { return Ok(None) };
+        // The same, where it stands in the bytes that aren't a copy.
+        let here = |part: &str| {
+            let begin = offset(part, &copy);
+            std::str::from_utf8(&bytes[begin..begin + part.len()]).unwrap_or_default()
+        };
+        let target = match head.target {
+            Target::Origin(path) => Target::Origin(here(path)),
+            Target::Absolute { authority, path } => {
+                Target::Absolute { authority: here(authority), path: here(path) }
+            }
+            Target::Authority(authority) => Target::Authority(here(authority)),
+            Target::Asterisk => Target::Asterisk,
+        };
+        let raw = &bytes[..head.raw.len()];
+        Ok(Some(Self { method: here(head.method), target, raw, ..head }))
+    }
 
     /// The head again, from bytes that [`raw`](Self::raw) gave. None for any others.
     pub fn of(raw: &'b [u8]) -> Option<Self> {
@@ -160,8 +183,9 @@ impl<'b> Head<'b> {
     }
 
     /// What its answer's framing depends on.
-    pub fn asked(&self) -> Asked {
-        Asked { is_head: self.method == "HEAD", version: self.version, keep_alive: self.keep_alive }
+    pub fn exchange(&self) -> Exchange {
+        let is_head = self.method == "HEAD";
+        Exchange { is_head, version: self.version, keep_alive: self.keep_alive }
     }
 }
 
@@ -169,11 +193,13 @@ impl<'b> Head<'b> {
 /// Judges a request line, with its CRLF, before there is more.
 ///
 /// # Errors
-/// 400 if it's broken; 505 for a version that we don't speak. Of HTTP/1.2 it could be said
-/// that who speaks 1.1 can read it; there is none, and httparse knows of none.
+/// 400 if it's broken; 505 for a version that we don't speak.
 pub(crate) fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
     let mut request = httparse::Request::new(&mut []);
-    request.parse(line).map_err(|error| refusal(error, line))?;
+    if let Err(error) = request.parse(line) {
+        let copy = as_1_1(line).ok_or_else(|| refusal(error, line))?;
+        return check_request_line(&copy);
+    }
     let target = Target::of(request.method.unwrap_or_default(), request.path.unwrap_or_default());
     target.map(drop)
 }
@@ -195,24 +221,27 @@ fn refusal(error: httparse::Error, bytes: &[u8]) -> Refusal {
 
 /// Whether the first line's third word is `HTTP/`, a digit, a dot and a digit.
 fn names_a_version(bytes: &[u8]) -> bool {
-    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let version = line.split(|byte| *byte == b' ').nth(2).and_then(|it| it.strip_prefix(b"HTTP/"));
+    let version = first_line(bytes).split(|byte| *byte == b' ').nth(2);
+    let version = version.and_then(|it| it.strip_prefix(b"HTTP/"));
     matches!(version, Some([b'0'..=b'9', b'.', b'0'..=b'9']))
+}
+
+/// A copy that says HTTP/1.1, of one that says HTTP/1.2 or a later 1.
+fn as_1_1(bytes: &[u8]) -> Option<Vec<u8>> {
+    let line = first_line(bytes);
+    let is_later =
+        matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']);
+    let mut copy = is_later.then(|| bytes.to_vec())?;
+    copy[line.len() - 1] = b'1';
+    Some(copy)
+}
+
+fn first_line(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == b'\r').next().unwrap_or_default()
 }
 // ANCHOR_END: request_line
 
 /// Where in `bytes` a part of them begins.
 fn offset(part: &str, bytes: &[u8]) -> usize {
     part.as_ptr().addr() - bytes.as_ptr().addr()
-}
-
-/// A name (RFC 9110, section 5.6.2).
-pub(crate) fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte))
-}
-
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+')
-        || matches!(byte, b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }

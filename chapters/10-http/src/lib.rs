@@ -1,11 +1,16 @@
 //! Chapter 10: "not yet" is an answer. HTTP/1.1 and 1.0 without a socket in sight.
 //!
 //! Read [`request`] first: bytes go in, in whatever pieces they came; out comes a
-//! request's head, a piece of its body, its end, or "not yet". [`head`](mod@head) is what
-//! a head says, and [`target`] whom and what it asks for; [`framing`] is how it says where
-//! its body ends, and what of that is refused since it could be read in two ways. [`body`]
-//! takes the body apart, [`lines`] finds where a line ends. The other way, [`answer`]
-//! writes what goes back, with its [`status`] and its [`date`].
+//! request's head, a piece of its body, its end, or "not yet". From there on downwards, for
+//! each of these files uses only what is named behind it. [`body`] takes the body apart,
+//! into [`event`]s. [`head`](mod@head) is what a head says; [`framing`] is how it says where
+//! its body ends, and what of that is refused since it could be read in two ways; and
+//! [`target`] whom and what it asks for. [`lines`] finds where a line ends, and [`token`]
+//! knows a name. [`limits`] are how long all this may be; a [`refusal`] is what a request
+//! gets otherwise.
+//!
+//! The other way, [`answer`] writes what goes back, with its [`status`] and its [`date`].
+//! What it must know of the request is the [`exchange`].
 //!
 //! ```
 //! use ch10_http::{Event, Limits, Parser};
@@ -31,17 +36,26 @@
 pub mod answer;
 pub mod body;
 pub mod date;
+pub mod event;
+pub mod exchange;
 pub mod framing;
 pub mod head;
+pub mod limits;
 pub mod lines;
+pub mod refusal;
 pub mod request;
 pub mod status;
 pub mod target;
+pub mod token;
 
-pub use answer::{Asked, BadField, CONTINUE, Delivery, Fields, Size, chunk, head, last_chunk};
+pub use answer::{BadField, CONTINUE, Delivery, Fields, Size, chunk, head, last_chunk};
 pub use date::Date;
+pub use event::Event;
+pub use exchange::{Exchange, Version};
 pub use framing::Framing;
-pub use head::{Head, Version};
-pub use request::{Event, Limits, Parser, Refusal};
+pub use head::Head;
+pub use limits::Limits;
+pub use refusal::Refusal;
+pub use request::Parser;
 pub use status::Status;
 pub use target::Target;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::request::Refusal;
+use crate::refusal::Refusal;
 use crate::status::Status;
 
 // ANCHOR: lines

@@ -1,82 +1,19 @@
 //! Requests, one after the other, out of bytes that come in any pieces.
 
-use std::fmt;
-
-use crate::answer::Asked;
 use crate::body::Body;
+use crate::event::Event;
+use crate::exchange::Exchange;
 use crate::framing::Framing;
 use crate::head::{self, Head, MOST_FIELDS};
+use crate::limits::Limits;
 use crate::lines::Lines;
+use crate::refusal::Refusal;
 use crate::status::Status;
+use crate::token::is_token_byte;
 
 /// So many empty lines before a request are forgiven: RFC 9112 (section 2.2) asks for one,
 /// since some send one behind a body.
 pub const MOST_EMPTY_LINES: usize = 4;
-
-/// How much a request may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest accepted request line, in bytes, without its CRLF. Longer ones get 414
-    /// (RFC 9110, section 15.5.15).
-    pub line: usize,
-    /// Longest accepted head, in bytes, with empty lines before it; and longest accepted
-    /// trailers. Longer ones get 431 (RFC 6585, section 5). The caller's buffer must hold
-    /// that much.
-    pub head: usize,
-    /// So many fields, and no more than [`MOST_FIELDS`]. More get 431.
-    pub fields: usize,
-    /// Longest accepted body, in bytes. Longer ones get 413 (RFC 9110, section 15.5.14).
-    pub body: u64,
-}
-
-impl Limits {
-    /// What most servers give: RFC 9112 (section 3) wants 8,000 bytes of request line.
-    pub const USUAL: Self = Self { line: 8 << 10, head: 16 << 10, fields: 100, body: 1 << 20 };
-}
-
-// ANCHOR: event
-/// What bytes begin with: always a head, then pieces of a body if there
-/// is one, then the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'b> {
-    Head(Head<'b>),
-    /// Some bytes of the body, as many as are there. Never none.
-    Body(&'b [u8]),
-    /// The request is whole. What follows is another one.
-    End,
-}
-
-/// Why a request isn't taken, and what it gets for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub status: Status,
-    /// The connection must close: nobody knows where the next request
-    /// begins.
-    pub close: bool,
-    /// What is wrong, in words: for people.
-    pub why: &'static str,
-    /// What the framing of the answer depends on.
-    pub asked: Asked,
-}
-// ANCHOR_END: event
-
-impl Refusal {
-    pub(crate) const fn new(status: Status, why: &'static str) -> Self {
-        Self { status, close: true, why, asked: Asked::UNKNOWN }
-    }
-
-    pub(crate) const fn bad(why: &'static str) -> Self {
-        Self::new(Status::BAD_REQUEST, why)
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status.code(), self.why)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 // ANCHOR: parser
 /// Reads one connection's requests. It keeps none of their bytes.
@@ -92,13 +29,13 @@ enum State {
     /// A head. `number`: how many of its lines are whole, without empty ones before it.
     Head { lines: Lines, number: usize },
     /// The rest of a body, or the end.
-    Body(Body),
+    Body { body: Body, exchange: Exchange },
     /// Nothing any more.
     Refused(Refusal),
 }
 
 // There is one for each of ten thousand connections.
-const _: () = assert!(size_of::<Parser>() <= 64);
+const _: () = assert!(size_of::<Parser>() <= 72);
 
 impl Parser {
     /// One that has read nothing yet.
@@ -125,15 +62,27 @@ impl Parser {
                 // If it isn't there, or isn't right, each line is judged as soon as it has come.
                 None => self.next_by_lines(bytes),
             },
-            State::Body(body) => match body.next(bytes, &self.limits) {
+            State::Body { body, exchange } => match body.next(bytes, &self.limits) {
                 Ok(Some((Event::End, took))) => {
                     self.state = State::BETWEEN;
                     Ok(Some((Event::End, took)))
                 }
-                Err(refusal) => self.refuse(refusal),
+                Err(refusal) => {
+                    let exchange = Exchange { keep_alive: false, ..*exchange };
+                    self.refuse(Refusal { exchange, ..refusal })
+                }
                 next => next,
             },
             State::Refused(refusal) => Err(*refusal),
+        }
+    }
+
+    /// How many bytes are to come of the chunk in whose middle it is. None: it isn't in a body
+    /// at all.
+    pub const fn left_of_chunk(&self) -> Option<u64> {
+        match &self.state {
+            State::Body { body, .. } => Some(body.left_of_chunk()),
+            State::Head { .. } | State::Refused(_) => None,
         }
     }
 
@@ -159,7 +108,12 @@ impl Parser {
         match find_head_by_lines(bytes, &self.limits, lines, number) {
             Ok(Some((head, begin))) => self.accept(head, begin),
             Ok(None) => Ok(None),
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => {
+                // Its method may be all that could be read of it. To HEAD no body goes back, not
+                // even with a refusal (RFC 9110, section 9.3.2).
+                let exchange = Exchange { is_head: is_head(bytes), ..refusal.exchange };
+                self.refuse(Refusal { exchange, ..refusal })
+            }
         }
     }
 
@@ -171,20 +125,24 @@ impl Parser {
         begin: usize,
     ) -> Result<Option<(Event<'b>, usize)>, Refusal> {
         if matches!(head.body, Framing::Length(length) if length > self.limits.body) {
-            return self.refuse(Refusal::new(Status::CONTENT_TOO_LARGE, "the body is too long"));
+            let refusal = Refusal::new(Status::CONTENT_TOO_LARGE, "the body is too long");
+            let exchange = Exchange { keep_alive: false, ..head.exchange() };
+            return self.refuse(Refusal { exchange, ..refusal });
         }
+        let exchange = head.exchange();
         let took = begin + head.raw().len();
         if head.expects_other {
             // A refusal takes no bytes: the head goes with what follows.
-            self.state = State::Body(Body::of(head.body, took, &self.limits));
+            let body = Body::of(head.body, took, &self.limits);
+            self.state = State::Body { body, exchange };
             return Err(Refusal {
                 status: Status::EXPECTATION_FAILED,
                 close: false,
                 why: "it expects what we can't promise",
-                asked: head.asked(),
+                exchange,
             });
         }
-        self.state = State::Body(Body::of(head.body, 0, &self.limits));
+        self.state = State::Body { body: Body::of(head.body, 0, &self.limits), exchange };
         Ok(Some((Event::Head(head), took)))
     }
 
@@ -274,7 +232,14 @@ fn scan(
 
 /// A method, or an empty line.
 const fn may_begin(byte: u8) -> bool {
-    head::is_token_byte(byte) || matches!(byte, b'\r' | b'\n')
+    is_token_byte(byte) || matches!(byte, b'\r' | b'\n')
+}
+
+/// Whether a request for a head begins here, behind no more empty lines than may be.
+fn is_head(bytes: &[u8]) -> bool {
+    let (before, request) = bytes.split_at(begin_of_head(bytes));
+    let empty = before.chunks(2).all(|line| line == b"\r\n");
+    empty && before.len() <= 2 * MOST_EMPTY_LINES && request.starts_with(b"HEAD ")
 }
 
 fn begin_of_head(bytes: &[u8]) -> usize {

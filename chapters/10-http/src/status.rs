@@ -9,6 +9,7 @@ impl Status {
     pub const CREATED: Self = Self(201);
     pub const ACCEPTED: Self = Self(202);
     pub const NO_CONTENT: Self = Self(204);
+    pub const RESET_CONTENT: Self = Self(205);
     pub const PARTIAL_CONTENT: Self = Self(206);
     pub const MOVED_PERMANENTLY: Self = Self(301);
     pub const FOUND: Self = Self(302);
@@ -58,6 +59,7 @@ impl Status {
             Self::CREATED => "Created",
             Self::ACCEPTED => "Accepted",
             Self::NO_CONTENT => "No Content",
+            Self::RESET_CONTENT => "Reset Content",
             Self::PARTIAL_CONTENT => "Partial Content",
             Self::MOVED_PERMANENTLY => "Moved Permanently",
             Self::FOUND => "Found",

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::request::Refusal;
+use crate::refusal::Refusal;
 
 /// A request's target. Which form it may have goes with its method (RFC 9112, section
 /// 3.2).

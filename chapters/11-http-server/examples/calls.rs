@@ -23,7 +23,7 @@ mod measure {
     use std::time::{Duration, Instant, SystemTime};
 
     use ch09_timers::{Clock, Timers};
-    use ch10_http::{Asked, Date, Fields, Size, Status};
+    use ch10_http::{Date, Exchange, Fields, Size, Status};
     use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
     use nix::sys::socket::{MsgFlags, recv, send};
 
@@ -68,10 +68,10 @@ mod measure {
         let mut to = Vec::with_capacity(4096);
         let write = |to: &mut Vec<u8>| {
             // Else the compiler would do most of it beforehand.
-            let asked = black_box(Asked { keep_alive: true, ..Asked::UNKNOWN });
+            let exchange = black_box(Exchange { keep_alive: true, ..Exchange::UNKNOWN });
             let named = black_box(Some("text/plain; charset=utf-8"));
             let (status, size) = black_box((Status::OK, Size::Known(13)));
-            ch10_http::head(to, asked, status, &date, named, &Fields::NONE, size);
+            ch10_http::head(to, exchange, status, &date, named, &Fields::NONE, size);
         };
         write(&mut to);
         let copy = to.clone();

@@ -151,6 +151,11 @@ fn part(range: &str, length: u64) -> Verdict {
     let Some((first, last)) = unit.and_then(|(_, part)| part.trim().split_once('-')) else {
         return Verdict::Whole;
     };
+    // An empty file has no parts: all of it is nothing, and 200 is always right (section
+    // 14.2).
+    if length == 0 {
+        return Verdict::Whole;
+    }
     let number = |word: &str| {
         let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
         // One that is too large is beyond any end.
@@ -206,6 +211,16 @@ mod tests {
             ["bytes=", "bytes=-", "bytes=3-2", "bytes=+1-2", "bytes=0-1,3-4", "lines=0-1", "bytes"]
         {
             assert_eq!(part(odd), Verdict::Whole, "{odd}");
+        }
+    }
+
+    #[test]
+    fn nothing_has_no_parts() {
+        for range in ["bytes=0-", "bytes=0-0", "bytes=-5", "bytes=-0", "bytes=7-9", "bytes=3-2"] {
+            assert_eq!(part(range, 0), Verdict::Whole, "{range}");
+            let conditions = Conditions { range: Some(range), ..Conditions::default() };
+            let present = Present { tag: "\"e\"", modified: UNIX_EPOCH, length: 0 };
+            assert_eq!(conditions.judge(present), Verdict::Whole, "{range}");
         }
     }
 

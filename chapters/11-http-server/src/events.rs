@@ -59,8 +59,11 @@ impl Events {
             to.append(&mut queue.bytes);
             if queue.is_over { Flow::End } else { Flow::Pause }
         });
-        let added = response.fields.add("Cache-Control", "no-store");
-        debug_assert!(added.is_ok());
+        // Without the second, nginx would collect events until it has some kilobytes.
+        for (name, value) in [("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")] {
+            let added = response.fields.add(name, value);
+            debug_assert!(added.is_ok());
+        }
         response
     }
 

@@ -1,5 +1,6 @@
 //! A folder of files, served.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -15,7 +16,8 @@ use ch10_http::{Date, Fields, Status};
 
 use crate::answer::{Body, Response};
 use crate::conditions::{Conditions, Present, Verdict};
-use crate::path::{Root, names};
+use crate::folder::{FRESH, Folder, Held};
+use crate::path::names;
 use crate::routes::{Context, Request};
 
 /// Files up to so many bytes are kept in memory: read once, sent often.
@@ -27,11 +29,6 @@ const REMEMBERED: usize = 512;
 /// How many large ones are held open: a file with many names (`/a`, `/%61`) mustn't take
 /// all descriptors.
 const HELD_OPEN: usize = 16;
-// ANCHOR: fresh
-/// For how long a file is taken for what it was: a change is seen
-/// within a second.
-const FRESH: Duration = Duration::from_millis(500);
-// ANCHOR_END: fresh
 /// The coarsest clock by which file systems note changes ticks that fast.
 const SETTLES: Duration = Duration::from_secs(2);
 /// What a folder's own page is called.
@@ -42,7 +39,7 @@ const NOT_FOUND: &[u8] = b"404.html";
 // ANCHOR: files
 /// Serves the files of a folder. It has what it read last in memory, one for each loop.
 pub struct Files {
-    root: Root,
+    folder: RefCell<Held>,
     /// A field more on each page of HTML, and what it says.
     marked: Option<(&'static str, &'static str)>,
     remembered: RefCell<Remembered>,
@@ -68,7 +65,7 @@ struct Served {
     fields: Fields,
     tag: String,
     modified: SystemTime,
-    content_type: &'static str,
+    content_type: Cow<'static, str>,
     content: Content,
 }
 
@@ -85,8 +82,11 @@ struct Version {
     device: u64,
     inode: u64,
     length: u64,
-    seconds: i64,
-    nanoseconds: i64,
+    /// When its content was changed, in seconds and nanoseconds. Anybody may set that back:
+    /// `tar` and `rsync` do.
+    written: (i64, i64),
+    /// When anything of it was changed, its time among that. The kernel alone sets that.
+    changed: (i64, i64),
 }
 // ANCHOR_END: files
 
@@ -99,13 +99,21 @@ enum Found {
 }
 
 impl Files {
-    /// Of a folder.
+    /// Of a folder that no other loop serves.
     ///
     /// # Errors
     /// When it can't be opened, or isn't a folder.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
-        let root = Root::open(root.as_ref())?;
-        Ok(Self { root, marked: None, remembered: RefCell::default() })
+        Self::of(&Folder::new(root))
+    }
+
+    /// Of a folder.
+    ///
+    /// # Errors
+    /// When it can't be opened, or isn't one.
+    pub fn of(folder: &Folder) -> io::Result<Self> {
+        let folder = RefCell::new(folder.open()?);
+        Ok(Self { folder, marked: None, remembered: RefCell::default() })
     }
 
     /// The same, with a field more on each page of HTML.
@@ -161,7 +169,7 @@ impl Files {
             must(&mut response.fields, "Content-Range", &says);
         }
         if response.status != Status::NOT_MODIFIED {
-            response.content_type = Some(served.content_type.into());
+            response.content_type = Some(served.content_type.clone());
         }
         response
     }
@@ -172,7 +180,7 @@ impl Files {
         match own {
             Some(served) => {
                 let mut response = Response::new(Status::NOT_FOUND)
-                    .with_type(served.content_type)
+                    .with_type(served.content_type.clone())
                     .with(served.body(0, served.version.length));
                 if let Some((name, value)) = self.marked {
                     must(&mut response.fields, name, value);
@@ -186,9 +194,13 @@ impl Files {
     // ANCHOR: find
     /// What a path leads to, from memory if it was looked at a moment ago.
     fn find(&self, path: &str, now: Duration) -> io::Result<Found> {
+        if self.folder.borrow_mut().look(now)? {
+            *self.remembered.borrow_mut() = Remembered::default();
+        }
         let before = self.remembered.borrow().files.get(path).cloned();
         if let Some(served) = &before
             && now < served.looked + FRESH
+            && served.is_what_it_was()?
         {
             return Ok(Found::File(Rc::clone(served)));
         }
@@ -197,7 +209,7 @@ impl Files {
         if is_folder {
             names.push(INDEX.to_vec());
         }
-        let Some(file) = self.root.find(&names)? else { return Ok(Found::Nothing) };
+        let Some(file) = self.open(&names)? else { return Ok(Found::Nothing) };
         let metadata = file.metadata()?;
         if metadata.is_dir() && !is_folder {
             return Ok(Found::Folder);
@@ -215,8 +227,12 @@ impl Files {
     }
     // ANCHOR_END: find
 
+    fn open(&self, names: &[Vec<u8>]) -> io::Result<Option<File>> {
+        self.folder.borrow().root().map_or(Ok(None), |root| root.find(names))
+    }
+
     fn look(&self, names: &[Vec<u8>], now: Duration) -> io::Result<Option<Served>> {
-        let Some(file) = self.root.find(names)? else { return Ok(None) };
+        let Some(file) = self.open(names)? else { return Ok(None) };
         let metadata = file.metadata()?;
         match metadata.is_file() {
             true => self.read(file, &metadata, names, now).map(Some),
@@ -313,9 +329,19 @@ impl Served {
         }
     }
 
-    /// Whether it's what it was. A file that was changed a moment before it was read may
-    /// have been changed again in the same tick of the file system's clock: that one is
-    /// read anew.
+    /// Whether its content is that of its tag. Bytes in memory are what they were when they
+    /// were read. A large file may be written to at any time, and for half a second its new
+    /// content would go out with its old tag.
+    fn is_what_it_was(&self) -> io::Result<bool> {
+        match &self.content {
+            Content::Kept(_) => Ok(true),
+            Content::Open(file) => Ok(Version::of(&file.metadata()?) == self.version),
+        }
+    }
+
+    /// Whether what lies there now is still that. A file that was changed a moment before it
+    /// was read may have been changed again in the same tick of the file system's clock: that
+    /// one is read anew.
     fn is_still(&self, metadata: &Metadata) -> bool {
         self.version == Version::of(metadata) && self.had_settled
     }
@@ -329,6 +355,7 @@ impl Served {
             looked: now,
             fields: self.fields.clone(),
             tag: self.tag.clone(),
+            content_type: self.content_type.clone(),
             content: self.content.clone(),
             ..*self
         }
@@ -341,26 +368,28 @@ impl Version {
             device: metadata.dev(),
             inode: metadata.ino(),
             length: metadata.len(),
-            seconds: metadata.mtime(),
-            nanoseconds: metadata.mtime_nsec(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 
     fn has_settled(&self) -> bool {
-        let seconds = u64::try_from(self.seconds).unwrap_or(0);
+        let seconds = u64::try_from(self.changed.0).unwrap_or(0);
         let age = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(seconds));
         age.is_ok_and(|age| age > SETTLES)
     }
 
     /// Another one for another content, as far as the file system tells.
     fn tag(&self) -> String {
-        let Self { inode, length, seconds, nanoseconds, .. } = self;
-        format!("\"{seconds:x}.{nanoseconds:x}-{length:x}-{inode:x}\"")
+        let Self { inode, length, written, changed, .. } = self;
+        let time = |(seconds, nanoseconds): &(i64, i64)| format!("{seconds:x}.{nanoseconds:x}");
+        format!("\"{}-{}-{length:x}-{inode:x}\"", time(written), time(changed))
     }
 
-    /// In whole seconds. Never in the future (RFC 9110, section 8.8.2.1).
+    /// In whole seconds: the later of the two times, for another content may have been put
+    /// here with an old date. Never in the future (RFC 9110, section 8.8.2.1).
     fn modified(&self) -> SystemTime {
-        let seconds = u64::try_from(self.seconds).unwrap_or(0);
+        let seconds = u64::try_from(self.written.0.max(self.changed.0)).unwrap_or(0);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         UNIX_EPOCH + Duration::from_secs(seconds.min(now))
     }
@@ -383,16 +412,14 @@ fn moved(path: &str, query: Option<&str>) -> Response {
     response
 }
 
-/// What a file is, by its name. Text is UTF-8 nowadays.
-fn content_type(name: &[u8]) -> &'static str {
+/// What a file is, by its name. Text is UTF-8 nowadays, and has to say so: left alone, a
+/// browser takes it for something older.
+fn content_type(name: &[u8]) -> Cow<'static, str> {
     let name = std::str::from_utf8(name).unwrap_or_default();
     match mime_guess::from_path(name).first_raw() {
-        Some("text/html") => "text/html; charset=utf-8",
-        Some("text/css") => "text/css; charset=utf-8",
-        Some("text/plain") => "text/plain; charset=utf-8",
-        Some("text/javascript") => "text/javascript; charset=utf-8",
-        Some(other) => other,
-        None => "application/octet-stream",
+        Some(text) if text.starts_with("text/") => format!("{text}; charset=utf-8").into(),
+        Some(other) => other.into(),
+        None => "application/octet-stream".into(),
     }
 }
 
@@ -400,5 +427,22 @@ fn content_type(name: &[u8]) -> &'static str {
 fn must(fields: &mut Fields, name: &str, value: &str) {
     if let Err(error) = fields.add(name, value) {
         debug_assert!(false, "{name}: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_text_says_that_it_is_utf_8() {
+        for ending in ["html", "css", "js", "txt", "md", "csv", "c", "rs", "xml", "ics", "vtt"] {
+            let content_type = content_type(format!("a.{ending}").as_bytes());
+            assert!(content_type.ends_with("; charset=utf-8"), "{ending}: {content_type}");
+        }
+        for ending in ["png", "svg", "json", "woff2", "nothing", ""] {
+            let content_type = content_type(format!("a.{ending}").as_bytes());
+            assert!(!content_type.contains("charset"), "{ending}: {content_type}");
+        }
     }
 }

@@ -1,13 +1,17 @@
 //! Chapter 11: all of it. An HTTP server on the loop of chapters 7 to 9 and the parser of
 //! chapter 10.
 //!
-//! Read [`connection`] first, from [`connection::Stage`] on: a connection's life. Then
-//! [`server`], what all connections of one loop share, and [`output`], how bytes get out.
-//! [`routes`] and [`answer`] are what a program sees of it; [`files`] are answers that
-//! lie on a disk, with [`path`] and [`conditions`] for what is hard about them.
-//! [`workers`] are several loops on one port. The rest is small: [`listen`],
-//! [`mailbox`] for other threads' messages, [`events`] that are pushed, [`log`],
-//! [`metrics`], [`live`].
+//! Read [`conversation`] first, from its `State` on: a server's side of one HTTP connection,
+//! without a socket. [`response`] is what goes out, [`queue`] what waits to be sent,
+//! [`settings`] how long anything may take. [`connection`] moves the bytes between a
+//! conversation and the kernel; [`server`] accepts connections, and ends. [`routes`] and
+//! [`answer`] are what a program sees of it; [`files`] are answers that lie on a disk, with
+//! [`folder`], [`path`] and [`conditions`] for what is hard about them. [`workers`] are several
+//! loops on one port. The rest is small: [`listen`], [`mailbox`](mod@mailbox) for other threads' messages,
+//! [`events`] that are pushed, [`log`], [`metrics`], [`live`].
+//!
+//! Each file uses only what is below it, as the test `floors` sees to: so another way of waiting
+//! can have the conversation, and needs nothing else of this.
 //!
 //! A server of one page:
 //!
@@ -33,24 +37,34 @@
 pub mod answer;
 pub mod conditions;
 pub mod connection;
+pub mod conversation;
 pub mod events;
 pub mod files;
+pub mod folder;
+mod heads;
 pub mod listen;
 pub mod live;
 pub mod log;
 pub mod mailbox;
 pub mod metrics;
-pub mod output;
 pub mod path;
+pub mod queue;
+pub mod response;
 pub mod routes;
 pub mod server;
+pub mod settings;
+mod shared;
+mod transmit;
 pub mod workers;
 
 pub use answer::{Answer, Body, Flow, Response, Ticket};
+pub use conversation::Conversation;
 pub use events::Events;
 pub use files::Files;
+pub use folder::Folder;
 pub use log::Log;
 pub use mailbox::mailbox;
 pub use routes::{Context, Request, Routes};
-pub use server::{Server, Settings};
+pub use server::Server;
+pub use settings::Settings;
 pub use workers::Workers;

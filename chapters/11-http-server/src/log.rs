@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use ch07_callbacks::program::say;
 use ch10_http::{Date, Head, Version};
 
+use crate::conversation::Answered;
 use crate::metrics::Counters;
 
 /// How many lines may wait to be written. When the disk can't keep up, lines are lost,
@@ -73,9 +74,9 @@ impl Opened {
 
 impl Log {
     /// Writes a line when there is time for it.
-    pub(crate) fn write(&self, line: &Line, counters: &Counters) {
+    pub(crate) fn write(&self, line: &Line, answered: Option<Answered>, counters: &Counters) {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            self.0.try_send(Message::Line(line.text()))
+            self.0.try_send(Message::Line(line.text(answered)))
         {
             counters.unlogged.add(1);
         }
@@ -156,9 +157,6 @@ pub struct Line {
     request: String,
     referer: String,
     agent: String,
-    pub(crate) status: u16,
-    /// Of the body.
-    pub(crate) bytes: u64,
 }
 
 impl Line {
@@ -171,8 +169,6 @@ impl Line {
             request: quoted(&format!("{} {target} HTTP/{version}", head.method)),
             referer: field("referer"),
             agent: field("user-agent"),
-            status: 0,
-            bytes: 0,
         }
     }
 
@@ -180,13 +176,15 @@ impl Line {
     pub(crate) fn unread(from: SocketAddr) -> Self {
         let nothing = || "-".to_owned();
         let (request, referer, agent) = (nothing(), nothing(), nothing());
-        Self { from: from.ip(), request, referer, agent, status: 0, bytes: 0 }
+        Self { from: from.ip(), request, referer, agent }
     }
 
-    fn text(&self) -> String {
-        let Self { from, request, referer, agent, status, bytes } = self;
+    /// `answered`: what it got; none if it has left before.
+    fn text(&self, answered: Option<Answered>) -> String {
+        let Self { from, request, referer, agent } = self;
         let when = when(SystemTime::now());
-        let status = if *status == 0 { LEFT } else { *status };
+        let status = answered.map_or(LEFT, |answered| answered.status.code());
+        let bytes = answered.map_or(0, |answered| answered.bytes);
         format!("{from} - - [{when}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\"\n")
     }
 }

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ch07_callbacks::program::{complain, raise_limit, say};
+use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
 use ch11_http_server::log::Opened;
 use ch11_http_server::metrics::{self, All};
-use ch11_http_server::{Events, Files, Flow, Response, Routes, Settings, Workers, live, workers};
+use ch11_http_server::{
+    Events, Files, Flow, Folder, Response, Routes, Settings, Workers, live, workers,
+};
 use clap::Parser;
 
 const NAME: &str = "ch11-http-server";
@@ -19,12 +21,14 @@ const OTHERS: usize = 128;
 ///
 /// Besides the files it answers GET /hello, POST /echo, GET /metrics (for Prometheus) and
 /// GET /live (server-sent events). SIGTERM or Ctrl-C stops it when what was begun is done,
-/// a second one at once; SIGHUP opens the log anew.
+/// a second one at once. With --log, SIGHUP opens the log and the folder anew; without it,
+/// SIGHUP (the terminal is closed) stops the server, too.
 #[derive(Parser)]
 #[command(name = NAME, version, about, long_about)]
 struct Options {
-    /// Where to listen; port 0 means any free one
-    #[arg(default_value = "127.0.0.1:7011")]
+    /// Where to listen: such as 127.0.0.1:7011, localhost:7011, 7011 alone, or :7011 for all
+    /// addresses of this machine; port 0 means any free one
+    #[arg(default_value = "127.0.0.1:7011", value_parser = parse_address)]
     address: SocketAddr,
 
     /// The folder to serve [without it: the same small page as every server of this book]
@@ -75,14 +79,19 @@ fn main() {
     let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
     let room = descriptors - OTHERS.min(descriptors / 2);
     let settings = options.settings(count, room);
-    let workers = Workers::bind(options.address, count).unwrap_or_else(|error| {
+    let mut workers = Workers::bind(options.address, count).unwrap_or_else(|error| {
         complain(NAME, 1, &format!("can't listen on {}: {error}", options.address))
     });
-    // Each loop opens it for itself. Whether it can be opened is said before.
-    if let Some(root) = &options.root
-        && let Err(error) = Files::new(root)
-    {
-        complain(NAME, 1, &format!("can't serve {}: {error}", root.display()));
+    let folder = options.root.as_ref().map(|root| {
+        let folder = Folder::new(root);
+        // Each loop opens it for itself. Whether it can be opened is said before.
+        if let Err(error) = Files::of(&folder) {
+            complain(NAME, 1, &format!("can't serve {}: {error}", root.display()));
+        }
+        folder
+    });
+    if let Some(folder) = folder.clone() {
+        workers = workers.renewing(move || folder.renew());
     }
     let log = options.log.as_deref().map(|path| {
         Opened::open(path).unwrap_or_else(|error| {
@@ -96,7 +105,7 @@ fn main() {
     if let Some(wanted) = options.connections.filter(|wanted| *wanted > room) {
         say(&format!("{wanted} connections won't fit: this process may have {room} (ulimit -n)"));
     }
-    match workers.run(settings, log, |all| routes(&options, all)) {
+    match workers.run(settings, log, |all| routes(folder.as_ref(), all)) {
         Ok(()) => say("stopped"),
         Err(error) => complain(NAME, 1, &format!("a loop failed: {error}")),
     }
@@ -104,7 +113,7 @@ fn main() {
 // ANCHOR_END: main
 
 // ANCHOR: routes
-fn routes(options: &Options, all: &All) -> io::Result<Routes> {
+fn routes(folder: Option<&Folder>, all: &All) -> io::Result<Routes> {
     let mut routes = Routes::new();
     routes.get("/hello", |_, _| Response::text("Hello, World!"));
     routes.post("/echo", |_, request| {
@@ -113,12 +122,12 @@ fn routes(options: &Options, all: &All) -> io::Result<Routes> {
     });
     let counters = All::clone(all);
     routes.get("/metrics", move |_, _| {
-        Response::made("text/plain; version=0.0.4", metrics::text(&counters))
+        Response::made("text/plain; version=0.0.4; charset=utf-8", metrics::text(&counters))
     });
     live::live(&mut routes, "/live", All::clone(all), Events::new());
-    match &options.root {
-        Some(root) => {
-            let files = Files::new(root)?.marked("Server-Timing", "live");
+    match folder {
+        Some(folder) => {
+            let files = Files::of(folder)?.marked("Server-Timing", "live");
             routes.get("/{path...}", move |context, request| files.answer(context, request));
         }
         None => {
@@ -142,7 +151,7 @@ fn large() -> Response {
     let line = ch07_callbacks::page::LINE;
     let mut left = ch07_callbacks::page::LARGE;
     let length = (left * line.len()) as u64;
-    Response::stream("text/plain", move |_, to| {
+    Response::stream("text/plain; charset=utf-8", move |_, to| {
         let lines = left.min(LINES_A_PIECE);
         left -= lines;
         to.extend_from_slice(line.repeat(lines).as_bytes());

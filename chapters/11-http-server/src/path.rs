@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -16,7 +17,9 @@ use percent_encoding::percent_decode_str;
 ///
 /// Each name is looked at after it was decoded: before, `%2e%2e` isn't
 /// `..` yet. One that begins with a dot is refused: `.` and `..` are
-/// among those, and files that somebody has hidden.
+/// among those, and files that somebody has hidden. Only a path's first
+/// name may be `.well-known`: what lies there is meant for strangers
+/// (RFC 8615).
 pub fn names(path: &str) -> Option<(Vec<Vec<u8>>, bool)> {
     let path = path.strip_prefix('/')?;
     let (path, is_folder) = match path.strip_suffix('/') {
@@ -33,8 +36,9 @@ pub fn names(path: &str) -> Option<(Vec<Vec<u8>>, bool)> {
         !name.is_empty() && name[0] != b'.' && !name.iter().any(is_odd)
     };
     let names = path.split('/').map(|name| percent_decode_str(name).collect::<Vec<u8>>());
-    let names = names.map(|name| Some(name).filter(is_good)).collect::<Option<_>>()?;
-    Some((names, is_folder))
+    let names: Vec<_> = names.collect();
+    let first = usize::from(names[0] == b".well-known");
+    names[first..].iter().all(is_good).then_some((names, is_folder))
 }
 // ANCHOR_END: names
 
@@ -55,6 +59,12 @@ impl Root {
             OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
             Mode::empty(),
         )?))
+    }
+
+    /// Device and inode.
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+        let metadata = File::from(self.0.try_clone()?).metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 
     /// The file of these names. One step at a time, and none by a link: wherever a link
@@ -97,3 +107,34 @@ impl Root {
     }
 }
 // ANCHOR_END: root
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_name_with_a_dot_is_meant_for_strangers() {
+        let found = |path| names(path).map(|(names, _)| names.len());
+        assert_eq!(found("/.well-known"), Some(1));
+        assert_eq!(found("/.well-known/"), Some(1));
+        assert_eq!(found("/.well-known/security.txt"), Some(2));
+        // Decoded, it's the same name.
+        assert_eq!(found("/%2Ewell-known/acme-challenge/a"), Some(3));
+        for hidden in [
+            "/.well-known/.hidden",
+            "/.well-known/../secret",
+            "/.well-known/.well-known",
+            "/.well-known//a",
+            "/sub/.well-known/a",
+            "//.well-known/a",
+            "/.well-known.txt",
+            "/.Well-Known/a",
+            "/.well",
+            "/.",
+            "/..",
+            "/.git/config",
+        ] {
+            assert_eq!(found(hidden), None, "{hidden}");
+        }
+    }
+}

@@ -46,6 +46,10 @@ pub struct Context<'a> {
 }
 // ANCHOR_END: request
 
+/// Every method that RFC 9110, section 9, and RFC 5789 (PATCH) define.
+const DEFINED: [&str; 9] =
+    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+
 type Handler = Box<dyn Fn(&mut Context<'_>, &Request<'_>) -> Answer>;
 
 struct Route {
@@ -134,6 +138,10 @@ impl Routes {
                 return Ok(route);
             }
             others.get_or_insert_with(Vec::new).push(route.method);
+        }
+        if !DEFINED.contains(&method) && !self.0.iter().any(|route| route.method == method) {
+            // Whatever the path (RFC 9110, section 9.1). Methods are told apart by case.
+            return Err(Response::error(Status::NOT_IMPLEMENTED, "Nobody here knows how."));
         }
         let asks_for_all = path == "*";
         let Some(mut methods) = others.or_else(|| asks_for_all.then(|| self.methods())) else {

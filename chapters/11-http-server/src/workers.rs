@@ -1,6 +1,7 @@
 //! A loop for each core, all on one port.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -17,11 +18,14 @@ use crate::log::{Log, Opened, Writer};
 use crate::mailbox::{Sender, mailbox};
 use crate::metrics::{All, Counters, sum};
 use crate::routes::Routes;
-use crate::server::{Server, Settings};
+use crate::server::Server;
+use crate::settings::Settings;
 
 /// Loops that serve together. They share the port, and nothing that has to be locked.
-#[derive(Debug)]
-pub struct Workers(Vec<TcpListener>);
+pub struct Workers {
+    listeners: Vec<TcpListener>,
+    renew: Box<dyn Fn()>,
+}
 
 /// What the first loop hears from the others.
 enum News {
@@ -36,7 +40,15 @@ impl Workers {
     /// # Errors
     /// When the address is taken, or can't be had.
     pub fn bind(address: SocketAddr, count: usize) -> io::Result<Self> {
-        listen_together(address, count.max(1)).map(Self)
+        let listeners = listen_together(address, count.max(1))?;
+        Ok(Self { listeners, renew: Box::new(|| ()) })
+    }
+
+    /// The same, and what SIGHUP does besides opening the log anew.
+    #[must_use]
+    pub fn renewing(mut self, renew: impl Fn() + 'static) -> Self {
+        self.renew = Box::new(renew);
+        self
     }
 
     /// Where they listen.
@@ -44,13 +56,14 @@ impl Workers {
     /// # Errors
     /// When the kernel can't tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.0[0].local_addr()
+        self.listeners[0].local_addr()
     }
 
     // ANCHOR: run
     /// Serves until SIGTERM or SIGINT comes, and then until what was begun is done. A
     /// second one ends it at once. Each loop has routes of its own, made in its thread by
-    /// `routes`. SIGHUP opens the log anew.
+    /// `routes`. SIGHUP opens the log anew. Without a log it ends the server as SIGTERM
+    /// does, or a closed terminal would leave one behind that has the port.
     ///
     /// # Errors
     /// When a loop fails.
@@ -60,23 +73,24 @@ impl Workers {
         log: Option<Opened>,
         routes: impl Fn(&All) -> io::Result<Routes> + Send + Sync,
     ) -> io::Result<()> {
-        let all: All = self.0.iter().map(|_| Arc::new(Counters::default())).collect();
+        let all: All = self.listeners.iter().map(|_| Arc::new(Counters::default())).collect();
         let mut event_loop = ch08_epoll::event_loop()?;
         // Before there are threads: they mustn't be interrupted either.
         let crew: Rc<OnceCell<Crew>> = Rc::default();
         let told = Rc::clone(&crew);
-        signals::on_signals(
-            &mut event_loop,
-            &[SIGTERM, SIGINT, SIGHUP],
-            move |event_loop, signal| {
-                if let Some(crew) = told.get() {
-                    crew.is_told(event_loop, signal);
-                }
-            },
-        )?;
+        let mut heard = vec![SIGTERM, SIGINT];
+        // Started by nohup, it's to outlive its terminal.
+        if log.is_some() || !is_ignored(SIGHUP) {
+            heard.push(SIGHUP);
+        }
+        signals::on_signals(&mut event_loop, &heard, move |event_loop, signal| {
+            if let Some(crew) = told.get() {
+                crew.is_told(event_loop, signal);
+            }
+        })?;
         let writer = log.map(Opened::start).transpose()?;
         let log = writer.as_ref().map(Writer::log);
-        let mut jobs = self.0.into_iter().zip(all.iter()).map(|(listener, counters)| Job {
+        let mut jobs = self.listeners.into_iter().zip(all.iter()).map(|(listener, counters)| Job {
             listener,
             settings,
             counters: Arc::clone(counters),
@@ -90,7 +104,8 @@ impl Workers {
                 crew.hears(event_loop, news);
             }
         })?;
-        let crew = crew.get_or_init(|| Crew::new(server, All::clone(&all), log.clone()));
+        let crew =
+            crew.get_or_init(|| Crew::new(server, All::clone(&all), log.clone(), self.renew));
         thread::scope(|scope| {
             for job in jobs {
                 let (all, routes, to_first) = (&all, &routes, to_first.clone());
@@ -154,10 +169,11 @@ struct Crew {
     stops: Cell<u32>,
     failed: Cell<Option<io::Error>>,
     log: Option<Log>,
+    renew: Box<dyn Fn()>,
 }
 
 impl Crew {
-    fn new(server: Server, all: All, log: Option<Log>) -> Self {
+    fn new(server: Server, all: All, log: Option<Log>, renew: Box<dyn Fn()>) -> Self {
         Self {
             server,
             running: Rc::new(Cell::new(all.len())),
@@ -166,13 +182,18 @@ impl Crew {
             stops: Cell::new(0),
             failed: Cell::default(),
             log,
+            renew,
         }
     }
 
     fn is_told(&self, event_loop: &mut EventLoop, signal: Signal) {
         match (signal, &self.log) {
-            (SIGHUP, Some(log)) => log.reopen(),
-            (SIGHUP, None) => {}
+            (SIGHUP, Some(log)) => {
+                log.reopen();
+                (self.renew)();
+            }
+            // A shell and the kernel both tell that a terminal was closed: once is enough.
+            (SIGHUP, None) if self.stops.get() > 0 => {}
             _ => self.stop(event_loop),
         }
     }
@@ -223,6 +244,15 @@ fn one_has_ended(event_loop: &mut EventLoop, running: &Cell<usize>) {
     if running.get() == 0 {
         event_loop.stop();
     }
+}
+
+/// Whether this process was started with that signal ignored, as far as the system tells
+/// (proc_pid_status(5)): bit 0 is signal 1.
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal as i32 - 1)) != 0
 }
 
 /// As many as this process may use at once.

@@ -14,6 +14,11 @@ use visitors::tcp::{self, Kind};
 
 const CLOSED: &str = "a closed descriptor";
 
+/// The calls that make descriptors mean something else, or to an epoll. `close` apart, they don't wait. (The
+/// kernel can be asked what a socket is, and what an epoll watches, but it takes long to say so where there are many.)
+pub const NAMING: [i64; 5] =
+    [libc::SYS_close, libc::SYS_close_range, libc::SYS_dup3, libc::SYS_epoll_ctl, libc::SYS_listen];
+
 /// What is known so far.
 #[derive(Debug, Default)]
 pub struct Descriptors {
@@ -107,6 +112,12 @@ fn look_up(process: Pid, descriptor: i64) -> Thing {
         },
     };
     Thing::Other(words.to_owned())
+}
+
+/// A descriptor as the program means it: `int`, in the argument's lower half.
+pub(crate) fn descriptor(argument: u64) -> i64 {
+    let bytes = argument.to_le_bytes();
+    i64::from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
 /// Whether a descriptor is in non-blocking mode, as the kernel says it (proc_pid_fdinfo(5)): `flags: 0104002`.

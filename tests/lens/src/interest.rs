@@ -11,8 +11,8 @@ use std::fs;
 use nix::libc;
 use nix::unistd::Pid;
 
+use crate::descriptors::descriptor;
 use crate::memory::{self, EpollEvent};
-use crate::tracer::descriptor;
 
 /// For these a lie says that somebody is ready, where they were asked for.
 const LIES: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP) as u32;

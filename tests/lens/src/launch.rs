@@ -20,7 +20,7 @@ use seccompiler::{
 
 use visitors::calls;
 
-use crate::tracer::NAMING;
+use crate::descriptors::NAMING;
 
 /// The first argument of a lens that is to become a program.
 pub const WORD: &str = "--become";

@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use visitors::calls::{self, Kind};
 
 use crate::Blind;
-use crate::descriptors::{self, Descriptors, Thing};
+use crate::descriptors::{self, Descriptors, NAMING, Thing, descriptor};
 use crate::interest::Interests;
 use crate::kernel::{self, At, News, Onward};
 use crate::launch::READY;
@@ -36,11 +36,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// A call that took so long and wasn't seen asleep may have been, while we were kept from looking: then the
 /// kernel's count says so. For shorter ones it would take a sleep before the call for one in it.
 const OVERLOOKED: Duration = Duration::from_millis(1);
-
-/// The calls that make descriptors mean something else, or to an epoll. `close` apart, they don't wait. (The
-/// kernel can be asked what a socket is, and what an epoll watches, but it takes long to say so where there are many.)
-pub const NAMING: [i64; 5] =
-    [libc::SYS_close, libc::SYS_close_range, libc::SYS_dup3, libc::SYS_epoll_ctl, libc::SYS_listen];
 
 /// What a tracer tells whoever runs it.
 #[derive(Clone, Debug)]
@@ -766,12 +761,6 @@ pub fn signal_name(number: i32) -> String {
         Ok(signal) => signal.as_str().to_owned(),
         Err(_) => format!("signal {number}"),
     }
-}
-
-/// A descriptor as the program means it: `int`, in the argument's lower half.
-pub(crate) fn descriptor(argument: u64) -> i64 {
-    let bytes = argument.to_le_bytes();
-    i64::from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
 fn watched(tid: Pid, name: &str, arguments: &[u64; 6]) -> Option<u64> {

@@ -402,6 +402,18 @@ pub fn under_a_lens_that_lies(server: &Server) -> Option<(Lens, Vec<Connection>)
     Some((lens, silent))
 }
 
+/// `listens_at` it listens; anywhere, if that's empty. By 127.0.0.1 it's always reached.
+pub fn addresses_may_be_short(path: &str, word: &str, listens_at: &str) {
+    let program = Start::new(path).arg(word).start().expect("it can be started");
+    let address = program.listening().expect("it says where it listens");
+    match listens_at {
+        "" => assert!(address.ip().is_unspecified(), "{address}"),
+        ip => assert_eq!(address.ip().to_string(), ip),
+    }
+    let here = SocketAddr::from(([127, 0, 0, 1], address.port()));
+    Connection::connect(here, "visitor").expect("it listens there, too");
+}
+
 pub fn bad_arguments_get_one_line_and_status_2(path: &str) {
     for arguments in [&["somewhere"][..], &["127.0.0.1:0", "more"], &["--quietly"], &[""]] {
         let output = Command::new(path).args(arguments).assert().code(2);

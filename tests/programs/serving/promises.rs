@@ -66,6 +66,17 @@ fn a_signal_changes_nothing() {
     serving::a_signal_changes_nothing(&start());
 }
 
+/// From chapter 7 on, where programs share the code that reads them.
+#[rstest]
+#[case::a_port("0", "127.0.0.1")]
+#[case::a_name("localhost:0", "127.0.0.1")]
+#[case::all_of_this_machine(":0", "")]
+fn addresses_may_be_short(#[case] word: &str, #[case] listens_at: &str) {
+    if CHAPTER >= 7 {
+        serving::addresses_may_be_short(PROGRAM, word, listens_at);
+    }
+}
+
 #[test]
 fn bad_arguments_get_one_line_and_status_2() {
     serving::bad_arguments_get_one_line_and_status_2(PROGRAM);

@@ -1,7 +1,7 @@
 //! Servers in the test's own process, for handlers that the program hasn't got: that answer later, that panic,
 //! that stream.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,6 +51,15 @@ impl Inside {
         routes: impl FnOnce(&mut Routes, &Sender<Asked>) + Send + 'static,
     ) -> Self {
         let listener = listen_on("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        Self::open_at(listener, settings, log, routes)
+    }
+
+    fn open_at(
+        listener: TcpListener,
+        settings: Settings,
+        log: Option<&Path>,
+        routes: impl FnOnce(&mut Routes, &Sender<Asked>) + Send + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let counters = Arc::<Counters>::default();
         let counts = Arc::clone(&counters);
@@ -729,4 +738,59 @@ fn what_nobody_waited_for_is_logged_as_well() {
     );
     assert_eq!(log[0].bytes, 4);
     assert!(log[3].bytes < 20 * MIB as u64, "{:?}", log[3]);
+}
+
+/// A method that nobody here knows is 501, whatever the path (RFC 9110, section 9.1); one that HTTP defines is 405
+/// where the path hasn't got it. A route may have a method that HTTP doesn't define: then it's known.
+#[rstest]
+#[case::defined("PUT /hello", 405)]
+#[case::defined_elsewhere("PATCH /hello", 405)]
+#[case::defined_and_used_by_no_route("DELETE /hello", 405)]
+#[case::defined_and_the_path_is_not("DELETE /nowhere", 404)]
+#[case::unknown("COFFEE /hello", 501)]
+#[case::unknown_and_so_is_the_path("COFFEE /nowhere", 501)]
+#[case::in_small_letters("get /hello", 501)]
+#[case::nearly_one("GETS /hello", 501)]
+#[case::a_route_has_it("BREW /pot", 200)]
+#[case::a_route_has_it_elsewhere("BREW /hello", 405)]
+#[case::a_route_has_it_and_the_path_is_not("BREW /nowhere", 404)]
+fn a_method_that_nobody_knows_is_501(#[case] line: &str, #[case] status: u16) {
+    let inside = Inside::open(Settings::USUAL, |routes, _| {
+        routes.on("BREW", "/pot", |_, _| Response::text("coffee"));
+    });
+    let mut visitor = inside.visitor();
+    visitor.say(format!("{line} HTTP/1.1\r\nHost: here\r\n\r\n"));
+    let answer = visitor.answer();
+    assert_eq!(answer.status, status, "{line}");
+    let allowed = answer.field("Allow").is_some();
+    assert_eq!(allowed, status == 405, "405 says what is allowed: {}", answer.head);
+    visitor.get("/hello", "");
+    assert_eq!(visitor.answer().text(), "Hello, World!", "the connection goes on");
+}
+
+/// Who comes by IPv4 has an IPv4 address, whatever kind of listener it is.
+#[rstest]
+#[case::by_ipv4("127.0.0.1")]
+#[case::by_ipv6("::1")]
+fn a_listener_of_both_kinds_tells_them_apart(#[case] comes_to: &str) {
+    let listener = match listen_on("[::]:0".parse().unwrap(), false) {
+        Ok(listener) => listener,
+        Err(error) => return visitors::skipped(format!("no IPv6 here: {error}")),
+    };
+    let address = SocketAddr::new(comes_to.parse().unwrap(), listener.local_addr().unwrap().port());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let inside = Inside::open_at(listener, Settings::USUAL, Some(&path), |routes, _| {
+        routes
+            .get("/from", |_, request| Response::made("text/plain", request.from.ip().to_string()));
+    });
+    let Ok(mut visitor) = Visitor::try_call(address) else {
+        return visitors::skipped(format!("{address} can't be reached here"));
+    };
+    visitor.get("/from", "Connection: close\r\n");
+    assert_eq!(visitor.answer().text(), comes_to);
+    inside.is_empty();
+    inside.ends();
+    let log = std::fs::read_to_string(&path).unwrap();
+    assert!(log.starts_with(&format!("{comes_to} - - ")), "{log}");
 }

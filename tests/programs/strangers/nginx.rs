@@ -1,6 +1,7 @@
 //! nginx in front, as many would put it there: it keeps its connections to us.
 
 use std::fs;
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rstest::rstest;
 use tempfile::TempDir;
 
 use crate::house::{House, MIB, PAGE, Visitor, noise};
@@ -102,6 +104,12 @@ http {{
         proxy_http_version 1.1;
         proxy_set_header Connection \"\";
         location / {{ proxy_pass http://ours; }}
+        # As if all that is said were proxy_pass: as old as HTTP/1.0, and a connection for each request.
+        location /bare/ {{
+            proxy_pass http://{behind}/;
+            proxy_http_version 1.0;
+            proxy_set_header Connection close;
+        }}
         # It sends on what comes as it comes, in chunks if it came so, and takes no more than its visitor.
         location /direct/ {{
             proxy_pass http://ours/;
@@ -305,4 +313,31 @@ fn stopping_cuts_nobody_off() {
         assert!(visitor.answer().body == large);
     }
     house.has_ended();
+}
+
+/// Events come when there are some, though nginx collects other answers: a field of ours tells it not to.
+#[rstest]
+#[case::all_that_is_said_is_where_we_are("/bare/live")]
+#[case::over_connections_that_stay("/live")]
+#[case::told_not_to_anyway("/direct/live")]
+fn events_are_not_kept_back(#[case] path: &str) {
+    let house = House::open(&["--workers", "1"]);
+    let Some(front) = Front::of(&house) else { return };
+    let mut visitor = front.visitor();
+    visitor.get(path, "");
+    let mut heard = Vec::new();
+    let count = |heard: &[u8]| heard.windows(8).filter(|window| window == b"numbers\n").count();
+    while count(&heard) == 0 {
+        let mut piece = [0; 16 * 1024];
+        match visitor.stream.read(&mut piece) {
+            Ok(count @ 1..) => heard.extend_from_slice(&piece[..count]),
+            other => panic!("{other:?}, after {:?}", String::from_utf8_lossy(&heard)),
+        }
+    }
+    // There is one a second. Collected, they come some forty at a time: as many as are 4 KiB.
+    assert!(count(&heard) < 20, "{} at once", count(&heard));
+    assert!(heard.starts_with(b"HTTP/1.1 200 OK\r\n"), "{:?}", String::from_utf8_lossy(&heard));
+    drop(visitor);
+    // It tells us that its visitor has left, sooner or later; until then we are to stay alive.
+    house.quick();
 }

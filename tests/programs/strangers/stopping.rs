@@ -1,5 +1,6 @@
 //! SIGTERM, once and twice, and SIGHUP.
 
+use std::ffi::OsString;
 use std::fs;
 use std::thread;
 
@@ -250,4 +251,78 @@ fn every_answer_has_its_line() {
     assert_eq!(said[4], "OPTIONS * HTTP/1.1 204 0 - -");
     assert!(said[5].starts_with("- 431 "), "{}", said[5]);
     assert_eq!(said.len(), 6);
+}
+
+/// Which descriptors are the folder that is served.
+fn roots(house: &House) -> Vec<OsString> {
+    let all = fs::read_dir(format!("/proc/{}/fd", house.program.pid())).expect("it runs").flatten();
+    let root = house.path("").canonicalize().unwrap();
+    all.filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == root))
+        .map(|file| file.file_name())
+        .collect()
+}
+
+/// Even where nothing tells that it's another one.
+#[test]
+fn sighup_opens_the_root_anew() {
+    if !cfg!(target_os = "linux") {
+        return visitors::skipped("this system doesn't tell which descriptors a program has");
+    }
+    let house = House::open(&["--workers", "1"]);
+    house.quick();
+    let before = roots(&house);
+    assert_eq!(before.len(), 1);
+    house.quick();
+    assert_eq!(roots(&house), before);
+    house.program.signal(SIGHUP);
+    until("it's opened anew", || {
+        house.quick();
+        (roots(&house) != before).then_some(())
+    });
+    assert_eq!(roots(&house).len(), 1);
+}
+
+/// Without a log there is nothing to open anew, and a terminal that is closed ends what runs in it: politely.
+#[rstest]
+#[case::one_worker("1")]
+#[case::two_workers("2")]
+fn a_closed_terminal_ends_it(#[case] workers: &str) {
+    let start = Start::new(PROGRAM).arg("127.0.0.1:0").arg("--workers").arg(workers);
+    let start = ["--grace", "300", "--answer", "300"].iter().fold(start, Start::arg);
+    let program = start.start().unwrap();
+    let address = program.listening().unwrap();
+    let mut begun = Visitor::with_little_room(address, 16 * 1024);
+    begun.get("/large", "");
+    begun.stream.peek(&mut [0]).expect("it has begun");
+    program.signal(SIGHUP);
+    program.says(|line| line.starts_with("stopping")).expect("it stops");
+    // The shell tells it as well as the kernel: that isn't "at once".
+    program.signal(SIGHUP);
+    until("nobody is let in any more", || Visitor::try_call(address).is_err().then_some(()));
+    assert!(begun.answer().body.len() >= 8 * MIB, "it's cut off");
+    let status = until("it ends", || program.exit_status());
+    assert!(status.success(), "{status}");
+}
+
+/// Unless it was started to outlive it.
+#[test]
+fn nohup_is_respected() {
+    if !cfg!(target_os = "linux") {
+        return visitors::skipped("this system doesn't tell what a program ignores");
+    }
+    let script = "trap '' HUP; exec \"$@\"";
+    let start = Start::new("/bin/sh").arg("-c").arg(script).arg("sh").arg(PROGRAM);
+    let program = start.arg("127.0.0.1:0").start().unwrap();
+    let address = program.listening().unwrap();
+    program.settled().expect("it rests");
+    program.signal(SIGHUP);
+    program.settled().expect("it goes on");
+    let mut visitor = Visitor::call(address);
+    visitor.get("/hello", "");
+    let answer = visitor.answer();
+    assert_eq!(answer.text(), "Hello, World!");
+    assert_eq!(answer.field("Connection"), None, "it's stopping");
+    program.signal(SIGTERM);
+    let status = until("it ends", || program.exit_status());
+    assert!(status.success(), "{status}");
 }

@@ -11,8 +11,8 @@ use crate::answer::status;
 use crate::destination::Destination;
 use crate::doing;
 use crate::line::{Bounds, Failure, Line, is_hang_up};
+use crate::part::{Doing, Part};
 use crate::tcp;
-use crate::visit::{Doing, Part};
 
 /// How many of a crowd knock at the same time. A server's queue has room for 128 at least; who
 /// doesn't fit is turned away by the kernel, and tries again only after a whole second.

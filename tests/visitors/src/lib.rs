@@ -28,6 +28,7 @@ pub mod files;
 pub mod hosts;
 mod line;
 pub mod names;
+mod part;
 pub mod play;
 pub mod printing;
 pub mod program;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::cast::{Cast, Who};
 use crate::destination::Destination;
 use crate::line::{Bounds, Curtain};
-use crate::visit::{Doing, Ending, Part, Visit, Visitor};
+use crate::part::{Doing, Part};
+use crate::visit::{Ending, Visit, Visitor};
 
 /// How long a play lasts at the most, if nobody says otherwise: long beside what an answer takes,
 /// short enough to watch twice.

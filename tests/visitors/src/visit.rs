@@ -4,7 +4,7 @@
 //! and asks in the end how it was ([`Visitor::end`]).
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,9 @@ use crate::cast::Who;
 use crate::crowd::{self, Fared};
 use crate::destination::Destination;
 use crate::line::{Bounds, Curtain, Failure, Line, is_hang_up};
+use crate::part::{OverAtLast, Part};
+
+pub use crate::part::Doing;
 
 /// How much of an answer is kept: more than any page in the book, and no server that sends for
 /// ever fills the memory.
@@ -32,31 +35,6 @@ const RUDE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A visitor's thread needs little, and there may be hundreds.
 const STACK: usize = 256 * 1024;
-
-/// What a visitor is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doing {
-    /// It waits to be connected.
-    Connecting,
-    /// It sends its request.
-    Sending,
-    /// It has sent all, and waits for the answer.
-    Waiting,
-    /// It is connected, says nothing, and waits for nothing.
-    Silent,
-    /// It receives the answer.
-    Receiving,
-    /// Over: it has the answer, whole.
-    Answered,
-    /// Over: nobody let it in.
-    Refused,
-    /// Over: the server hung up, or the connection broke, before the answer was whole.
-    CutOff,
-    /// Over: it has no more time.
-    GaveUp,
-    /// Over: it went on purpose.
-    Left,
-}
 
 /// How a visit ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,23 +196,13 @@ impl Visitor {
 
     /// Whether it has ended.
     pub fn is_over(&self) -> bool {
-        self.part.state().over
+        self.part.is_over()
     }
 
     /// Waits until it is doing (or has done) something of which `wanted` says yes. False when its
     /// visit ended without that.
     pub fn wait_until(&self, wanted: impl Fn(Doing) -> bool) -> bool {
-        let mut state = self.part.state();
-        loop {
-            if state.track.iter().any(|(_, doing)| wanted(*doing)) {
-                return true;
-            }
-            if state.over {
-                return false;
-            }
-            let waited = self.part.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
-        }
+        self.part.wait_until(wanted)
     }
 
     /// Lets it go: its time is over now.
@@ -261,99 +229,6 @@ impl Visitor {
 
     pub(crate) fn part(&self) -> &Arc<Part> {
         &self.part
-    }
-}
-
-/// What can be seen of a visitor from outside while it plays.
-#[derive(Debug)]
-pub(crate) struct Part {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    track: Vec<(Instant, Doing)>,
-    /// When anything last went on.
-    progress: Instant,
-    /// It has its place in the server's queue, or it will never have one.
-    in_line: bool,
-    over: bool,
-}
-
-impl Part {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            state: Mutex::new(State {
-                track: vec![(now, Doing::Connecting)],
-                progress: now,
-                in_line: false,
-                over: false,
-            }),
-            changed: Condvar::new(),
-        }
-    }
-
-    /// From now on it is doing this.
-    pub(crate) fn now(&self, doing: Doing) {
-        let mut state = self.state();
-        if state.track.last().is_none_or(|(_, last)| *last != doing) {
-            state.track.push((Instant::now(), doing));
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Something has gone on, although it is doing the same as before.
-    pub(crate) fn goes_on(&self) {
-        self.state().progress = Instant::now();
-    }
-
-    /// The next visitor may come: this one stands before it, for certain.
-    pub(crate) fn is_in_line(&self) {
-        self.state().in_line = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits until it stands in line, or has ended. False when `patience` has passed since
-    /// something went on.
-    pub(crate) fn wait_in_line(&self, patience: Duration) -> bool {
-        let mut state = self.state();
-        while !state.in_line && !state.over {
-            let left = patience.saturating_sub(state.progress.elapsed());
-            if left.is_zero() {
-                return false;
-            }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    /// Waits until it has ended, at the longest for `time`.
-    pub(crate) fn wait_over(&self, time: Duration) {
-        let state = self.state();
-        let waited = self.changed.wait_timeout_while(state, time, |state| !state.over);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-    }
-
-    pub(crate) fn track(&self) -> Vec<(Instant, Doing)> {
-        self.state().track.clone()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whoever waits for a part must not wait for ever for one that panicked.
-struct OverAtLast<'a>(&'a Part);
-
-impl Drop for OverAtLast<'_> {
-    fn drop(&mut self) {
-        self.0.state().over = true;
-        self.0.changed.notify_all();
     }
 }
 

@@ -1,0 +1,135 @@
+//! What a conversation waits for, for how long, and what follows if that was too long.
+
+use std::time::Duration;
+
+use ch10_http::Status;
+
+use super::wait::{Wait, Waits};
+use super::{After, Conversation, State, Streaming};
+use crate::response::{Flow, Response};
+use crate::settings::Settings;
+
+impl Conversation {
+    /// When it has waited too long, by the caller's clock.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.waits.deadline
+    }
+
+    // ANCHOR: settle
+    /// To be called when all is done that can be: sees what comes next, and for how long to
+    /// wait for it. `again`: there is more to be done, without waiting for anything.
+    pub fn settle(&mut self, now: Duration, again: bool) {
+        if self.queue.is_empty() {
+            self.move_on(again);
+        }
+        let what = if again { Wait::Nothing } else { self.waits_for() };
+        let Waits { what: before, request, progress, .. } = self.waits;
+        // A head's time isn't renewed by a byte more of it.
+        if what != before || request != self.request || progress {
+            let deadline = self.limit(what).map(|limit| now + limit);
+            self.waits = Waits { what, deadline, request: self.request, progress: false };
+        }
+    }
+
+    /// All is sent.
+    fn move_on(&mut self, again: bool) {
+        let ends = self.input_ended || self.stopping;
+        match &self.state {
+            State::Reading | State::Receiving(_) if self.input_ended && !again => {
+                self.state = State::Over;
+            }
+            State::Reading if self.stopping && !again && self.waits_for() == Wait::Idle => {
+                self.state = State::Over;
+            }
+            // It pauses, perhaps for ever; and the server is being stopped, or nobody will tell
+            // whether somebody who has finished sending still listens.
+            State::Streaming(Streaming { flow: Flow::Pause, .. }) if ends => {
+                self.state = State::Over;
+            }
+            State::Closing { lingers } => {
+                let lingers = *lingers || !self.input.is_empty();
+                self.state = match lingers && !self.input_ended {
+                    true => State::Lingering { told: false },
+                    false => State::Over,
+                };
+                self.input = Vec::new();
+            }
+            State::Lingering { .. } if self.input_ended => self.state = State::Over,
+            _ => {}
+        }
+    }
+    // ANCHOR_END: settle
+
+    fn waits_for(&self) -> Wait {
+        if !self.queue.is_empty() {
+            return Wait::Send;
+        }
+        match &self.state {
+            State::Reading if self.parser.is_between() && self.input.is_empty() => Wait::Idle,
+            State::Reading if self.parser.is_between() => Wait::Head,
+            State::Reading | State::Receiving(_) => Wait::Body,
+            State::Handling(_) => Wait::Handler,
+            State::Streaming(Streaming { flow: Flow::Pause, .. }) => Wait::Stream,
+            State::Lingering { .. } => Wait::Linger,
+            State::Streaming(_) | State::Closing { .. } | State::Over => Wait::Nothing,
+        }
+    }
+
+    fn limit(&self, what: Wait) -> Option<Duration> {
+        let Settings { idle, head, body, handler, answer, leave, .. } = self.common.settings;
+        match what {
+            Wait::Idle => Some(idle),
+            Wait::Head => Some(head),
+            Wait::Body => Some(body),
+            Wait::Handler => Some(handler),
+            Wait::Send => Some(answer),
+            Wait::Linger => Some(leave),
+            Wait::Stream | Wait::Nothing => None,
+        }
+    }
+
+    // ANCHOR: late
+    /// Whether it has waited too long. If so, it's over, or the client gets an answer that
+    /// says so.
+    pub fn look_at_clock(&mut self, now: Duration) -> bool {
+        if self.waits.deadline.is_none_or(|deadline| deadline > now) {
+            return false;
+        }
+        self.waits.deadline = None;
+        match (self.waits.what, &self.state) {
+            (Wait::Head | Wait::Body, _) => {
+                let why = "The request didn't become whole in time.";
+                self.decline(Response::<()>::error(Status::REQUEST_TIMEOUT, why));
+            }
+            (Wait::Handler, State::Handling(handling)) => {
+                let why = "The answer wasn't there in time.";
+                let response = Response::<()>::error(Status::GATEWAY_TIMEOUT, why);
+                self.respond(*handling, response);
+            }
+            (Wait::Idle | Wait::Send | Wait::Linger, _) => {
+                self.state = State::Over;
+            }
+            (Wait::Handler | Wait::Stream | Wait::Nothing, _) => {}
+        }
+        true
+    }
+    // ANCHOR_END: late
+
+    // ANCHOR: stop
+    /// The server is being stopped: what was begun is finished, and nothing else. To be
+    /// called when all that has come was looked through.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        match &mut self.state {
+            State::Handling(handling) => handling.exchange.keep_alive = false,
+            State::Streaming(streaming) => streaming.after = After::Close { lingers: true },
+            // It was told that the connection stays. It may have sent something meanwhile.
+            State::Reading | State::Receiving(_) if !self.queue.is_empty() => {
+                self.state = State::Closing { lingers: true };
+            }
+            State::Closing { lingers } => *lingers = true,
+            _ => {}
+        }
+    }
+    // ANCHOR_END: stop
+}

@@ -445,6 +445,23 @@ fn a_body_must_make_progress() {
     }
 }
 
+/// An upload goes on, even if a word to it isn't sent yet.
+#[test]
+fn stopped_it_finishes_an_upload() {
+    let before =
+        "POST /echo HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    let mut session = Session::new(format!("{before}made").as_bytes());
+    session.step(Step::Come(before.len()));
+    assert!(session.conversation.wants_write());
+    session.conversation.stop();
+    session.step(Step::Send(0));
+    let session = session.run_at_once();
+    let (between, _, rest) = read(&session.sent, "HEAD");
+    assert_eq!(between, 100);
+    assert_eq!(read(rest, "POST"), (200, b"made".to_vec(), &b""[..]));
+    assert!(String::from_utf8_lossy(rest).contains("Connection: close\r\n"));
+}
+
 /// When the server is stopped, what was begun is finished, and nothing else.
 #[rstest]
 #[case::nothing("", "")]

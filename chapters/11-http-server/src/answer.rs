@@ -31,7 +31,7 @@ impl From<Response> for Answer {
 
 // ANCHOR: stream
 /// Puts the next bytes of a body behind those that are there. It's
-/// called when the client has taken all there was: one who reads
+/// called when the kernel has taken all there was: one who reads
 /// slowly makes it slow, and not the queue long. Whether it's called
 /// again, and when, is what it gives back.
 pub type Stream = Box<dyn FnMut(&mut EventLoop, &mut Vec<u8>) -> Flow>;

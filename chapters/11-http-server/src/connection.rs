@@ -90,8 +90,8 @@ impl Source for Connection {
 
 // ANCHOR: serve
 /// One turn of one connection: receives, sends what is under way, and
-/// answers whatever is whole. Whether its timer is to be set, or it's
-/// over.
+/// answers whatever is whole. True: its timer is to be set, or it's to
+/// be closed.
 fn serve(
     event_loop: &mut EventLoop,
     me: Token,
@@ -120,7 +120,7 @@ fn serve(
         let request = match connection.conversation.next(&mut input, |it| shared.routes.has(it)) {
             Next::Request(request) => request,
             Next::Refused => {
-                connection.has_refused();
+                connection.answered_itself();
                 continue;
             }
             Next::NotYet => break false,

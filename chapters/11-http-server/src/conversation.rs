@@ -25,8 +25,8 @@ use crate::settings::Settings;
 use wait::{Wait, Waits};
 
 // ANCHOR: ahead
-/// How much may lie here unread by us, in bytes, while an answer is
-/// under way. Whoever sends more has to wait: a client mustn't fill
+/// How much may lie here, not looked at yet, in bytes, while an answer
+/// is under way. Whoever sends more has to wait: a client mustn't fill
 /// our memory.
 const MOST_AHEAD: usize = 32 * 1024;
 /// With so much to be sent, in bytes, no further request is looked at.
@@ -80,8 +80,8 @@ pub struct Conversation {
 // ANCHOR_END: conversation
 
 // ANCHOR: state
-/// Where a conversation is. What is queued is sent in any of these
-/// states, and nothing further happens before it's nearly all gone.
+/// Where a conversation is: what comes next. What is queued is sent in
+/// any of these states.
 enum State {
     /// Waits for the next request.
     Reading,
@@ -370,6 +370,11 @@ impl Conversation {
         matches!(self.state, State::Reading | State::Receiving(_))
             && self.queue.is_small()
             && self.queue.len() < MOST_QUEUED
+    }
+
+    /// Nothing of a further request has come.
+    fn is_between(&self) -> bool {
+        self.parser.is_between() && self.input.is_empty()
     }
 
     /// A request is given out.

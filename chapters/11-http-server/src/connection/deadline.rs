@@ -41,7 +41,7 @@ impl Connection {
         if connection.conversation.look_at_clock(now) {
             shared.counters.late.add(1);
             if !connection.conversation.is_over() {
-                connection.has_refused();
+                connection.answered_itself();
                 connection.again = true;
             }
         }

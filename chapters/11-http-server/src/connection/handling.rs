@@ -55,7 +55,7 @@ impl Connection {
     }
 
     /// The conversation has given an answer by itself.
-    pub(super) fn has_refused(&mut self) {
+    pub(super) fn answered_itself(&mut self) {
         let Self { shared, from, .. } = self;
         if self.line.is_none() {
             self.line = shared.log.as_ref().map(|_| Box::new(Line::unread(*from)));

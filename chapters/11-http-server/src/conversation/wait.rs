@@ -11,7 +11,7 @@ pub enum Wait {
     Idle,
     /// The rest of a request's head.
     Head,
-    /// The rest of its body.
+    /// More of its body.
     Body,
     /// An answer that comes later.
     Handler,

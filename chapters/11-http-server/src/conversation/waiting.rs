@@ -24,12 +24,13 @@ impl Conversation {
         }
         let what = if again { Wait::Nothing } else { self.waits_for() };
         let Waits { what: before, request, progress, .. } = self.waits;
-        // A head's time isn't renewed by a byte more of it.
+        // `progress`: bytes were sent, or a body has grown. A byte more of a head is none.
         if what != before || request != self.request || progress {
             let deadline = self.limit(what).map(|limit| now + limit);
             self.waits = Waits { what, deadline, request: self.request, progress: false };
         }
     }
+    // ANCHOR_END: settle
 
     /// All is sent.
     fn move_on(&mut self, again: bool) {
@@ -46,6 +47,7 @@ impl Conversation {
             State::Streaming(Streaming { flow: Flow::Pause, .. }) if ends => {
                 self.state = State::Over;
             }
+            // ANCHOR: closing
             State::Closing { lingers } => {
                 let lingers = *lingers || !self.input.is_empty();
                 self.state = match lingers && !self.input_ended {
@@ -54,18 +56,18 @@ impl Conversation {
                 };
                 self.input = Vec::new();
             }
+            // ANCHOR_END: closing
             State::Lingering { .. } if self.input_ended => self.state = State::Over,
             _ => {}
         }
     }
-    // ANCHOR_END: settle
 
     fn waits_for(&self) -> Wait {
         if !self.queue.is_empty() {
             return Wait::Send;
         }
         match &self.state {
-            State::Reading if self.parser.is_between() && self.input.is_empty() => Wait::Idle,
+            State::Reading if self.is_between() => Wait::Idle,
             State::Reading if self.parser.is_between() => Wait::Head,
             State::Reading | State::Receiving(_) => Wait::Body,
             State::Handling(_) => Wait::Handler,
@@ -123,8 +125,9 @@ impl Conversation {
         match &mut self.state {
             State::Handling(handling) => handling.exchange.keep_alive = false,
             State::Streaming(streaming) => streaming.after = After::Close { lingers: true },
-            // It was told that the connection stays. It may have sent something meanwhile.
-            State::Reading | State::Receiving(_) if !self.queue.is_empty() => {
+            // It was told that the connection stays, and may have asked for more: that isn't
+            // begun.
+            State::Reading if !self.queue.is_empty() => {
                 self.state = State::Closing { lingers: true };
             }
             State::Closing { lingers } => *lingers = true,

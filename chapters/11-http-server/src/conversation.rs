@@ -55,9 +55,10 @@ impl Common {
 }
 
 // ANCHOR: conversation
-/// A server's side of one HTTP connection (RFC 9112). It takes bytes as they come, gives
-/// out requests, takes their answers, and says what is to be sent, what to wait for and
-/// until when. The caller has the socket and the clock.
+/// A server's side of one HTTP connection (RFC 9112). It takes bytes as
+/// they come, gives out requests, takes their answers, and says what is
+/// to be sent, what to wait for and until when. The caller has the
+/// socket and the clock.
 ///
 /// Between two requests its memory is what stands here.
 pub struct Conversation {
@@ -69,7 +70,8 @@ pub struct Conversation {
     /// The client has finished sending.
     input_ended: bool,
     queue: Queue,
-    /// The number of the request that was given out last. They count from 1.
+    /// The number of the request that was given out last. They count
+    /// from 1.
     request: u64,
     /// The last answer, until the caller asks for it.
     answered: Option<Answered>,

@@ -30,7 +30,7 @@ pub fn listen_on(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     };
     let socket = socket(family, SockType::Stream, close_on_exec(), None)?;
     if address.is_ipv6() {
-        // `[::]` is all addresses, IPv4's too, whatever the system's habit.
+        // `[::]` is all addresses, IPv4's too, on every system.
         setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
     }
     // A server that is started again isn't kept out by what is left of

@@ -91,8 +91,8 @@ impl Conversation {
     }
 
     // ANCHOR: late
-    /// Whether it has waited too long. If so, it's over, or the client gets an answer that
-    /// says so.
+    /// Whether it has waited too long. If so, it's over, or the client
+    /// gets an answer that says so.
     pub fn look_at_clock(&mut self, now: Duration) -> bool {
         if self.waits.deadline.is_none_or(|deadline| deadline > now) {
             return false;
@@ -118,15 +118,16 @@ impl Conversation {
     // ANCHOR_END: late
 
     // ANCHOR: stop
-    /// The server is being stopped: what was begun is finished, and nothing else. To be
-    /// called when all that has come was looked through.
+    /// The server is being stopped: what was begun is finished, and
+    /// nothing else. To be called when all that has come was looked
+    /// through.
     pub fn stop(&mut self) {
         self.stopping = true;
         match &mut self.state {
             State::Handling(handling) => handling.exchange.keep_alive = false,
             State::Streaming(streaming) => streaming.after = After::Close { lingers: true },
-            // It was told that the connection stays, and may have asked for more: that isn't
-            // begun.
+            // It was told that the connection stays, and may have asked
+            // for more: that isn't begun.
             State::Reading if !self.queue.is_empty() => {
                 self.state = State::Closing { lingers: true };
             }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use ch07_callbacks::program::say;
 use ch07_callbacks::{Ending, EventLoop, Interest, Readiness, Source, Token};
 use ch09_timers::Timer;
+use ch10_http::Head;
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::answer::{Response, Stream};
@@ -22,8 +23,7 @@ use crate::shared::{Buffers, Place, Shared};
 use crate::transmit::transmit;
 
 // ANCHOR: a_turn
-/// How many requests are answered in one turn: the others want their
-/// turns too.
+/// How many requests are answered in one turn: others want theirs too.
 const ANSWERS_A_TURN: usize = 64;
 /// How much of a file goes out in one turn, in bytes.
 const FILE_A_TURN: u64 = 1 << 20;
@@ -60,8 +60,7 @@ impl Source for Connection {
     }
 
     fn interest(&self) -> Interest {
-        let it = &self.conversation;
-        Interest { read: it.wants_read(), write: it.wants_write() }
+        Interest { read: self.conversation.wants_read(), write: self.conversation.wants_write() }
     }
 
     /// With more to do there is nothing to wait for.
@@ -100,7 +99,8 @@ fn serve(
     buffers: &mut Buffers,
 ) -> io::Result<bool> {
     let now = shared.now(event_loop);
-    let Some(mut connection) = event_loop.get_mut::<Connection>(me) else { return Ok(false) };
+    let found = event_loop.get_mut::<Connection>(me);
+    let Some(mut connection) = found else { return Ok(false) };
     connection.again = false;
     let came = connection.receive(readiness, &mut buffers.input)?;
     let mut input = connection.conversation.receive(came);
@@ -112,12 +112,13 @@ fn serve(
         let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
         connection = still_here;
     }
+    let accepts = |head: &Head<'_>| shared.routes.has(head);
     let mut answers = 0;
     let goes_on = loop {
         if answers == ANSWERS_A_TURN {
             break true;
         }
-        let request = match connection.conversation.next(&mut input, |it| shared.routes.has(it)) {
+        let request = match connection.conversation.next(&mut input, accepts) {
             Next::Request(request) => request,
             Next::Refused => {
                 connection.answered_itself();
@@ -237,10 +238,10 @@ impl Connection {
 
     /// Sees what the connection waits for now.
     fn settle(&mut self, goes_on: bool, now: Duration) {
-        let Self { conversation, .. } = self;
+        let conversation = &mut self.conversation;
         // With something left to be sent, the kernel says when.
-        let has_more = goes_on && conversation.is_free() || conversation.wants_stream();
-        self.again = has_more && !conversation.wants_write();
+        self.again = !conversation.wants_write()
+            && (goes_on && conversation.is_free() || conversation.wants_stream());
         conversation.settle(now, self.again);
         if conversation.wants_shutdown() {
             conversation.shut_down(self.socket.shutdown(Shutdown::Write).is_ok());

@@ -191,6 +191,9 @@ fn timers_set(server: &Server<'_>, line_begins: &str, count: usize, when: &str) 
 /// How long a check rests so that a time that goes on can be told from one that begins anew.
 const REST: Duration = ms(100);
 
+/// A program that has nothing to do is asleep by then, as a rule; nothing depends on it.
+const SOON: Duration = ms(200);
+
 /// A deadline that the program is to have: it's due so long after a moment between these two.
 #[derive(Clone, Copy)]
 struct Due {
@@ -259,22 +262,27 @@ fn fail_saying(server: &Server<'_>, saw: &str) -> ! {
 /// A moment by which the program has done what it was told to do: it's asleep. What it has said may come before it has done all of it:
 /// where many others want a processor, it may be a while until it goes on.
 fn has_done(server: &Server<'_>) -> Instant {
-    let deadline = Instant::now() + ms(200);
-    while Instant::now() < deadline && Wait::of(server).is_none() {
-        thread::sleep(Duration::from_micros(100));
-    }
+    soon_asleep(server);
     Instant::now()
 }
 
-/// The wait that the program sleeps in, as soon as it does: so little time has passed by then.
-#[track_caller]
-fn falls_asleep(server: &Server<'_>, when: &str) -> Option<Wait> {
-    let deadline = Instant::now() + ms(200);
+/// The wait that the program sleeps in, if it does so soon.
+fn soon_asleep(server: &Server<'_>) -> Option<Wait> {
+    let deadline = Instant::now() + SOON;
     while Instant::now() < deadline {
         if let Some(wait) = Wait::of(server) {
             return Some(wait);
         }
         thread::sleep(Duration::from_micros(100));
+    }
+    None
+}
+
+/// The wait that the program sleeps in, as soon as it does: so little time has passed by then.
+#[track_caller]
+fn falls_asleep(server: &Server<'_>, when: &str) -> Option<Wait> {
+    if let Some(wait) = soon_asleep(server) {
+        return Some(wait);
     }
     settle(server, when);
     Wait::of(server)

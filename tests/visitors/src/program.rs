@@ -20,7 +20,13 @@ use nix::unistd::Pid;
 use crate::doing::{self, Snapshot};
 use crate::setup;
 
-/// The longest that anything here waits for a program, whatever it is doing. Generous, because
+/// So many times as long is waited for a program that is awake: it may be waiting for a processor.
+const AWAKE: u32 = 3;
+
+/// What a program wrote before it ended is read by then, where somebody else holds its output open.
+const WRITTEN_BEFORE: Duration = Duration::from_secs(1);
+
+/// The longest that anything here waits for a program that sleeps, whatever it is doing. Generous, because
 /// it is paid only where something is wrong and the program isn't asleep.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -426,7 +432,7 @@ impl Program {
         let began = Instant::now();
         let mut written = lock(&self.output.state);
         while !(written.stdout_ended && written.stderr_ended) {
-            let limit = if self.nobody_writes() { PATIENCE } else { Duration::from_secs(1) };
+            let limit = if self.nobody_writes() { PATIENCE } else { WRITTEN_BEFORE };
             if began.elapsed() > limit {
                 break;
             }
@@ -508,7 +514,7 @@ impl<'a> Watch<'a> {
         }
         // One that is awake may be about to do it, where many others want a processor.
         let patience = match Snapshot::of(self.program.pid()) {
-            Some(now) if !now.asleep() => 3 * self.patience,
+            Some(now) if !now.asleep() => self.patience * AWAKE,
             _ => self.patience,
         };
         if self.began.elapsed() > patience {

@@ -73,9 +73,6 @@ impl Conversation {
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         let Refusal { status, close, why, mut exchange } = refusal;
         exchange.keep_alive &= !close && !self.stopping;
-        if let State::Receiving(upload) = &self.state {
-            exchange.is_head |= upload.exchange.is_head;
-        }
         let handling = Handling { exchange, lingers: !exchange.keep_alive };
         self.respond(handling, Response::<()>::error(status, why));
     }

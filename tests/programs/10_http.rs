@@ -278,6 +278,116 @@ mod taken {
     }
 }
 
+mod known {
+    use super::*;
+    use ch10_http::{Head, KnownFields, Place};
+
+    fn head(bytes: &str) -> Head<'_> {
+        let Ok(Some((Event::Head(head), _))) = Parser::new(Limits::USUAL).next(bytes.as_bytes())
+        else {
+            panic!("{bytes}")
+        };
+        head
+    }
+
+    /// What is known of `next` behind `first`.
+    fn behind<'n>(first: &str, next: &'n str) -> Option<Head<'n>> {
+        let mut known = KnownFields::new();
+        let place = known.note(&head(first));
+        known.read(place, next.as_bytes(), &Limits::USUAL)
+    }
+
+    #[rstest]
+    #[case("GET / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case("HEAD /b?c HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case("GET /~!\"$%&'()*+,-.:;<=>?@[\\]^_`{|} HTTP/1.1\r\nHost: a\r\n\r\nPOST")]
+    fn fields_are_known_again(#[case] next: &str) {
+        let known = behind("GET /first HTTP/1.1\r\nHost: a\r\n\r\n", next);
+        assert_eq!(known, Some(head(next)));
+        assert!(known.unwrap().keep_alive);
+    }
+
+    #[test]
+    fn that_the_connection_closes_is_known_too() {
+        let bytes = "GET / HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n";
+        assert!(!behind(bytes, bytes).unwrap().keep_alive);
+    }
+
+    #[rstest]
+    #[case::another_value("GET / HTTP/1.1\r\nHost: b\r\n\r\n")]
+    #[case::more_of_them("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n")]
+    #[case::not_yet("GET / HTTP/1.1\r\nHost: a\r\n\r")]
+    #[case::another_version("GET / HTTP/1.0\r\nHost: a\r\n\r\n")]
+    #[case::another_method("POST / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case::a_method_in_small_letters("get / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case::another_form("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case::two_blanks("GET  / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case::a_blank_behind("GET /  HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case::a_lone_lf("GET / HTTP/1.1\nHost: a\r\n\r\n")]
+    #[case::an_empty_line("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case::a_fragment("GET /#b HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case::a_letter_that_isnt_ascii("GET /\u{e4} HTTP/1.1\r\nHost: a\r\n\r\n")]
+    #[case::a_delete("GET /\u{7f} HTTP/1.1\r\nHost: a\r\n\r\n")]
+    fn all_others_must_be_read(#[case] next: &str) {
+        assert_eq!(behind("GET / HTTP/1.1\r\nHost: a\r\n\r\n", next), None);
+    }
+
+    #[rstest]
+    #[case::a_secret("Cookie: id=1\r\n")]
+    #[case::a_password("authorization: Basic YTpi\r\n")]
+    #[case::a_password_for_a_proxy("PROXY-AUTHORIZATION: Basic YTpi\r\n")]
+    #[case::a_body("Content-Length: 1\r\n")]
+    #[case::a_body_of_nothing("Content-Length: 0\r\n")]
+    #[case::a_body_in_chunks("Transfer-Encoding: chunked\r\n")]
+    #[case::too_long(&format!("A: {}\r\n", "a".repeat(1024)))]
+    fn some_fields_arent_kept(#[case] field: &str) {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n");
+        assert_eq!(behind(&bytes, &bytes), None);
+    }
+
+    #[rstest]
+    #[case::of_its_line(Limits { line: 13, ..Limits::USUAL }, Limits { line: 14, ..Limits::USUAL })]
+    #[case::of_its_head(Limits { head: 34, ..Limits::USUAL }, Limits { head: 35, ..Limits::USUAL })]
+    #[case::of_its_fields(Limits { fields: 1, ..Limits::USUAL }, Limits { fields: 2, ..Limits::USUAL })]
+    fn a_limit_holds_for_it_as_well(#[case] short: Limits, #[case] enough: Limits) {
+        let bytes = "GET / HTTP/1.1\r\nHost: a\r\nB: c d\r\n\r\n";
+        let mut known = KnownFields::new();
+        let place = known.note(&head(bytes));
+        assert_eq!(known.read(place, bytes.as_bytes(), &short), None);
+        assert_eq!(known.read(place, bytes.as_bytes(), &enough), Some(head(bytes)));
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many() {
+        let of = |number| format!("GET / HTTP/1.1\r\nHost: a{number}\r\n\r\n");
+        let mut known = KnownFields::new();
+        let places: Vec<(Place, String)> =
+            (0..65).map(|number| (known.note(&head(&of(number))), of(number))).collect();
+        for (number, (place, bytes)) in places.iter().enumerate() {
+            let is_known = known.read(*place, bytes.as_bytes(), &Limits::USUAL).is_some();
+            assert_eq!(is_known, number != 0, "{number} of 65");
+        }
+        // They have a place once, however often they come.
+        for (place, bytes) in &places[1..] {
+            let again = known.note(&head(bytes));
+            assert!(known.read(again, bytes.as_bytes(), &Limits::USUAL).is_some());
+            assert!(known.read(*place, bytes.as_bytes(), &Limits::USUAL).is_some());
+        }
+    }
+
+    #[test]
+    fn whoever_is_new_is_taken_for_the_last_one() {
+        let (first, second) =
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: b\r\n\r\n");
+        let mut known = KnownFields::new();
+        assert_eq!(known.read(Place::default(), first.as_bytes(), &Limits::USUAL), None);
+        known.note(&head(first));
+        known.note(&head(second));
+        assert_eq!(known.read(Place::default(), first.as_bytes(), &Limits::USUAL), None);
+        assert!(known.read(Place::default(), second.as_bytes(), &Limits::USUAL).is_some());
+    }
+}
+
 mod refused {
     use super::*;
 

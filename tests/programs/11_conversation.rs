@@ -150,8 +150,8 @@ impl Session {
             self.conversation.stream(&piece, flow).unwrap();
         }
         let goes_on = loop {
-            let request = match self.conversation.next(&mut input, |_| true) {
-                Next::Request(request) => request,
+            let (head, body) = match self.conversation.next(&mut input, |_| true) {
+                Next::Request(head, body) => (head, body),
                 Next::Refused => {
                     self.refused += 1;
                     continue;
@@ -159,8 +159,6 @@ impl Session {
                 Next::NotYet => break false,
                 Next::Busy => break true,
             };
-            let mut read = None;
-            let (head, body) = request.parts(&mut read).unwrap();
             let number = self.conversation.request();
             let response = self.answer(head.path(), body);
             if head.path().starts_with("/later") {

@@ -279,6 +279,7 @@ impl EventLoop {
         self.gone.push_back((token, tenant.source, ending));
     }
 
+    #[inline]
     fn tell_the_gone(&mut self) {
         while let Some((token, source, ending)) = self.gone.pop_front() {
             self.guard(None, |event_loop| source.closed(event_loop, token, ending));

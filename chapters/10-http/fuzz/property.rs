@@ -1,6 +1,6 @@
 //! What must hold for any bytes at all: one function, for the fuzzer and for the tests.
 
-use ch10_http::{Event, Framing, Head, Limits, Parser, Refusal};
+use ch10_http::{Event, Framing, Head, KnownFields, Limits, Parser, Place, Refusal};
 
 /// So small that random bytes reach them.
 pub const TIGHT: Limits = Limits { line: 40, head: 150, fields: 5, body: 20 };
@@ -33,6 +33,7 @@ pub struct Facts {
 // ANCHOR: check
 /// Panics if the parser breaks a promise on these bytes.
 pub fn check(bytes: &[u8]) {
+    compare_with_known(bytes);
     for limits in [Limits::USUAL, TIGHT] {
         let whole = run(&[bytes], limits);
         compare_with_model(bytes, &whole, &limits);
@@ -140,6 +141,33 @@ fn facts(head: &Head<'_>) -> Facts {
         body: head.body,
         keep_alive: head.keep_alive,
         expects_continue: head.expects_continue,
+    }
+}
+
+/// The same bytes, where the fields of all their requests are known: what is known of a request
+/// must be what the parser says of it, under any limits.
+fn compare_with_known(bytes: &[u8]) {
+    let mut known = KnownFields::new();
+    for limits in [Limits::USUAL, Limits::USUAL, TIGHT] {
+        let (mut parser, mut place, mut rest) = (Parser::new(limits), Place::default(), bytes);
+        loop {
+            let before = parser.is_untouched().then(|| known.read(place, rest, &limits)).flatten();
+            let next = parser.next(rest);
+            let Ok(Some((event, took))) = next else {
+                assert_eq!(before, None, "it's known, and the parser says {next:?}");
+                match next {
+                    Err(refusal) if !refusal.close => continue,
+                    _ => break,
+                }
+            };
+            rest = &rest[took..];
+            let Event::Head(head) = event else { continue };
+            if before.is_some() {
+                assert_eq!((before, took), (Some(head), head.raw().len()));
+                assert_eq!(parser.next(rest), Ok(Some((Event::End, 0))));
+            }
+            place = known.note(&head);
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Facts<'b> {
     expects_continue: bool,
     /// An expectation that we don't know.
     pub expects_other: bool,
+    /// Something that the client must keep to itself.
+    pub has_secret: bool,
 }
 
 impl<'b> Facts<'b> {
@@ -44,13 +46,21 @@ impl<'b> Facts<'b> {
         match name.len() {
             4 if name.eq_ignore_ascii_case("Host") => self.note_host(value),
             6 if name.eq_ignore_ascii_case("Expect") => self.note_expect(value),
+            6 if name.eq_ignore_ascii_case("Cookie") => self.note_secret(),
             10 if name.eq_ignore_ascii_case("Connection") => self.note_connection(value),
+            13 if name.eq_ignore_ascii_case("Authorization") => self.note_secret(),
             14 if name.eq_ignore_ascii_case("Content-Length") => self.note_length(value),
             17 if name.eq_ignore_ascii_case("Transfer-Encoding") => self.note_codings(value),
+            19 if name.eq_ignore_ascii_case("Proxy-Authorization") => self.note_secret(),
             _ => Ok(()),
         }
     }
     // ANCHOR_END: facts
+
+    fn note_secret(&mut self) -> Result<(), Refusal> {
+        self.has_secret = true;
+        Ok(())
+    }
 
     fn note_host(&mut self, value: &'b [u8]) -> Result<(), Refusal> {
         if self.host.replace(value).is_some() {

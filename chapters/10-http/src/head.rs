@@ -28,6 +28,8 @@ pub struct Head<'b> {
     pub expects_continue: bool,
     /// An expectation that we can't meet.
     pub(crate) expects_other: bool,
+    /// Its fields mean the same in any request, and none of them is secret.
+    pub(crate) may_be_kept: bool,
     raw: &'b [u8],
     /// Where in `raw` the first field begins.
     fields: usize,
@@ -86,11 +88,40 @@ impl<'b> Head<'b> {
             keep_alive: facts.keeps_alive(version),
             expects_continue: facts.awaits_continue(version, body),
             expects_other: facts.expects_other,
+            may_be_kept: matches!(
+                (target, version, body),
+                (Target::Origin(_), Version::Http11, Framing::None)
+            ) && !facts.has_secret
+                && !facts.expects_other,
             raw,
             fields: method.len() + " ".len() + path.len() + " HTTP/1.1\r\n".len(),
         }))
     }
     // ANCHOR_END: read
+
+    /// One whose fields were read before: it has no body, and expects nothing. `line` is how long
+    /// its request line is, in bytes, with its CRLF.
+    #[inline(always)]
+    pub(crate) const fn with_known_fields(
+        method: &'b str,
+        path: &'b str,
+        raw: &'b [u8],
+        line: usize,
+        keep_alive: bool,
+    ) -> Self {
+        Self {
+            method,
+            target: Target::Origin(path),
+            version: Version::Http11,
+            body: Framing::None,
+            keep_alive,
+            expects_continue: false,
+            expects_other: false,
+            may_be_kept: true,
+            raw,
+            fields: line,
+        }
+    }
 
     /// httparse wouldn't read it. One of HTTP/1.2 it would, if that were 1.1: who speaks 1.1
     /// understands it (RFC 9110, section 2.5).
@@ -127,6 +158,11 @@ impl<'b> Head<'b> {
     /// Its bytes, from the method to the empty line: to be kept when the buffer goes.
     pub fn raw(&self) -> &'b [u8] {
         self.raw
+    }
+
+    /// Its fields' bytes, with the empty line.
+    pub(crate) fn raw_fields(&self) -> &'b [u8] {
+        &self.raw[self.fields..]
     }
 
     /// Its request line's length, in bytes, without the CRLF.
@@ -166,7 +202,7 @@ impl<'b> Head<'b> {
     /// All fields, in order: their names, and their values without the blanks around
     /// them.
     pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'b> {
-        let lines = self.raw[self.fields..].split(|byte| *byte == b'\n');
+        let lines = self.raw_fields().split(|byte| *byte == b'\n');
         // The head was read: each line has its colon, and a name of ASCII before it.
         lines.filter_map(|line| {
             let colon = line.iter().position(|byte| *byte == b':')?;

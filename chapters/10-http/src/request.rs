@@ -91,6 +91,11 @@ impl Parser {
     pub const fn is_between(&self) -> bool {
         matches!(self.state, State::Head { .. })
     }
+
+    /// Nothing of a request has even been looked at.
+    pub const fn is_untouched(&self) -> bool {
+        matches!(&self.state, State::Head { lines, .. } if lines.are_untouched())
+    }
 }
 // ANCHOR_END: parser
 

@@ -31,7 +31,7 @@ impl<'b> Target<'b> {
     #[inline(always)] // as in Head::read
     pub(crate) fn of(method: &str, text: &'b str) -> Result<Self, Refusal> {
         // A fragment stays with whoever asks; a target with one was put together by mistake.
-        if text.bytes().fold(false, |bad, byte| bad | !byte.is_ascii() | (byte == b'#')) {
+        if !text.bytes().fold(true, |good, byte| good & is_in_target(byte)) {
             return Err(Refusal::bad("a character in the target that doesn't belong there"));
         }
         if text.starts_with('/') && method != "CONNECT" {
@@ -81,6 +81,11 @@ impl<'b> Target<'b> {
             Self::Origin(_) | Self::Asterisk => None,
         }
     }
+}
+
+/// Whether it may stand in a target: what is visible and ASCII.
+pub(crate) const fn is_in_target(byte: u8) -> bool {
+    byte > b' ' && byte < 0x7f && byte != b'#'
 }
 
 // ANCHOR: host

@@ -106,7 +106,9 @@ fn serve(
     let mut input = connection.conversation.receive(came);
     connection.conversation.borrow(&mut buffers.output);
     // What is under way comes first.
-    connection.send()?;
+    if connection.conversation.wants_write() {
+        connection.send()?;
+    }
     if connection.conversation.wants_stream() {
         Connection::pull(event_loop, me)?;
         let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
@@ -118,8 +120,8 @@ fn serve(
         if answers == ANSWERS_A_TURN {
             break true;
         }
-        let request = match connection.conversation.next(&mut input, accepts) {
-            Next::Request(request) => request,
+        let (head, body) = match connection.conversation.next(&mut input, accepts) {
+            Next::Request(head, body) => (head, body),
             Next::Refused => {
                 connection.answered_itself();
                 continue;
@@ -128,10 +130,8 @@ fn serve(
             Next::Busy => break true,
         };
         answers += 1;
-        let mut read = None;
-        let Some((head, body)) = request.parts(&mut read) else { continue };
-        let (ticket, from) = connection.begin(me, head);
-        let answer = shared.handle(event_loop, ticket, head, body, from);
+        let (ticket, from) = connection.begin(me, &head);
+        let answer = shared.handle(event_loop, ticket, &head, body, from);
         let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
         connection = still_here;
         connection.answer(ticket, answer);

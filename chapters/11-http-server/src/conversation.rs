@@ -15,7 +15,7 @@ use std::mem;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use ch10_http::{CONTINUE, Event, Exchange, Framing, Head, Parser, Status};
+use ch10_http::{CONTINUE, Event, Exchange, Framing, Head, KnownFields, Parser, Place, Status};
 
 use crate::heads::Heads;
 use crate::queue::{Outgoing, Queue};
@@ -40,12 +40,13 @@ const PROGRESS: usize = 1024;
 pub struct Common {
     pub settings: Settings,
     heads: RefCell<Heads>,
+    known: RefCell<KnownFields>,
 }
 
 impl Common {
     /// With the date of this moment.
     pub fn new(settings: Settings, time: SystemTime) -> Self {
-        Self { settings, heads: RefCell::new(Heads::new(time)) }
+        Self { settings, heads: RefCell::new(Heads::new(time)), known: RefCell::default() }
     }
 
     /// From now on responses say this date.
@@ -64,6 +65,8 @@ impl Common {
 pub struct Conversation {
     common: Rc<Common>,
     parser: Parser,
+    /// Which fields its last request had.
+    known: Place,
     state: State,
     /// What has come, and isn't used yet.
     input: Vec<u8>,
@@ -159,6 +162,8 @@ impl After {
 pub struct Input<'a> {
     bytes: Cow<'a, [u8]>,
     used: usize,
+    /// The request that was given out last, if its body came in pieces.
+    upload: Option<Box<Upload>>,
 }
 
 impl Input<'_> {
@@ -167,41 +172,11 @@ impl Input<'_> {
     }
 }
 
-/// A whole request.
-pub enum Request<'i> {
-    /// As it lies in what has come.
-    Whole(Head<'i>),
-    /// One whose body came in pieces.
-    Assembled(Box<Assembled>),
-}
-
-/// The bytes of a head, and of a body.
-pub struct Assembled {
-    head: Vec<u8>,
-    body: Vec<u8>,
-}
-
-impl<'i> Request<'i> {
-    /// Its head and its body. A head that was put together is read again, into `read`.
-    #[inline]
-    pub fn parts<'r>(&'r self, read: &'r mut Option<Head<'r>>) -> Option<(&'r Head<'r>, &'r [u8])>
-    where
-        'i: 'r,
-    {
-        match self {
-            Self::Whole(head) => Some((head, b"")),
-            Self::Assembled(it) => {
-                *read = Head::of(&it.head);
-                Some((read.as_ref()?, &it.body))
-            }
-        }
-    }
-}
-
 /// What was found in what has come.
 pub enum Next<'i> {
-    /// A request. It's answered by [`Conversation::answer`], or later.
-    Request(Request<'i>),
+    /// A whole request: its head, and its body. It's answered by
+    /// [`Conversation::answer`], now or later.
+    Request(Head<'i>, &'i [u8]),
     /// Something that isn't taken. It has got an answer that says so.
     Refused,
     /// Nothing that is whole.
@@ -234,6 +209,7 @@ impl Conversation {
         Self {
             parser: Parser::new(common.settings.limits),
             common,
+            known: Place::default(),
             state: State::Reading,
             input: Vec::new(),
             input_ended: false,
@@ -260,7 +236,7 @@ impl Conversation {
                 Cow::Owned(all)
             }
         };
-        Input { bytes, used: 0 }
+        Input { bytes, used: 0, upload: None }
     }
 
     /// Nothing will come any more.
@@ -271,7 +247,7 @@ impl Conversation {
     /// Keeps what isn't used.
     #[inline]
     pub fn keep(&mut self, input: Input<'_>) {
-        let Input { bytes, used } = input;
+        let Input { bytes, used, .. } = input;
         if used < bytes.len() && !matches!(self.state, State::Lingering { .. } | State::Over) {
             self.input = match bytes {
                 Cow::Borrowed(bytes) => bytes[used..].to_vec(),
@@ -293,15 +269,20 @@ impl Conversation {
         input: &'i mut Input<'_>,
         accepts: impl Fn(&Head<'_>) -> bool,
     ) -> Next<'i> {
+        if input.is_empty() && self.parser.is_between() {
+            return Next::NotYet; // as a rule
+        }
         if !self.is_free() {
             return if input.is_empty() { Next::NotYet } else { Next::Busy };
         }
-        let Input { bytes, used } = input;
+        let Input { bytes, used, upload: assembled } = input;
         let bytes: &'i [u8] = bytes;
         loop {
             let rest = &bytes[*used..];
-            if rest.is_empty() && self.parser.is_between() {
-                return Next::NotYet; // as a rule
+            if let Some(head) = self.read_known(rest) {
+                *used += head.raw().len();
+                self.begin(head.exchange(), false);
+                return Next::Request(head, b"");
             }
             let (event, length) = match self.parser.next(rest) {
                 Ok(None) => return Next::NotYet,
@@ -318,7 +299,7 @@ impl Conversation {
                     if waits && !accepts(&head) {
                         // It gets its answer without having sent the body.
                         self.begin(head.exchange(), true);
-                        return Next::Request(Request::Whole(head));
+                        return Next::Request(head, b"");
                     }
                     if waits {
                         self.queue.bytes.extend_from_slice(CONTINUE);
@@ -330,8 +311,9 @@ impl Conversation {
                 Event::Head(head) => {
                     // It's whole. Its end takes no bytes.
                     let _ = self.parser.next(&rest[length..]);
+                    self.known = self.common.known.borrow_mut().note(&head);
                     self.begin(head.exchange(), false);
-                    return Next::Request(Request::Whole(head));
+                    return Next::Request(head, b"");
                 }
                 Event::Body(piece) => {
                     if let State::Receiving(upload) = &mut self.state {
@@ -344,20 +326,33 @@ impl Conversation {
                 }
                 // If nothing was received, it was the end of one that was refused.
                 Event::End => {
-                    if let State::Receiving(upload) = mem::replace(&mut self.state, State::Reading)
-                    {
-                        let Upload { exchange, head, body, .. } = *upload;
-                        self.begin(exchange, false);
-                        return Next::Request(Request::Assembled(Box::new(Assembled {
-                            head,
-                            body,
-                        })));
-                    }
+                    let State::Receiving(upload) = mem::replace(&mut self.state, State::Reading)
+                    else {
+                        continue;
+                    };
+                    self.begin(upload.exchange, false);
+                    let upload = assembled.insert(upload);
+                    // It was read once, and is the same.
+                    let head = Head::of(&upload.head);
+                    return head.map_or(Next::NotYet, |head| Next::Request(head, &upload.body));
                 }
             }
         }
     }
     // ANCHOR_END: next
+
+    // ANCHOR: known
+    /// A whole request with the fields of the one before. As a rule it's
+    /// one, and needn't be read.
+    #[inline]
+    fn read_known<'b>(&self, bytes: &'b [u8]) -> Option<Head<'b>> {
+        if !self.parser.is_untouched() {
+            return None;
+        }
+        let Common { known, settings, .. } = &*self.common;
+        known.borrow().read(self.known, bytes, &settings.limits)
+    }
+    // ANCHOR_END: known
 
     /// The request that was given out last is the last one: its answer says so.
     pub fn closes(&mut self) {

@@ -53,12 +53,25 @@ impl Heads {
             to.extend_from_slice(&self.bytes);
             return last.how;
         }
+        self.write_anew(to, exchange, status, content_type, fields, size)
+    }
+
+    #[inline(never)]
+    fn write_anew(
+        &mut self,
+        to: &mut Vec<u8>,
+        exchange: Exchange,
+        status: Status,
+        content_type: Option<&str>,
+        fields: &Fields,
+        size: Size,
+    ) -> (Delivery, bool) {
         let begin = to.len();
         let how = ch10_http::head(to, exchange, status, &self.date, content_type, fields, size);
         if fields.is_empty() {
-            self.last = Some(Last { from, how });
+            self.last = Some(Last { from: (exchange, status, size), how });
             self.content_type.clear();
-            self.content_type.push_str(named);
+            self.content_type.push_str(content_type.unwrap_or_default());
             self.bytes.clear();
             self.bytes.extend_from_slice(&to[begin..]);
         }

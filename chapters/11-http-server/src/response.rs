@@ -71,14 +71,17 @@ impl<S> Response<S> {
 
     /// 200, and a text that the program always has.
     pub fn text(text: &'static str) -> Self {
-        Self::new(Status::OK)
-            .with_type("text/plain; charset=utf-8")
-            .with(Body::Static(text.as_bytes()))
+        Self::of("text/plain; charset=utf-8".into(), Body::Static(text.as_bytes()))
     }
 
     /// 200, and bytes made for it.
     pub fn made(content_type: impl Into<Cow<'static, str>>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self::new(Status::OK).with_type(content_type).with(Body::Made(bytes.into()))
+        Self::of(content_type.into(), Body::Made(bytes.into()))
+    }
+
+    fn of(content_type: Cow<'static, str>, body: Body<S>) -> Self {
+        let fields = Fields::NONE;
+        Self { status: Status::OK, content_type: Some(content_type), fields, body }
     }
 
     /// A small page that says what is wrong.

@@ -1,11 +1,12 @@
 //! Which handler answers which request.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 use ch07_callbacks::EventLoop;
 use ch09_timers::Timers;
-use ch10_http::{Head, Status};
+use ch10_http::{Head, Status, Target};
 use percent_encoding::percent_decode_str;
 
 use crate::answer::{Answer, Response, Ticket};
@@ -66,7 +67,11 @@ struct Route {
 /// A path is written as it's sent. `{name}` stands for one part of it that isn't empty,
 /// and `{name...}`, at the end, for all the rest.
 #[derive(Default)]
-pub struct Routes(Vec<Route>);
+pub struct Routes {
+    all: Vec<Route>,
+    /// Which one was found last, if its path is the pattern.
+    last: Cell<Option<usize>>,
+}
 
 impl Routes {
     /// None.
@@ -102,7 +107,7 @@ impl Routes {
         let handler: Handler = Box::new(move |context, request| handler(context, request).into());
         let pattern = path.into();
         let is_plain = !pattern.contains('{');
-        self.0.push(Route { method, pattern, is_plain, handler });
+        self.all.push(Route { method, pattern, is_plain, handler });
     }
     // ANCHOR_END: routes
 
@@ -129,17 +134,31 @@ impl Routes {
         self.find(head).is_ok()
     }
 
+    #[inline]
     fn find(&self, head: &Head<'_>) -> Result<&Route, Response> {
-        let path = head.path();
         let method = if head.method == "HEAD" { "GET" } else { head.method };
+        if let Some(route) = self.last.get().and_then(|last| self.all.get(last))
+            && let Target::Origin(path) = head.target
+            && *route.pattern == *path
+            && route.method == method
+        {
+            return Ok(route);
+        }
+        self.search(head, method)
+    }
+
+    #[inline(never)]
+    fn search(&self, head: &Head<'_>, method: &str) -> Result<&Route, Response> {
+        let path = head.path();
         let mut others = None;
-        for route in self.0.iter().filter(|route| route.fits(path)) {
+        for (number, route) in self.all.iter().enumerate().filter(|(_, it)| it.fits(path)) {
             if route.method == method {
+                self.last.set(route.is_plain.then_some(number));
                 return Ok(route);
             }
             others.get_or_insert_with(Vec::new).push(route.method);
         }
-        if !DEFINED.contains(&method) && !self.0.iter().any(|route| route.method == method) {
+        if !DEFINED.contains(&method) && !self.all.iter().any(|route| route.method == method) {
             // Whatever the path (RFC 9110, section 9.1). Methods are told apart by case.
             return Err(Response::error(Status::NOT_IMPLEMENTED, "Nobody here knows how."));
         }
@@ -164,7 +183,7 @@ impl Routes {
     // ANCHOR_END: find
 
     fn methods(&self) -> Vec<&'static str> {
-        self.0.iter().map(|route| route.method).collect()
+        self.all.iter().map(|route| route.method).collect()
     }
 }
 

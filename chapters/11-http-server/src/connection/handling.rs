@@ -47,6 +47,7 @@ impl Connection {
     }
 
     /// Whether the answer was the one that is waited for.
+    #[inline]
     fn respond(&mut self, ticket: Ticket, response: Response) -> bool {
         let Ok(stream) = self.conversation.answer(ticket.request, response) else { return false };
         self.stream = stream;
@@ -63,6 +64,7 @@ impl Connection {
         self.count();
     }
 
+    #[inline]
     fn count(&mut self) {
         if let Some(answered) = self.conversation.unfinished() {
             let class = usize::from(answered.status.code() / 100);

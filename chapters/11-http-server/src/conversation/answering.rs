@@ -30,11 +30,15 @@ impl Conversation {
 
     /// Puts an answer into the queue. This is the only place that does: head and body
     /// come from the same decision.
-    pub(super) fn respond<S>(&mut self, handling: Handling, response: Response<S>) -> Option<S> {
+    #[inline]
+    pub(super) fn respond<S>(
+        &mut self,
+        handling: Handling,
+        mut response: Response<S>,
+    ) -> Option<S> {
         if response.status.code() < 200 {
             // It would be taken for a word in between, and the answer waited for.
-            let why = "Something went wrong here.";
-            return self.respond(handling, Response::error(Status::INTERNAL_SERVER_ERROR, why));
+            response = broken();
         }
         let Response { status, content_type, fields, body } = response;
         let Handling { exchange, lingers } = handling;
@@ -161,4 +165,10 @@ impl Conversation {
         }
     }
     // ANCHOR_END: streaming
+}
+
+/// What a client gets when something here is wrong.
+#[cold]
+fn broken<S>() -> Response<S> {
+    Response::error(Status::INTERNAL_SERVER_ERROR, "Something went wrong here.")
 }

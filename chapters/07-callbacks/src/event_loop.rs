@@ -35,7 +35,9 @@ pub struct EventLoop {
     running: bool,
     stopped: bool,
 }
+// ANCHOR_END: struct
 
+// ANCHOR: tenant
 /// A source in its slot.
 struct Tenant {
     source: Box<dyn Source>,
@@ -52,7 +54,7 @@ struct Waiter {
     backend: Box<dyn Backend>,
     asked: usize,
 }
-// ANCHOR_END: struct
+// ANCHOR_END: tenant
 
 impl EventLoop {
     /// A loop that waits in `backend`.

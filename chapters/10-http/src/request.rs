@@ -137,7 +137,8 @@ impl Parser {
         let exchange = head.exchange();
         let took = begin + head.raw().len();
         if head.expects_other {
-            // A refusal takes no bytes: the head goes with what follows.
+            // A refusal doesn't say how many bytes it took. So the next event
+            // counts the head's bytes along with its own.
             let body = Body::of(head.body, took, &self.limits);
             self.state = State::Body { body, exchange };
             return Err(Refusal {

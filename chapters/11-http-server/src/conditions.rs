@@ -21,6 +21,7 @@ pub struct Conditions<'a> {
     pub range: Option<&'a str>,
 }
 
+// ANCHOR: verdict
 /// What becomes of a request for something that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -46,6 +47,7 @@ pub struct Present<'a> {
     /// In bytes.
     pub length: u64,
 }
+// ANCHOR_END: verdict
 // ANCHOR_END: conditions
 
 impl<'a> Conditions<'a> {

@@ -87,7 +87,7 @@ impl Source for Connection {
 }
 // ANCHOR_END: source
 
-// ANCHOR: serve
+// ANCHOR: serve_begin
 /// One turn of one connection: receives, sends what is under way, and
 /// answers whatever is whole. True: its timer is to be set, or it's to
 /// be closed.
@@ -114,6 +114,8 @@ fn serve(
         let Some(still_here) = event_loop.get_mut(me) else { return Ok(false) };
         connection = still_here;
     }
+    // ANCHOR_END: serve_begin
+    // ANCHOR: serve_answers
     let accepts = |head: &Head<'_>| shared.routes.has(head);
     let mut answers = 0;
     let goes_on = loop {
@@ -136,13 +138,15 @@ fn serve(
         connection = still_here;
         connection.answer(ticket, answer);
     };
+    // ANCHOR_END: serve_answers
+    // ANCHOR: serve_end
     connection.conversation.keep(input);
     connection.send()?;
     connection.conversation.give_back(&mut buffers.output);
     connection.settle(goes_on, now);
     Ok(connection.is_unsettled())
 }
-// ANCHOR_END: serve
+// ANCHOR_END: serve_end
 
 impl Connection {
     pub(crate) fn new(

@@ -96,7 +96,6 @@ impl Held {
         self.root.as_ref().map(|(root, _)| root)
     }
 
-    // ANCHOR: look
     /// Looks where its path leads now, if that wasn't done a moment
     /// ago. True: somewhere else than before.
     ///
@@ -110,6 +109,7 @@ impl Held {
         if !is_asked && self.looked.is_some_and(|looked| now < looked + FRESH) {
             return Ok(false);
         }
+        // ANCHOR: look
         let before = self.root.as_ref().map(|(_, identity)| *identity);
         // waits: for the disk, at the most
         let there = fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
@@ -118,6 +118,7 @@ impl Held {
             // Where nobody can tell, it's what it was.
             Err(error) => !is_gone(error),
         };
+        // ANCHOR_END: look
         if !is_same {
             self.root = match there.and_then(|_| Root::open(path)) {
                 Ok(root) => {
@@ -135,7 +136,6 @@ impl Held {
         (self.looked, self.renewals) = (Some(now), renewals);
         Ok(!is_same)
     }
-    // ANCHOR_END: look
 }
 
 /// There is no folder where the path leads.

@@ -31,8 +31,8 @@
 //! # }
 //! ```
 //!
-//! The story is told on the book's page `11-http-server`. Lines that can wait say so, in
-//! a comment that begins `waits:`.
+//! The story is told on the book's pages `11-http-server` and `11-1-files`. Lines that can wait
+//! say so, in a comment that begins `waits:`.
 
 pub mod answer;
 pub mod conditions;

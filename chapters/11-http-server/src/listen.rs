@@ -17,7 +17,6 @@ const BACKLOG: i32 = 4096;
 /// time.
 const SEND_BUFFER: usize = 256 * 1024;
 
-// ANCHOR: listen
 /// Listens. `shared`: several sockets on the same port, of which the
 /// kernel chooses one for each who comes (SO_REUSEPORT, socket(7)).
 ///
@@ -33,6 +32,7 @@ pub fn listen_on(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
         // `[::]` is all addresses, IPv4's too, on every system.
         setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
     }
+    // ANCHOR: listen
     // A server that is started again isn't kept out by what is left of
     // its last run.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
@@ -47,8 +47,8 @@ pub fn listen_on(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&socket, Backlog::new(BACKLOG)?)?;
     Ok(TcpListener::from(socket))
+    // ANCHOR_END: listen
 }
-// ANCHOR_END: listen
 
 /// Several listeners on one port.
 ///

@@ -112,14 +112,15 @@ fn main() {
 }
 // ANCHOR_END: main
 
-// ANCHOR: routes
 fn routes(folder: Option<&Folder>, all: &All) -> io::Result<Routes> {
+    // ANCHOR: routes
     let mut routes = Routes::new();
     routes.get("/hello", |_, _| Response::text("Hello, World!"));
     routes.post("/echo", |_, request| {
         let content_type = request.head.field("content-type").unwrap_or("application/octet-stream");
         Response::made(content_type.to_owned(), request.body)
     });
+    // ANCHOR_END: routes
     let counters = All::clone(all);
     routes.get("/metrics", move |_, _| {
         Response::made("text/plain; version=0.0.4; charset=utf-8", metrics::text(&counters))
@@ -127,8 +128,10 @@ fn routes(folder: Option<&Folder>, all: &All) -> io::Result<Routes> {
     live::live(&mut routes, "/live", All::clone(all), Events::new());
     match folder {
         Some(folder) => {
+            // ANCHOR: files
             let files = Files::of(folder)?.marked("Server-Timing", "live");
             routes.get("/{path...}", move |context, request| files.answer(context, request));
+            // ANCHOR_END: files
         }
         None => {
             routes.get("/", |_, _| Response::text(PAGE));
@@ -137,7 +140,6 @@ fn routes(folder: Option<&Folder>, all: &All) -> io::Result<Routes> {
     }
     Ok(routes)
 }
-// ANCHOR_END: routes
 
 /// The page that every server in this book gives.
 const PAGE: &str = "Good things come to those who wait.\nServed by chapter 11.\n";

@@ -36,6 +36,7 @@ pub enum Body<S> {
 }
 // ANCHOR_END: response
 
+// ANCHOR: flow
 /// How a stream goes on, when it has given some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -46,6 +47,7 @@ pub enum Flow {
     /// Not at all: that was the end.
     End,
 }
+// ANCHOR_END: flow
 
 impl<S> Body<S> {
     /// How many bytes it has.

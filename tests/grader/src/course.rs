@@ -117,6 +117,18 @@ impl Lessons {
     pub fn checks_target(&self) -> String {
         format!("checks{:02}", self.chapter.number)
     }
+
+    /// The page of the book on which an exercise stands. A chapter may have more than one: its own, such as
+    /// `11-http-server.md`, and `11-1-files.md`.
+    pub fn page(&self, root: &Path, exercise: &Exercise) -> PathBuf {
+        let pages = root.join("book/src");
+        let anchor = format!("{{#exercise-{}}}", exercise.id);
+        let has_it =
+            |page: &PathBuf| fs::read_to_string(page).is_ok_and(|text| text.contains(&anchor));
+        let all = fs::read_dir(&pages).into_iter().flatten().flatten();
+        let found = all.map(|entry| entry.path()).find(has_it);
+        found.unwrap_or_else(|| pages.join(&self.chapter.name).with_extension("md"))
+    }
 }
 
 impl Exercise {

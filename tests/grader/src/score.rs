@@ -287,7 +287,9 @@ fn next_chapter(course: &Course, asked: &Asked<'_>) -> Option<u32> {
 /// Explains what stands in the way first, and says what to do.
 fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &Standing) {
     let file = shown(course, &exercise.file);
-    let page = format!("book/build/{}.html", lessons.chapter.name);
+    let page = lessons.page(&course.root, exercise);
+    let page = page.file_stem().unwrap_or_default().to_string_lossy();
+    let page = format!("book/build/{page}.html");
     let again = format!("cargo grade {}", lessons.chapter.number);
     tell!("");
     match standing {

@@ -14,8 +14,6 @@ use visitors::chapters;
 fn every_sentence_has_its_check(#[files("../../tests/[0-9][0-9]_*.rs")] checks: PathBuf) {
     let course = Course::read(&chapters::root()).unwrap();
     let lessons = course.chapters.iter().find(|l| l.checks_file(&course.root) == checks).unwrap();
-    let page = course.root.join("book/src").join(&lessons.chapter.name).with_extension("md");
-    let page = fs::read_to_string(page).unwrap();
     let source = fs::read_to_string(&checks).unwrap();
     let name = checks.file_stem().unwrap();
     let file = course.root.join("tests/contracts").join(name).with_extension("toml");
@@ -24,6 +22,7 @@ fn every_sentence_has_its_check(#[files("../../tests/[0-9][0-9]_*.rs")] checks: 
 
     let mut faults = Vec::new();
     for exercise in &lessons.exercises {
+        let page = fs::read_to_string(lessons.page(&course.root, exercise)).unwrap();
         let answer = fs::read_to_string(&exercise.answer).unwrap();
         let sentences = contract::sentences(&page, &exercise.id, &answer);
         let clauses = contracts.remove(&exercise.name).unwrap_or_default();

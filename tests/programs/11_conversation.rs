@@ -171,7 +171,7 @@ impl Session {
         self.conversation.keep(input);
         self.is_busy = goes_on;
         let again = goes_on && self.conversation.is_free() || self.conversation.wants_stream();
-        self.conversation.settle(self.now, again);
+        self.conversation.finish_turn(self.now, again);
         if self.conversation.wants_shutdown() {
             self.conversation.shut_down(true);
         }
@@ -196,7 +196,7 @@ impl Session {
     /// Until it's over. Everybody does what they can, in an order that `choose` chooses.
     fn run(mut self, mut choose: impl FnMut() -> Step) -> Self {
         for _ in 0..1_000_000 {
-            if self.conversation.is_over() {
+            if self.conversation.wants_close() {
                 return self;
             }
             self.step(choose());
@@ -416,9 +416,9 @@ fn who_is_late_is_told_so_or_hung_up_on(
     session.step(Step::Send(0));
     let due = Duration::from_secs(1000 + limit.unwrap());
     assert_eq!(session.conversation.deadline(), Some(due));
-    assert!(!session.conversation.look_at_clock(due - Duration::from_millis(1)));
-    assert!(session.conversation.look_at_clock(due));
-    assert_eq!(session.conversation.is_over(), status.is_none());
+    assert!(!session.conversation.check_deadline(due - Duration::from_millis(1)));
+    assert!(session.conversation.check_deadline(due));
+    assert_eq!(session.conversation.wants_close(), status.is_none());
     if let Some(status) = status {
         session.now = due;
         session.step(Step::Send(u64::MAX));
@@ -470,7 +470,7 @@ fn stopped_it_finishes(#[case] before: &str, #[case] after: &str) {
     session.step(come(before));
     session.conversation.stop();
     session.step(Step::Send(0));
-    assert_eq!(session.conversation.is_over(), before.is_empty());
+    assert_eq!(session.conversation.wants_close(), before.is_empty());
     if before.is_empty() {
         return;
     }

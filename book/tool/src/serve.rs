@@ -21,7 +21,7 @@ use anyhow::{Context, Result};
 use ch07_callbacks::EventLoop;
 use ch07_callbacks::program::say;
 use ch09_timers::{Clock, Timers, signals};
-use ch11_http_server::metrics::{All, Counters};
+use ch11_http_server::metrics::{AllCounters, Counters};
 use ch11_http_server::{Events, Routes, Server, Settings, live, mailbox};
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM};
 use visitors::tell;
@@ -58,8 +58,9 @@ pub fn serve(repo: &Repo, address: SocketAddr, with_browser: bool) -> Result<()>
     let url = format!("http://{}/", listener.local_addr()?);
     let events = Events::new();
     let counters: Arc<Counters> = Arc::default();
-    let routes = routes(&pages, &events, All::from([Arc::clone(&counters)]));
-    let settings = Settings { connections: CONNECTIONS, grace: GRACE, ..Settings::USUAL };
+    let routes = routes(&pages, &events, AllCounters::from([Arc::clone(&counters)]));
+    let settings =
+        Settings { max_connections: CONNECTIONS, shutdown_timeout: GRACE, ..Settings::USUAL };
     let timers = Timers::start(&mut event_loop, Clock::system());
     let server =
         Server::start_with(&mut event_loop, timers, listener, settings, routes, counters, None)?;
@@ -97,7 +98,7 @@ fn on_the_end(event_loop: &mut EventLoop, server: Rc<OnceCell<Server>>) -> io::R
     Ok(())
 }
 
-fn routes(pages: &Rc<RefCell<Pages>>, events: &Events, all: All) -> Routes {
+fn routes(pages: &Rc<RefCell<Pages>>, events: &Events, all: AllCounters) -> Routes {
     let mut routes = Routes::new();
     live::live(&mut routes, "/live", all, events.clone());
     let pages = Rc::clone(pages);

@@ -125,7 +125,7 @@ pub fn last_chunk(to: &mut Vec<u8>) {
 // ANCHOR: ours
 /// Fields that [`head`] alone may write: twice, they could be read in
 /// two ways.
-const OURS: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
+const RESERVED: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
 // ANCHOR_END: ours
 
 /// Fields for an answer, each checked when it's put in: what a visitor sent may come back
@@ -148,7 +148,7 @@ impl Fields {
         if !is_token(name.as_bytes()) {
             return Err(BadField::Name);
         }
-        if OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+        if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
             return Err(BadField::Reserved);
         }
         if !is_value(value) {

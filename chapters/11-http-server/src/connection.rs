@@ -19,7 +19,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use crate::answer::{Response, Stream};
 use crate::conversation::{Conversation, Next};
 use crate::log::Line;
-use crate::shared::{Buffers, Place, Shared};
+use crate::shared::{Admission, Buffers, Shared};
 use crate::transmit::transmit;
 
 // ANCHOR: a_turn
@@ -35,7 +35,7 @@ pub struct Connection {
     socket: TcpStream,
     shared: Rc<Shared>,
     from: SocketAddr,
-    place: Place,
+    admission: Admission,
     conversation: Conversation,
     /// What makes the rest of an answer.
     stream: Option<Stream>,
@@ -69,7 +69,7 @@ impl Source for Connection {
     }
 
     fn closed(self: Box<Self>, event_loop: &mut EventLoop, _: Token, ending: Ending) {
-        let Self { shared, socket, from, place, conversation, timer, line, .. } = *self;
+        let Self { shared, socket, from, admission, conversation, timer, line, .. } = *self;
         if let Some((_, timer)) = timer {
             shared.timers.cancel(event_loop, timer);
         }
@@ -82,7 +82,7 @@ impl Source for Connection {
             log.write(&line, conversation.unfinished(), &shared.counters);
         }
         drop(socket);
-        shared.is_gone(event_loop, place);
+        shared.release(event_loop, admission);
     }
 }
 // ANCHOR_END: source
@@ -104,7 +104,7 @@ fn serve(
     connection.again = false;
     let came = connection.receive(readiness, &mut buffers.input)?;
     let mut input = connection.conversation.receive(came);
-    connection.conversation.borrow(&mut buffers.output);
+    connection.conversation.lend(&mut buffers.output);
     // What is under way comes first.
     if connection.conversation.wants_write() {
         connection.send()?;
@@ -143,8 +143,8 @@ fn serve(
     connection.conversation.keep(input);
     connection.send()?;
     connection.conversation.give_back(&mut buffers.output);
-    connection.settle(goes_on, now);
-    Ok(connection.is_unsettled())
+    connection.finish_turn(goes_on, now);
+    Ok(connection.needs_attention())
 }
 // ANCHOR_END: serve_end
 
@@ -153,18 +153,18 @@ impl Connection {
         shared: Rc<Shared>,
         socket: TcpStream,
         from: SocketAddr,
-        place: Place,
+        admission: Admission,
         now: Duration,
     ) -> Self {
         let mut conversation = Conversation::new(Rc::clone(&shared.common), now);
-        if place == Place::TurnedAway {
+        if admission == Admission::TurnedAway {
             Self::turn_away(&mut conversation);
         }
         Self {
             socket,
             shared,
             from,
-            place,
+            admission,
             conversation,
             stream: None,
             timer: None,
@@ -241,12 +241,12 @@ impl Connection {
     // ANCHOR_END: receive
 
     /// Sees what the connection waits for now.
-    fn settle(&mut self, goes_on: bool, now: Duration) {
+    fn finish_turn(&mut self, goes_on: bool, now: Duration) {
         let conversation = &mut self.conversation;
         // With something left to be sent, the kernel says when.
         self.again = !conversation.wants_write()
             && (goes_on && conversation.is_free() || conversation.wants_stream());
-        conversation.settle(now, self.again);
+        conversation.finish_turn(now, self.again);
         if conversation.wants_shutdown() {
             conversation.shut_down(self.socket.shutdown(Shutdown::Write).is_ok());
         }

@@ -2,7 +2,7 @@
 //!
 //! Bytes go in, and requests come out; answers go in, and bytes come out. Whoever has the
 //! socket moves the bytes, and asks what to wait for. Read `State` first, then
-//! [`Conversation::next`] and [`Conversation::settle`].
+//! [`Conversation::next`] and [`Conversation::finish_turn`].
 
 mod answering;
 pub mod parts;
@@ -32,7 +32,7 @@ const MOST_AHEAD: usize = 32 * 1024;
 /// With so much to be sent, in bytes, no further request is looked at.
 const MOST_QUEUED: u64 = 64 * 1024;
 // ANCHOR_END: ahead
-/// So much of a body must come within [`Settings::body`], in bytes: one who sends a byte
+/// So much of a body must come within [`Settings::body_timeout`], in bytes: one who sends a byte
 /// now and then mustn't stay for ever.
 const PROGRESS: usize = 1024;
 
@@ -103,7 +103,7 @@ enum State {
     /// the answer.
     Lingering { told: bool },
     /// Waits for nothing: the connection is to be closed.
-    Over,
+    Done,
 }
 // ANCHOR_END: state
 
@@ -205,7 +205,7 @@ pub struct EndedTooEarly;
 impl Conversation {
     /// With somebody who hasn't said anything yet.
     pub fn new(common: Rc<Common>, now: Duration) -> Self {
-        let deadline = Some(now + common.settings.idle);
+        let deadline = Some(now + common.settings.idle_timeout);
         Self {
             parser: Parser::new(common.settings.limits),
             common,
@@ -228,7 +228,7 @@ impl Conversation {
     pub fn receive<'a>(&mut self, came: &'a [u8]) -> Input<'a> {
         let bytes = match &self.state {
             // Thrown away.
-            State::Lingering { .. } | State::Over => Cow::Borrowed(&b""[..]),
+            State::Lingering { .. } | State::Done => Cow::Borrowed(&b""[..]),
             _ if self.input.is_empty() => Cow::Borrowed(came),
             _ => {
                 let mut all = mem::take(&mut self.input);
@@ -248,7 +248,7 @@ impl Conversation {
     #[inline]
     pub fn keep(&mut self, input: Input<'_>) {
         let Input { bytes, used, .. } = input;
-        if used < bytes.len() && !matches!(self.state, State::Lingering { .. } | State::Over) {
+        if used < bytes.len() && !matches!(self.state, State::Lingering { .. } | State::Done) {
             self.input = match bytes {
                 Cow::Borrowed(bytes) => bytes[used..].to_vec(),
                 Cow::Owned(mut bytes) => {
@@ -396,7 +396,7 @@ impl Conversation {
     #[inline]
     pub fn sent(&mut self, count: u64) {
         self.waits.progress |= count > 0;
-        self.queue.took(count);
+        self.queue.sent(count);
     }
 
     /// How much is to be sent, in bytes.
@@ -420,8 +420,8 @@ impl Conversation {
     }
 
     /// Works with this memory until it's [given back](Self::give_back).
-    pub fn borrow(&mut self, buffer: &mut Vec<u8>) {
-        self.queue.borrow(buffer);
+    pub fn lend(&mut self, buffer: &mut Vec<u8>) {
+        self.queue.lend(buffer);
     }
 
     /// Gives back what was lent, and keeps what isn't sent.
@@ -449,12 +449,12 @@ impl Conversation {
 
     /// It has been told; or it couldn't be.
     pub fn shut_down(&mut self, told: bool) {
-        self.state = if told { State::Lingering { told } } else { State::Over };
+        self.state = if told { State::Lingering { told } } else { State::Done };
     }
 
     /// Whether the connection is to be closed.
-    pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
+    pub fn wants_close(&self) -> bool {
+        matches!(self.state, State::Done)
     }
 
     /// Whether it may be looked at now, without waiting.

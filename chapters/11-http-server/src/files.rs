@@ -159,14 +159,14 @@ impl Files {
             Verdict::NoSuchPart => {
                 let why = "It has no such part.";
                 let mut response = Response::error(Status::RANGE_NOT_SATISFIABLE, why);
-                must(&mut response.fields, "Content-Range", &format!("bytes */{length}"));
+                add_field(&mut response.fields, "Content-Range", &format!("bytes */{length}"));
                 return response;
             }
         };
         response.fields = served.fields.clone();
         if let Verdict::Part(part) = verdict {
             let says = format!("bytes {}-{}/{length}", part.start, part.end - 1);
-            must(&mut response.fields, "Content-Range", &says);
+            add_field(&mut response.fields, "Content-Range", &says);
         }
         if response.status != Status::NOT_MODIFIED {
             response.content_type = Some(served.content_type.clone());
@@ -183,7 +183,7 @@ impl Files {
                     .with_type(served.content_type.clone())
                     .with(served.body(0, served.version.length));
                 if let Some((name, value)) = self.marked {
-                    must(&mut response.fields, name, value);
+                    add_field(&mut response.fields, name, value);
                 }
                 response
             }
@@ -268,11 +268,11 @@ impl Files {
         let modified = version.modified();
         let content_type = content_type(names.last().map_or(b"", Vec::as_slice));
         let mut fields = Fields::default();
-        must(&mut fields, "ETag", &tag);
-        must(&mut fields, "Last-Modified", Date::of(modified).as_str());
-        must(&mut fields, "Accept-Ranges", "bytes");
+        add_field(&mut fields, "ETag", &tag);
+        add_field(&mut fields, "Last-Modified", Date::of(modified).as_str());
+        add_field(&mut fields, "Accept-Ranges", "bytes");
         if let Some((name, value)) = self.marked.filter(|_| content_type.starts_with("text/html")) {
-            must(&mut fields, name, value);
+            add_field(&mut fields, name, value);
         }
         Ok(Served {
             looked: now,
@@ -408,7 +408,7 @@ fn tag_of(bytes: &[u8]) -> String {
 fn moved(path: &str, query: Option<&str>) -> Response {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     let mut response = Response::error(Status::PERMANENT_REDIRECT, "It's a folder.");
-    must(&mut response.fields, "Location", &format!("{path}/{query}"));
+    add_field(&mut response.fields, "Location", &format!("{path}/{query}"));
     response
 }
 
@@ -424,7 +424,7 @@ fn content_type(name: &[u8]) -> Cow<'static, str> {
 }
 
 /// Adds a field that is one: we have made it ourselves.
-fn must(fields: &mut Fields, name: &str, value: &str) {
+fn add_field(fields: &mut Fields, name: &str, value: &str) {
     if let Err(error) = fields.add(name, value) {
         debug_assert!(false, "{name}: {error}");
     }

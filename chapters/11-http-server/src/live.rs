@@ -8,7 +8,7 @@ use ch07_callbacks::EventLoop;
 use ch09_timers::Timers;
 
 use crate::events::Events;
-use crate::metrics::{All, sum};
+use crate::metrics::{AllCounters, sum};
 use crate::routes::Routes;
 
 /// How often the numbers are told.
@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Adds a route where the server's numbers are told once a second, as server-sent events
 /// named `numbers`, in JSON.
-pub fn live(routes: &mut Routes, path: &'static str, all: All, events: Events) {
+pub fn live(routes: &mut Routes, path: &'static str, all: AllCounters, events: Events) {
     let ticks = Rc::new(Cell::new(false));
     routes.get(path, move |context, _| {
         let response = events.listen(context);
@@ -31,7 +31,7 @@ pub fn live(routes: &mut Routes, path: &'static str, all: All, events: Events) {
 fn tick(
     event_loop: &mut EventLoop,
     timers: Timers,
-    all: &All,
+    all: &AllCounters,
     events: Events,
     ticks: Rc<Cell<bool>>,
 ) {
@@ -39,14 +39,14 @@ fn tick(
     if events.listeners() == 0 {
         return ticks.set(false);
     }
-    let all = All::clone(all);
+    let all = AllCounters::clone(all);
     timers.after(event_loop, EVERY, move |event_loop| {
         tick(event_loop, timers, &all, events, ticks);
     });
 }
 
 /// Such as `{"open":1,"connections":7,"requests":31,"turns":40}`.
-fn numbers(all: &All) -> String {
+fn numbers(all: &AllCounters) -> String {
     let open = sum(all, |counters| &counters.open);
     let connections = sum(all, |counters| &counters.accepted);
     let requests = sum(all, |counters| &counters.requests);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
 use ch11_http_server::log::Opened;
-use ch11_http_server::metrics::{self, All};
+use ch11_http_server::metrics::{self, AllCounters};
 use ch11_http_server::{
     Events, Files, Flow, Folder, Response, Routes, Settings, Workers, live, workers,
 };
@@ -48,23 +48,23 @@ struct Options {
     body: u64,
 
     /// How long a visitor may say nothing, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.idle.as_secs_f64(), value_parser = a_time)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.idle_timeout.as_secs_f64(), value_parser = a_time)]
     idle: f64,
 
     /// How long it may take to send a request's head
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.head.as_secs_f64(), value_parser = a_time)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.head_timeout.as_secs_f64(), value_parser = a_time)]
     head: f64,
 
     /// How long it may send nothing of a request's body
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.body.as_secs_f64(), value_parser = a_time)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.body_timeout.as_secs_f64(), value_parser = a_time)]
     upload: f64,
 
     /// How long it may read nothing of an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.answer.as_secs_f64(), value_parser = a_time)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.send_timeout.as_secs_f64(), value_parser = a_time)]
     answer: f64,
 
     /// How long to finish what was begun, when stopped
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.grace.as_secs_f64(), value_parser = a_time)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.shutdown_timeout.as_secs_f64(), value_parser = a_time)]
     grace: f64,
 
     /// Where to log who came, in the combined format; - is stdout
@@ -112,7 +112,7 @@ fn main() {
 }
 // ANCHOR_END: main
 
-fn routes(folder: Option<&Folder>, all: &All) -> io::Result<Routes> {
+fn routes(folder: Option<&Folder>, all: &AllCounters) -> io::Result<Routes> {
     // ANCHOR: routes
     let mut routes = Routes::new();
     routes.get("/hello", |_, _| Response::text("Hello, World!"));
@@ -121,11 +121,11 @@ fn routes(folder: Option<&Folder>, all: &All) -> io::Result<Routes> {
         Response::made(content_type.to_owned(), request.body)
     });
     // ANCHOR_END: routes
-    let counters = All::clone(all);
+    let counters = AllCounters::clone(all);
     routes.get("/metrics", move |_, _| {
         Response::made("text/plain; version=0.0.4; charset=utf-8", metrics::text(&counters))
     });
-    live::live(&mut routes, "/live", All::clone(all), Events::new());
+    live::live(&mut routes, "/live", AllCounters::clone(all), Events::new());
     match folder {
         Some(folder) => {
             // ANCHOR: files
@@ -167,12 +167,12 @@ impl Options {
     fn settings(&self, workers: usize, room: usize) -> Settings {
         let mut settings = Settings::USUAL;
         settings.limits.body = self.body;
-        settings.connections = self.connections.unwrap_or(room).div_ceil(workers);
-        settings.idle = Duration::from_secs_f64(self.idle);
-        settings.head = Duration::from_secs_f64(self.head);
-        settings.body = Duration::from_secs_f64(self.upload);
-        settings.answer = Duration::from_secs_f64(self.answer);
-        settings.grace = Duration::from_secs_f64(self.grace);
+        settings.max_connections = self.connections.unwrap_or(room).div_ceil(workers);
+        settings.idle_timeout = Duration::from_secs_f64(self.idle);
+        settings.head_timeout = Duration::from_secs_f64(self.head);
+        settings.body_timeout = Duration::from_secs_f64(self.upload);
+        settings.send_timeout = Duration::from_secs_f64(self.answer);
+        settings.shutdown_timeout = Duration::from_secs_f64(self.grace);
         settings
     }
 }

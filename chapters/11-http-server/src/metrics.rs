@@ -53,15 +53,15 @@ pub struct Counters {
 // ANCHOR_END: counters
 
 /// The counters of all loops.
-pub type All = Arc<[Arc<Counters>]>;
+pub type AllCounters = Arc<[Arc<Counters>]>;
 
 /// The sum of one count.
-pub fn sum(all: &All, count: impl Fn(&Counters) -> &Count) -> u64 {
+pub fn sum(all: &AllCounters, count: impl Fn(&Counters) -> &Count) -> u64 {
     all.iter().map(|counters| count(counters).get()).sum()
 }
 
 /// All of them in Prometheus's text format, version 0.0.4.
-pub fn text(all: &All) -> String {
+pub fn text(all: &AllCounters) -> String {
     type Reads = fn(&Counters) -> &Count;
     let counts: [(&str, &str, &str, Reads); 11] = [
         ("connections_open", "gauge", "Connections that are open.", |c| &c.open),

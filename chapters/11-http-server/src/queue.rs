@@ -105,7 +105,7 @@ impl Queue {
     }
 
     /// Puts a body behind what is there. Gives what makes it, if it's a stream.
-    pub fn put<S>(&mut self, body: Body<S>) -> Option<S> {
+    pub fn push<S>(&mut self, body: Body<S>) -> Option<S> {
         let bytes = match body {
             Body::Static(bytes) => Bytes::Static(bytes),
             Body::Made(bytes) => Bytes::Made(bytes),
@@ -139,7 +139,7 @@ impl Queue {
 
     /// So many bytes of it are sent.
     #[inline]
-    pub fn took(&mut self, count: u64) {
+    pub fn sent(&mut self, count: u64) {
         let left = self.bytes.len() - self.sent;
         let of_first = usize::try_from(count).map_or(left, |count| count.min(left));
         self.sent += of_first;
@@ -169,7 +169,7 @@ impl Queue {
     /// Works with this memory until [`give_back`](Self::give_back), if there is nothing to
     /// be sent as yet.
     #[inline]
-    pub fn borrow(&mut self, buffer: &mut Vec<u8>) {
+    pub fn lend(&mut self, buffer: &mut Vec<u8>) {
         if self.bytes.is_empty() {
             self.bytes = std::mem::take(buffer);
         }

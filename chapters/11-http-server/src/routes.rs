@@ -15,7 +15,7 @@ use crate::answer::{Answer, Response, Ticket};
 /// A whole request, as its handler sees it.
 pub struct Request<'a> {
     pub head: &'a Head<'a>,
-    /// Its body, at most [`Settings::body`](crate::Settings::body) bytes.
+    /// Its body, at most [`Limits::body`](ch10_http::Limits) bytes.
     pub body: &'a [u8],
     /// Who asks.
     pub from: SocketAddr,

@@ -109,9 +109,9 @@ impl Server {
         from: SocketAddr,
     ) {
         // Dropped, the socket is closed.
-        let Some(place) = shared.count() else { return };
+        let Some(admission) = shared.admit() else { return };
         let now = shared.now(event_loop);
-        let connection = Connection::new(Rc::clone(shared), socket, from, place, now);
+        let connection = Connection::new(Rc::clone(shared), socket, from, admission, now);
         let of_connection = Rc::clone(shared);
         let token = event_loop.add(connection, move |event_loop, me, readiness| {
             Connection::ready(event_loop, me, readiness, &of_connection)
@@ -144,7 +144,7 @@ impl Server {
             Connection::stop(event_loop, connection, shared);
         }
         let late = self.clone();
-        let grace = shared.settings().grace;
+        let grace = shared.settings().shutdown_timeout;
         shared.timers.after(event_loop, grace, move |event_loop| late.end(event_loop));
         shared.call_if_empty(event_loop);
     }

@@ -139,12 +139,12 @@ impl Shared {
     }
 
     /// Counts somebody who has come. None: there are too many even to be told so.
-    pub fn count(&self) -> Option<Place> {
-        let is_full = self.open.get() >= self.settings().connections;
+    pub fn admit(&self) -> Option<Admission> {
+        let is_full = self.open.get() >= self.settings().max_connections;
         self.counters.accepted.add(1);
-        let (place, count) = match is_full {
-            false => (Place::Open, &self.open),
-            true => (Place::TurnedAway, &self.turned_away),
+        let (admission, count) = match is_full {
+            false => (Admission::Open, &self.open),
+            true => (Admission::TurnedAway, &self.turned_away),
         };
         if is_full {
             self.counters.turned_away.add(1);
@@ -154,14 +154,14 @@ impl Shared {
         }
         count.set(count.get() + 1);
         self.counters.open.set(self.open.get() as u64);
-        Some(place)
+        Some(admission)
     }
 
     /// Somebody has left.
-    pub fn is_gone(&self, event_loop: &mut EventLoop, place: Place) {
-        let count = match place {
-            Place::Open => &self.open,
-            Place::TurnedAway => &self.turned_away,
+    pub fn release(&self, event_loop: &mut EventLoop, admission: Admission) {
+        let count = match admission {
+            Admission::Open => &self.open,
+            Admission::TurnedAway => &self.turned_away,
         };
         count.set(count.get() - 1);
         self.counters.open.set(self.open.get() as u64);
@@ -187,13 +187,13 @@ impl Shared {
     }
 }
 
-/// So many more than [`Settings::connections`] are told that there is no room. Beyond
+/// So many more than [`Settings::max_connections`] are told that there is no room. Beyond
 /// that there is no time even for that.
 const TURNED_AWAY: usize = 256;
 
 /// Among whom a connection is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Admission {
     Open,
     /// There was no room for it.
     TurnedAway,

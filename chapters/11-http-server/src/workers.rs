@@ -16,7 +16,7 @@ use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGTERM};
 use crate::listen::listen_together;
 use crate::log::{Log, Opened, Writer};
 use crate::mailbox::{Sender, mailbox};
-use crate::metrics::{All, Counters, sum};
+use crate::metrics::{AllCounters, Counters, sum};
 use crate::routes::Routes;
 use crate::server::Server;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub struct Workers {
 }
 
 /// What the first loop hears from the others.
-enum News {
+enum Message {
     /// It can be told to stop by this.
     Started(Sender<()>),
     Ended(io::Result<()>),
@@ -71,21 +71,22 @@ impl Workers {
         self,
         settings: Settings,
         log: Option<Opened>,
-        routes: impl Fn(&All) -> io::Result<Routes> + Send + Sync,
+        routes: impl Fn(&AllCounters) -> io::Result<Routes> + Send + Sync,
     ) -> io::Result<()> {
-        let all: All = self.listeners.iter().map(|_| Arc::new(Counters::default())).collect();
+        let all: AllCounters =
+            self.listeners.iter().map(|_| Arc::new(Counters::default())).collect();
         let mut event_loop = ch08_epoll::event_loop()?;
         // Before there are threads: they mustn't be interrupted either.
-        let crew: Rc<OnceCell<Crew>> = Rc::default();
-        let told = Rc::clone(&crew);
+        let supervisor: Rc<OnceCell<Supervisor>> = Rc::default();
+        let told = Rc::clone(&supervisor);
         let mut heard = vec![SIGTERM, SIGINT];
         // Started by nohup, it's to outlive its terminal.
         if log.is_some() || !is_ignored(SIGHUP) {
             heard.push(SIGHUP);
         }
         signals::on_signals(&mut event_loop, &heard, move |event_loop, signal| {
-            if let Some(crew) = told.get() {
-                crew.is_told(event_loop, signal);
+            if let Some(supervisor) = told.get() {
+                supervisor.on_signal(event_loop, signal);
             }
         })?;
         let writer = log.map(Opened::start).transpose()?;
@@ -98,34 +99,35 @@ impl Workers {
         });
         let Some(first) = jobs.next() else { return Ok(()) };
         let server = first.start(&mut event_loop, routes(&all)?)?;
-        let hears = Rc::clone(&crew);
-        let (_, to_first) = mailbox(&mut event_loop, move |event_loop, news| {
-            if let Some(crew) = hears.get() {
-                crew.hears(event_loop, news);
+        let hears = Rc::clone(&supervisor);
+        let (_, to_first) = mailbox(&mut event_loop, move |event_loop, message| {
+            if let Some(supervisor) = hears.get() {
+                supervisor.on_message(event_loop, message);
             }
         })?;
-        let crew =
-            crew.get_or_init(|| Crew::new(server, All::clone(&all), log.clone(), self.renew));
+        let supervisor = supervisor.get_or_init(|| {
+            Supervisor::new(server, AllCounters::clone(&all), log.clone(), self.renew)
+        });
         thread::scope(|scope| {
             for job in jobs {
                 let (all, routes, to_first) = (&all, &routes, to_first.clone());
                 let tell = to_first.clone();
                 let work = move || {
                     let done = routes(all).and_then(|routes| job.run(routes, &to_first));
-                    to_first.send(News::Ended(done));
+                    to_first.send(Message::Ended(done));
                 };
                 let thread = thread::Builder::new().name("worker".to_owned());
                 if let Err(error) = thread.spawn_scoped(scope, work) {
-                    tell.send(News::Ended(Err(error)));
+                    tell.send(Message::Ended(Err(error)));
                 }
             }
             // Without this loop nobody would tell the others.
-            event_loop.run().inspect_err(|_| crew.tell_the_others())
+            event_loop.run().inspect_err(|_| supervisor.tell_the_others())
         })?;
         if let Some(writer) = writer {
             writer.finish();
         }
-        crew.failed.take().map_or(Ok(()), Err)
+        supervisor.failed.take().map_or(Ok(()), Err)
     }
     // ANCHOR_END: run
 }
@@ -146,22 +148,22 @@ impl Job {
     }
 
     /// All that a thread does.
-    fn run(self, routes: Routes, to_first: &Sender<News>) -> io::Result<()> {
+    fn run(self, routes: Routes, to_first: &Sender<Message>) -> io::Result<()> {
         let mut event_loop = ch08_epoll::event_loop()?;
         let server = self.start(&mut event_loop, routes)?;
         let (_, stop) = mailbox(&mut event_loop, move |event_loop, ()| {
             server.stop(event_loop, EventLoop::stop);
         })?;
-        to_first.send(News::Started(stop));
+        to_first.send(Message::Started(stop));
         event_loop.run()
     }
 }
 
 /// What the first loop knows of all.
-struct Crew {
+struct Supervisor {
     /// Its own.
     server: Server,
-    all: All,
+    all: AllCounters,
     /// What the others are told to stop by.
     others: RefCell<Vec<Sender<()>>>,
     /// How many loops haven't ended, this one among them.
@@ -172,8 +174,8 @@ struct Crew {
     renew: Box<dyn Fn()>,
 }
 
-impl Crew {
-    fn new(server: Server, all: All, log: Option<Log>, renew: Box<dyn Fn()>) -> Self {
+impl Supervisor {
+    fn new(server: Server, all: AllCounters, log: Option<Log>, renew: Box<dyn Fn()>) -> Self {
         Self {
             server,
             running: Rc::new(Cell::new(all.len())),
@@ -186,7 +188,7 @@ impl Crew {
         }
     }
 
-    fn is_told(&self, event_loop: &mut EventLoop, signal: Signal) {
+    fn on_signal(&self, event_loop: &mut EventLoop, signal: Signal) {
         match (signal, &self.log) {
             (SIGHUP, Some(log)) => {
                 log.reopen();
@@ -198,14 +200,14 @@ impl Crew {
         }
     }
 
-    fn hears(&self, event_loop: &mut EventLoop, news: News) {
-        match news {
-            News::Started(other) => {
+    fn on_message(&self, event_loop: &mut EventLoop, message: Message) {
+        match message {
+            Message::Started(other) => {
                 // It may have missed the word.
                 (0..self.stops.get()).for_each(|_| other.send(()));
                 self.others.borrow_mut().push(other);
             }
-            News::Ended(done) => {
+            Message::Ended(done) => {
                 one_has_ended(event_loop, &self.running);
                 if let Err(error) = done {
                     self.failed.set(Some(error));

@@ -403,7 +403,7 @@ fn a_late_answer_behind_others_that_find_no_room_is_not_lost() {
 #[test]
 fn an_answer_that_does_not_come_in_time_is_504() {
     let mut settings = Settings::USUAL;
-    settings.handler = Duration::from_secs(3);
+    settings.handler_timeout = Duration::from_secs(3);
     let inside = Inside::open(settings, |_, _| ());
     let mut visitor = inside.visitor();
     visitor.get("/later/a", "");
@@ -584,8 +584,9 @@ fn a_stream_that_pauses_goes_on() {
 /// for ever, or until the server's time is over.
 #[test]
 fn a_stream_that_pauses_after_last_orders_is_no_reason_to_stay() {
-    let inside =
-        Inside::open(Settings { grace: PATIENCE * 10, ..Settings::USUAL }, |routes, tells| {
+    let inside = Inside::open(
+        Settings { shutdown_timeout: PATIENCE * 10, ..Settings::USUAL },
+        |routes, tells| {
             let tells = tells.clone();
             routes.get("/stream", move |context, _| {
                 tells.send(("stream".to_owned(), context.ticket)).unwrap();
@@ -594,7 +595,8 @@ fn a_stream_that_pauses_after_last_orders_is_no_reason_to_stay() {
                     Flow::Pause
                 })
             });
-        });
+        },
+    );
     let mut visitor = inside.visitor();
     visitor.get("/stream", "");
     let ticket = inside.next_is("stream");
@@ -665,7 +667,7 @@ fn a_stream_that_pauses_for_one_who_has_finished_sending_is_over() {
 #[test]
 fn a_body_that_trickles_is_408_and_one_that_comes_is_taken() {
     let mut settings = Settings::USUAL;
-    settings.body = Duration::from_secs(6);
+    settings.body_timeout = Duration::from_secs(6);
     let inside = Inside::open(settings, |routes, _| {
         routes.post("/length", |_, request| {
             Response::made("text/plain", request.body.len().to_string())

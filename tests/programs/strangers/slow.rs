@@ -78,7 +78,7 @@ fn slow_bodies_are_shown_the_door() {
 
 fn slow_bodies(tool: &PathBuf) {
     let mut settings = ch11_http_server::Settings::USUAL;
-    settings.body = Duration::from_secs(2);
+    settings.body_timeout = Duration::from_secs(2);
     let inside = Inside::open(settings, |routes, _| {
         routes.get("/", |_, _| ch11_http_server::Response::text("quick"));
         routes.post("/", |_, _| ch11_http_server::Response::text("slow"));

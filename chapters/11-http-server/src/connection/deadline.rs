@@ -14,10 +14,10 @@ impl Connection {
     /// request.
     pub(super) fn set_timer(event_loop: &mut EventLoop, me: Token, shared: &Shared) {
         let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-        if !connection.is_unsettled() {
+        if !connection.needs_attention() {
             return;
         }
-        let is_over = connection.conversation.is_over();
+        let is_over = connection.conversation.wants_close();
         let due = connection.conversation.deadline();
         if let Some((_, timer)) = connection.timer.take() {
             shared.timers.cancel(event_loop, timer);
@@ -38,9 +38,9 @@ impl Connection {
         let shared = Rc::clone(&connection.shared);
         let now = shared.now(event_loop);
         let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
-        if connection.conversation.look_at_clock(now) {
+        if connection.conversation.check_deadline(now) {
             shared.counters.late.add(1);
-            if !connection.conversation.is_over() {
+            if !connection.conversation.wants_close() {
                 connection.answered_itself();
                 connection.again = true;
             }
@@ -50,10 +50,11 @@ impl Connection {
     // ANCHOR_END: rings
 
     /// It's over, or nobody will look at its deadline in time.
-    pub(super) fn is_unsettled(&self) -> bool {
+    pub(super) fn needs_attention(&self) -> bool {
         let rings = self.timer.map(|(rings, _)| rings);
         let due = self.conversation.deadline();
-        self.conversation.is_over() || due.is_some_and(|due| rings.is_none_or(|rings| rings > due))
+        self.conversation.wants_close()
+            || due.is_some_and(|due| rings.is_none_or(|rings| rings > due))
     }
 
     /// Whether it's one of this server: there may be several in one loop.
@@ -76,7 +77,7 @@ impl Connection {
         let now = shared.now(event_loop);
         let Some(connection) = event_loop.get_mut::<Connection>(me) else { return };
         connection.conversation.stop();
-        connection.settle(connection.again, now);
+        connection.finish_turn(connection.again, now);
         Self::set_timer(event_loop, me, shared);
     }
     // ANCHOR_END: stop

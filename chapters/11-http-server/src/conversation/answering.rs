@@ -66,7 +66,7 @@ impl Conversation {
             } else if let Size::Known(size) = size {
                 bytes = size;
             }
-            stream = self.queue.put(body);
+            stream = self.queue.push(body);
         }
         self.answered = Some(Answered { status, bytes });
         stream

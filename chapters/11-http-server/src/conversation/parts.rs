@@ -63,7 +63,7 @@ impl Conversation {
             }
             State::Closing { lingers } => Place::Closing { lingers: *lingers },
             State::Lingering { told } => Place::Lingering { told: *told },
-            State::Reading | State::Handling(_) | State::Streaming(_) | State::Over => return None,
+            State::Reading | State::Handling(_) | State::Streaming(_) | State::Done => return None,
         };
         input.extend_from_slice(&self.input);
         let outgoing = self.queue.outgoing();

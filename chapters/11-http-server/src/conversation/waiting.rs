@@ -7,7 +7,6 @@ use ch10_http::Status;
 use super::wait::{Wait, Waits};
 use super::{After, Conversation, State, Streaming};
 use crate::response::{Flow, Response};
-use crate::settings::Settings;
 
 impl Conversation {
     /// When it has waited too long, by the caller's clock.
@@ -15,10 +14,10 @@ impl Conversation {
         self.waits.deadline
     }
 
-    // ANCHOR: settle
+    // ANCHOR: finish_turn
     /// To be called when all is done that can be: sees what comes next, and for how long to
     /// wait for it. `again`: there is more to be done, without waiting for anything.
-    pub fn settle(&mut self, now: Duration, again: bool) {
+    pub fn finish_turn(&mut self, now: Duration, again: bool) {
         if self.queue.is_empty() {
             self.move_on(again);
         }
@@ -30,34 +29,34 @@ impl Conversation {
             self.waits = Waits { what, deadline, request: self.request, progress: false };
         }
     }
-    // ANCHOR_END: settle
+    // ANCHOR_END: finish_turn
 
     /// All is sent.
     fn move_on(&mut self, again: bool) {
         let ends = self.input_ended || self.stopping;
         match &self.state {
             State::Reading | State::Receiving(_) if self.input_ended && !again => {
-                self.state = State::Over;
+                self.state = State::Done;
             }
             State::Reading if self.stopping && !again && self.waits_for() == Wait::Idle => {
-                self.state = State::Over;
+                self.state = State::Done;
             }
             // It pauses, perhaps for ever; and the server is being stopped, or nobody will tell
             // whether somebody who has finished sending still listens.
             State::Streaming(Streaming { flow: Flow::Pause, .. }) if ends => {
-                self.state = State::Over;
+                self.state = State::Done;
             }
             // ANCHOR: closing
             State::Closing { lingers } => {
                 let lingers = *lingers || !self.input.is_empty();
                 self.state = match lingers && !self.input_ended {
                     true => State::Lingering { told: false },
-                    false => State::Over,
+                    false => State::Done,
                 };
                 self.input = Vec::new();
             }
             // ANCHOR_END: closing
-            State::Lingering { .. } if self.input_ended => self.state = State::Over,
+            State::Lingering { .. } if self.input_ended => self.state = State::Done,
             _ => {}
         }
     }
@@ -73,19 +72,19 @@ impl Conversation {
             State::Handling(_) => Wait::Handler,
             State::Streaming(Streaming { flow: Flow::Pause, .. }) => Wait::Stream,
             State::Lingering { .. } => Wait::Linger,
-            State::Streaming(_) | State::Closing { .. } | State::Over => Wait::Nothing,
+            State::Streaming(_) | State::Closing { .. } | State::Done => Wait::Nothing,
         }
     }
 
     fn limit(&self, what: Wait) -> Option<Duration> {
-        let Settings { idle, head, body, handler, answer, leave, .. } = self.common.settings;
+        let settings = &self.common.settings;
         match what {
-            Wait::Idle => Some(idle),
-            Wait::Head => Some(head),
-            Wait::Body => Some(body),
-            Wait::Handler => Some(handler),
-            Wait::Send => Some(answer),
-            Wait::Linger => Some(leave),
+            Wait::Idle => Some(settings.idle_timeout),
+            Wait::Head => Some(settings.head_timeout),
+            Wait::Body => Some(settings.body_timeout),
+            Wait::Handler => Some(settings.handler_timeout),
+            Wait::Send => Some(settings.send_timeout),
+            Wait::Linger => Some(settings.linger_timeout),
             Wait::Stream | Wait::Nothing => None,
         }
     }
@@ -93,7 +92,7 @@ impl Conversation {
     // ANCHOR: late
     /// Whether it has waited too long. If so, it's over, or the client
     /// gets an answer that says so.
-    pub fn look_at_clock(&mut self, now: Duration) -> bool {
+    pub fn check_deadline(&mut self, now: Duration) -> bool {
         if self.waits.deadline.is_none_or(|deadline| deadline > now) {
             return false;
         }
@@ -109,7 +108,7 @@ impl Conversation {
                 self.respond(*handling, response);
             }
             (Wait::Idle | Wait::Send | Wait::Linger, _) => {
-                self.state = State::Over;
+                self.state = State::Done;
             }
             (Wait::Handler | Wait::Stream | Wait::Nothing, _) => {}
         }

@@ -11,12 +11,15 @@ use rstest::rstest;
 use visitors::chapters;
 
 #[rstest]
-fn every_sentence_has_its_check(#[files("../../tests/[0-9][0-9]_*.rs")] checks: PathBuf) {
+fn every_sentence_has_its_check(
+    #[files("../../tests/[0-9][0-9]_*.rs")]
+    #[files("../../tests/[0-9][0-9]_*/main.rs")]
+    checks: PathBuf,
+) {
     let course = Course::read(&chapters::root()).unwrap();
-    let lessons = course.chapters.iter().find(|l| l.checks_file(&course.root) == checks).unwrap();
-    let source = fs::read_to_string(&checks).unwrap();
-    let name = checks.file_stem().unwrap();
-    let file = course.root.join("tests/contracts").join(name).with_extension("toml");
+    let lessons = course.chapters.iter().find(|l| l.checks_file(&course.root) == checks);
+    let lessons = lessons.expect("these are the checks of a chapter");
+    let file = lessons.contracts_file(&course.root);
     let written = fs::read_to_string(&file).unwrap_or_default();
     let mut contracts: Contracts = toml::from_str(&written).unwrap();
 
@@ -34,6 +37,7 @@ fn every_sentence_has_its_check(#[files("../../tests/[0-9][0-9]_*.rs")] checks: 
                 ));
             }
         }
+        let source = lessons.checks_source(&course.root, exercise).unwrap();
         faults.extend(
             clauses.iter().filter_map(|clause| fault(clause, exercise, &sentences, &source)),
         );
@@ -49,7 +53,7 @@ fn every_sentence_has_its_check(#[files("../../tests/[0-9][0-9]_*.rs")] checks: 
     );
 }
 
-/// What is wrong with a clause, if anything is.
+/// What is wrong with a clause, if anything is. `source` is that of the exercise's checks.
 fn fault(
     clause: &Clause,
     exercise: &Exercise,
@@ -63,10 +67,7 @@ fn fault(
     if checks.is_empty() == why.is_empty() {
         return Some(format!("{}: either checks or why, and not both: {says}", exercise.id));
     }
-    let module = source.find(&format!("mod {} {{", exercise.module()))?;
-    let its_own = &source[module..];
-    let its_own = &its_own[..its_own.find("\n}\n").unwrap_or(its_own.len())];
-    let missing = checks.iter().find(|check| !its_own.contains(&format!("fn {check}(")))?;
+    let missing = checks.iter().find(|check| !source.contains(&format!("fn {check}(")))?;
     Some(format!("{}: there is no check {missing}: {says}", exercise.id))
 }
 

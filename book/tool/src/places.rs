@@ -35,12 +35,21 @@ pub fn check(repo: &Repo, site: &Site, faults: &mut Vec<Fault>) -> usize {
 }
 
 fn files_that_name_places(repo: &Repo) -> Vec<PathBuf> {
-    let mut files = rust_files_in(&repo.root().join("tests"));
+    // A chapter's checks are a file, or a folder of files, called by its number.
+    let tests = repo.root().join("tests");
+    let mut files = rust_files_in(&tests);
+    let folders = files_in(&tests).into_iter().filter(|path| is_numbered(path));
+    files.extend(folders.flat_map(|folder| rust_files_in(&folder)));
     for chapter in files_in(&repo.root().join("chapters")) {
         files.extend(["wrong.toml", "causes.toml"].map(|name| chapter.join(name)));
         files.extend(rust_files_in(&chapter.join("solutions")));
     }
     files
+}
+
+fn is_numbered(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn rust_files_in(folder: &Path) -> Vec<PathBuf> {

@@ -182,6 +182,7 @@ fn a_page_that_includes_itself() {
     ("book/transcripts/old.txt:1", "no script in scripts.toml makes this transcript"),
 ])]
 #[case::place_in_a_check("tests/02_two.rs", "x\n\"two.html\"\n", &[("tests/02_two.rs:2", "`two.html`: there is no such page")])]
+#[case::place_in_a_folder_of_checks("tests/02_two/deep.rs", "x\n\"two.html\"\n", &[("tests/02_two/deep.rs:2", "`two.html`: there is no such page")])]
 #[case::place_in_wrong_answers("chapters/02-two/wrong.toml", "see = \"one.html#no\"\n", &[
     ("chapters/02-two/wrong.toml:1", "`one.html#no`: `one.html` has no id `no`"),
 ])]

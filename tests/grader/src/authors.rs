@@ -256,9 +256,7 @@ fn try_those(
 pub fn mutants(course: &Course, what: Option<&str>) -> Result<bool, String> {
     let mut good = true;
     for (lessons, exercises) in chosen(course, what)? {
-        let checks_file = lessons.checks_file(&course.root);
-        let stem = checks_file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let file = course.root.join("tests/contracts").join(format!("{stem}.mutants.toml"));
+        let file = lessons.contracts_file(&course.root).with_extension("mutants.toml");
         let text = fs::read_to_string(&file).unwrap_or_default();
         let excused: AllExcused =
             toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;

@@ -108,9 +108,41 @@ fn of_the_same_name(lessons: &[Lessons]) -> Option<(&str, &str)> {
 }
 
 impl Lessons {
-    /// The file with the graded checks.
+    /// What the chapter's files in `tests/` are called: `02_blocking_server`.
+    fn name_in_tests(&self) -> String {
+        self.chapter.name.replace('-', "_")
+    }
+
+    /// The file with the graded checks: `tests/NN_name.rs` with a module for each exercise, or `tests/NN_name/main.rs` with a file
+    /// beside it for each.
     pub fn checks_file(&self, root: &Path) -> PathBuf {
-        root.join("tests").join(format!("{}.rs", self.chapter.name.replace('-', "_")))
+        let folder = root.join("tests").join(self.name_in_tests());
+        if folder.is_dir() { folder.join("main.rs") } else { folder.with_extension("rs") }
+    }
+
+    /// The source of the checks of one exercise: the text of its module, wherever that stands.
+    ///
+    /// # Errors
+    /// Which file can't be read, or lacks the module.
+    pub fn checks_source(&self, root: &Path, exercise: &Exercise) -> Result<String, String> {
+        let file = self.checks_file(root);
+        let module = exercise.module();
+        let is_folder = file.ends_with("main.rs");
+        let file = if is_folder { file.with_file_name(format!("{module}.rs")) } else { file };
+        let text = fs::read_to_string(&file);
+        let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
+        if is_folder {
+            return Ok(text);
+        }
+        let Some((_, text)) = text.split_once(&format!("\nmod {module} {{")) else {
+            return Err(format!("{}: there is no `mod {module}`", file.display()));
+        };
+        Ok(text.split_once("\n}\n").map_or(text, |(text, _)| text).to_owned())
+    }
+
+    /// What the chapter's exercises promise, and which checks look at it (see [`contract`](crate::contract)).
+    pub fn contracts_file(&self, root: &Path) -> PathBuf {
+        root.join("tests/contracts").join(format!("{}.toml", self.name_in_tests()))
     }
 
     /// The test target with the checks, in the chapter's package: `checks02`.
@@ -204,27 +236,73 @@ fn read_exercises(chapter: &Chapter) -> Result<Vec<Exercise>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
+    use tempfile::TempDir;
+
+    fn write(root: &TempDir, path: &str, text: &str) {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// A course with these exercises.
+    fn course(chapters: &[(&str, &[&str])]) -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (chapter, exercises) in chapters {
+            let number = &chapter[..2];
+            let bin = |name: &&str| format!("[[bin]]\nname = \"ex{number}-{name}\"\n");
+            let bins: String = exercises.iter().map(bin).collect();
+            write(&root, &format!("chapters/{chapter}/exercises/Cargo.toml"), &bins);
+            for name in *exercises {
+                write(
+                    &root,
+                    &format!("chapters/{chapter}/solutions/{name}.rs"),
+                    "//! Exercise NN-name: title\n\nfn main() {\n    // your turn: do it\n    // hint: so\n    // end\n}\n",
+                );
+            }
+        }
+        root
+    }
 
     #[test]
     fn two_exercises_of_one_name_are_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        for (chapter, name) in [("01-one", "echo"), ("02-two", "room"), ("03-three", "echo")] {
-            let number = &chapter[..2];
-            write(
-                &format!("chapters/{chapter}/exercises/Cargo.toml"),
-                &format!("[[bin]]\nname = \"ex{number}-{name}\"\n"),
-            );
-            write(
-                &format!("chapters/{chapter}/solutions/{name}.rs"),
-                "//! Exercise NN-name: title\n\nfn main() {\n    // your turn: do it\n    // hint: so\n    // end\n}\n",
-            );
-        }
+        let root = course(&[("01-one", &["echo"]), ("02-two", &["room"]), ("03-three", &["echo"])]);
         let refused = Course::read(root.path()).unwrap_err();
         assert!(refused.starts_with("01-echo and 03-echo:"), "{refused}");
+    }
+
+    #[rstest]
+    #[case::one_file(
+        "tests/01_one_two.rs",
+        &[("tests/01_one_two.rs", "fn shared() {\n}\n\nmod echo {\n    fn a() {\n    }\n}\n\nmod by_the_way {\n    fn b() {}\n}\n")]
+    )]
+    #[case::a_file_for_each(
+        "tests/01_one_two/main.rs",
+        &[
+            ("tests/01_one_two/main.rs", "mod by_the_way;\nmod echo;\n\nfn shared() {}\n"),
+            ("tests/01_one_two/echo.rs", "fn a() {\n}\n"),
+            ("tests/01_one_two/by_the_way.rs", "fn b() {}\n"),
+        ]
+    )]
+    fn an_exercises_checks_are_in_its_module(
+        #[case] expected: &str,
+        #[case] files: &[(&str, &str)],
+    ) {
+        let root = course(&[("01-one-two", &["echo", "by-the-way", "none"])]);
+        for (path, text) in files {
+            write(&root, path, text);
+        }
+        let course = Course::read(root.path()).unwrap();
+        let lessons = &course.chapters[0];
+        assert_eq!(lessons.checks_file(&course.root), root.path().join(expected));
+        let contracts = lessons.contracts_file(&course.root);
+        assert_eq!(contracts, root.path().join("tests/contracts/01_one_two.toml"));
+
+        let source = |exercise| lessons.checks_source(&course.root, &lessons.exercises[exercise]);
+        let (echo, by_the_way) = (source(0).unwrap(), source(1).unwrap());
+        assert!(echo.contains("fn a(") && !echo.contains("fn b("), "{echo}");
+        assert!(by_the_way.contains("fn b(") && !by_the_way.contains("fn a("), "{by_the_way}");
+        let missing = source(2).unwrap_err();
+        assert!(missing.contains("tests/01_one_two") && missing.contains("none"), "{missing}");
     }
 }

@@ -1,6 +1,6 @@
 //! The grader: checks that judge a program from outside, and `cargo grade`, which runs them and keeps score.
 //!
-//! - [`mod@check`]: what the graded checks in `tests/NN_name.rs` are made of. Read it to write one.
+//! - [`mod@check`]: what the graded checks in `tests/NN_name.rs` or `tests/NN_name/` are made of. Read it to write one.
 //! - [`bytes`]: more of that, for programs that pass on what they are sent.
 //! - [`steady`]: more of that, for programs that must not keep what is over.
 //! - [`contract`]: what an exercise promises, sentence by sentence, and which check looks at it.

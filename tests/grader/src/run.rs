@@ -1,6 +1,5 @@
 //! Runs graded checks, each in a process of its own, a few at a time.
 
-use std::fs;
 use std::io::{self, Read};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -37,22 +36,21 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// The names of all checks in a test program, in the order in which they stand in its source.
+/// The names of all checks of one module of a test program, in the order in which they stand in its source.
 ///
 /// # Errors
-/// When the test program or its source can't be read.
-pub fn list(checks: &Path, source: &Path) -> io::Result<Vec<String>> {
+/// When the test program can't be run.
+pub fn list(checks: &Path, module: &str, source: &str) -> io::Result<Vec<String>> {
     let listed = Command::new(checks).args(["--list", "--format", "terse"]).output()?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let source = fs::read_to_string(source)?;
-    let mut names: Vec<String> =
-        listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
+    let names = listed.lines().filter_map(|line| line.strip_suffix(": test"));
+    let begin = format!("{module}::");
+    let names = names.filter(|name| name.starts_with(&begin));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
     // A test program lists by the alphabet; its source goes from the easy to the hard.
     let place = |name: &str| {
-        let mut parts = name.split("::");
-        let module = source.find(&format!("mod {} {{", parts.next()?))?;
-        let check = source[module..].find(&format!("fn {}(", parts.next()?))?;
-        Some(module + check)
+        let check = name.split("::").nth(1)?;
+        source.find(&format!("fn {check}("))
     };
     names.sort_by_key(|name| (place(name).unwrap_or(usize::MAX), case_number(name)));
     Ok(names)

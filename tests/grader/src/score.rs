@@ -128,12 +128,11 @@ fn judge(course: &Course, asked: &Asked<'_>) -> Result<BTreeMap<String, Standing
                 lessons.chapter.number
             ));
         };
-        let source = lessons.checks_file(&course.root);
-        let names =
-            run::list(checks, &source).map_err(|error| format!("{}: {error}", checks.display()))?;
-        let module = format!("{}::", exercise.module());
+        let source = lessons.checks_source(&course.root, exercise)?;
+        let names = run::list(checks, &exercise.module(), &source)
+            .map_err(|error| format!("{}: {error}", checks.display()))?;
         standings.insert(exercise.id.clone(), Standing::Graded(Vec::new()));
-        for name in names.into_iter().filter(|name| name.starts_with(&module)) {
+        for name in names {
             owners.push(exercise.id.clone());
             let (checks, program) = (checks.clone(), path.clone());
             jobs.push(Job { checks, name, program, environment: Vec::new() });

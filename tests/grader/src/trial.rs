@@ -68,10 +68,9 @@ pub fn checks_of(
     workshop: &Workshop,
     exercise: &Exercise,
 ) -> Result<Vec<String>, String> {
-    let names = run::list(&workshop.checks, &lessons.checks_file(&course.root));
-    let names = names.map_err(|error| format!("{}: {error}", workshop.checks.display()))?;
-    let module = format!("{}::", exercise.module());
-    Ok(names.into_iter().filter(|name| name.starts_with(&module)).collect())
+    let source = lessons.checks_source(&course.root, exercise)?;
+    let names = run::list(&workshop.checks, &exercise.module(), &source);
+    names.map_err(|error| format!("{}: {error}", workshop.checks.display()))
 }
 
 /// Does `work` with all items, some at a time: no more on this machine than [`AT_ONCE`], whoever else judges, and in whatever

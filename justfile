@@ -89,6 +89,7 @@ beside:
     cargo run --quiet --release --package ch11-http-server --example beside > book/figures/11-beside.txt
     cargo run --quiet --release --package ch11-http-server --example calls > book/figures/11-calls.txt
     cargo run --quiet --release --package ch11-http-server --example workers > book/figures/11-workers.txt
+    cargo run --quiet --release --package ch11-http-server --example buffers > book/figures/11-buffers.txt
 
 # Measure anew how much slower the lens makes a server, and write it down (Linux; needs strace).
 cost:

@@ -5,8 +5,8 @@ mod deadline;
 mod handling;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,13 +14,12 @@ use ch07_callbacks::program::say;
 use ch07_callbacks::{Ending, EventLoop, Interest, Readiness, Source, Token};
 use ch09_timers::Timer;
 use ch10_http::Head;
-use nix::sys::socket::{MsgFlags, recv};
 
 use crate::answer::{Response, Stream};
 use crate::conversation::{Conversation, Next};
 use crate::log::Line;
 use crate::shared::{Admission, Buffers, Shared};
-use crate::transmit::transmit;
+use crate::socket::Socket;
 
 // ANCHOR: a_turn
 /// How many requests are answered in one turn: others want theirs too.
@@ -32,7 +31,7 @@ const FILE_A_TURN: u64 = 1 << 20;
 // ANCHOR: connection
 /// A connection: a socket, and what is said on it.
 pub struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     shared: Rc<Shared>,
     from: SocketAddr,
     admission: Admission,
@@ -44,8 +43,8 @@ pub struct Connection {
     timer: Option<(Duration, Timer)>,
     /// There is more to be done, without waiting for anything.
     again: bool,
-    /// A file needs a socket that doesn't wait (there is no flag for sendfile(2)).
-    is_nonblocking: bool,
+    /// How much of a file may still go out in this turn, in bytes.
+    file_left: u64,
     /// A handler runs; and what has been given meanwhile for its request.
     handling: Option<Option<Box<Response>>>,
     /// For the access log.
@@ -59,8 +58,10 @@ impl Source for Connection {
         Some(self.socket.as_fd())
     }
 
+    /// With more to do, the kernel needn't say when there is room.
     fn interest(&self) -> Interest {
-        Interest { read: self.conversation.wants_read(), write: self.conversation.wants_write() }
+        let write = self.conversation.wants_write() && !self.again;
+        Interest { read: self.conversation.wants_read(), write }
     }
 
     /// With more to do there is nothing to wait for.
@@ -102,6 +103,7 @@ fn serve(
     let found = event_loop.get_mut::<Connection>(me);
     let Some(mut connection) = found else { return Ok(false) };
     connection.again = false;
+    connection.file_left = FILE_A_TURN;
     let came = connection.receive(readiness, &mut buffers.input)?;
     let mut input = connection.conversation.receive(came);
     connection.conversation.lend(&mut buffers.output);
@@ -161,7 +163,7 @@ impl Connection {
             Self::turn_away(&mut conversation);
         }
         Self {
-            socket,
+            socket: Socket::new(socket),
             shared,
             from,
             admission,
@@ -169,7 +171,7 @@ impl Connection {
             stream: None,
             timer: None,
             again: false,
-            is_nonblocking: false,
+            file_left: FILE_A_TURN,
             handling: None,
             line: None,
         }
@@ -195,17 +197,12 @@ impl Connection {
     /// What has come. None of it waits: it's there, or it isn't.
     fn receive<'b>(&mut self, readiness: Readiness, to: &'b mut [u8]) -> io::Result<&'b [u8]> {
         if readiness.error && !readiness.read {
-            let error = self.socket.take_error()?;
-            return Err(error.unwrap_or_else(|| io::Error::other("an error that nobody can name")));
+            return Err(self.socket.error());
         }
         if !readiness.read || !self.conversation.wants_read() {
             return Ok(&[]);
         }
-        // No wait, without having told the socket so by a call of its own.
-        let received = recv(self.socket.as_raw_fd(), to, MsgFlags::MSG_DONTWAIT);
-        let Some(count) = ch07_callbacks::now(received.map_err(io::Error::from))? else {
-            return Ok(&[]);
-        };
+        let Some(count) = self.socket.receive(to)? else { return Ok(&[]) };
         if count == 0 {
             self.conversation.receive_end();
         }
@@ -215,19 +212,14 @@ impl Connection {
 
     /// Sends what is queued, as far as there is room.
     fn send(&mut self) -> io::Result<()> {
-        let mut file_left = FILE_A_TURN;
-        while self.conversation.wants_write() && file_left > 0 {
+        while self.conversation.wants_write() && self.file_left > 0 {
             let outgoing = self.conversation.outgoing();
             let is_file = outgoing.is_file();
-            if is_file && !self.is_nonblocking {
-                self.socket.set_nonblocking(true)?;
-                self.is_nonblocking = true;
-            }
-            let (count, has_room) = transmit(&self.socket, outgoing, file_left)?;
+            let (count, has_room) = self.socket.send(outgoing, self.file_left)?;
             self.conversation.sent(count);
             self.shared.counters.sent.add(count);
             if is_file {
-                file_left -= count;
+                self.file_left -= count;
             }
             if !has_room {
                 break;
@@ -243,12 +235,14 @@ impl Connection {
     /// Sees what the connection waits for now.
     fn finish_turn(&mut self, goes_on: bool, now: Duration) {
         let conversation = &mut self.conversation;
-        // With something left to be sent, the kernel says when.
-        self.again = !conversation.wants_write()
-            && (goes_on && conversation.is_free() || conversation.wants_stream());
+        self.again = match conversation.wants_write() {
+            // The kernel says when there is room, unless there is some.
+            true => self.file_left == 0,
+            false => goes_on && conversation.is_free() || conversation.wants_stream(),
+        };
         conversation.finish_turn(now, self.again);
         if conversation.wants_shutdown() {
-            conversation.shut_down(self.socket.shutdown(Shutdown::Write).is_ok());
+            conversation.shut_down(self.socket.shut_down());
         }
     }
 }

@@ -54,7 +54,7 @@ pub mod routes;
 pub mod server;
 pub mod settings;
 mod shared;
-mod transmit;
+mod socket;
 pub mod workers;
 
 pub use answer::{Answer, Body, Flow, Response, Ticket};

@@ -12,10 +12,6 @@ use nix::sys::socket::{
 /// How many the kernel keeps at the door. Linux takes no more than its
 /// `net.core.somaxconn`, usually 4,096.
 const BACKLOG: i32 = 4096;
-/// How much the kernel keeps for a visitor who doesn't read, in bytes (Linux takes it
-/// twice). Left alone, it would grow to megabytes, and a large file would cost twice the
-/// time.
-const SEND_BUFFER: usize = 256 * 1024;
 
 /// Listens. `shared`: several sockets on the same port, of which the
 /// kernel chooses one for each who comes (SO_REUSEPORT, socket(7)).
@@ -42,7 +38,7 @@ pub fn listen_on(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     // An answer's last piece doesn't wait for the visitor to confirm
     // the one before.
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
-    setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER)?;
+    limit_unsent(&socket)?;
     accept_with_a_request(&socket)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&socket, Backlog::new(BACKLOG)?)?;
@@ -80,6 +76,15 @@ mod option {
         libc::TCP_DEFER_ACCEPT,
         i32
     );
+    sockopt_impl!(
+        /// How much of what was sent may lie in the send buffer, and not be on its way, in
+        /// bytes (TCP_NOTSENT_LOWAT; the kernel's page ip-sysctl).
+        NotSentLowat,
+        SetOnly,
+        libc::IPPROTO_TCP,
+        libc::TCP_NOTSENT_LOWAT,
+        u32
+    );
 }
 
 /// With it the first read finds something: one wait less for each connection.
@@ -88,6 +93,24 @@ fn accept_with_a_request(socket: &std::os::fd::OwnedFd) -> io::Result<()> {
     Ok(setsockopt(socket, option::DeferAccept, &1)?)
 }
 // ANCHOR_END: defer
+
+// ANCHOR: unsent
+/// So much may lie in a connection's send buffer that can't be sent yet,
+/// in bytes. How much may be on its way is another thing: that depends
+/// on the road, and the kernel knows.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
+
+#[cfg(target_os = "linux")]
+fn limit_unsent(socket: &std::os::fd::OwnedFd) -> io::Result<()> {
+    Ok(setsockopt(socket, option::NotSentLowat, &UNSENT)?)
+}
+// ANCHOR_END: unsent
+
+#[cfg(not(target_os = "linux"))]
+fn limit_unsent(_: &std::os::fd::OwnedFd) -> io::Result<()> {
+    Ok(())
+}
 
 #[cfg(not(target_os = "linux"))]
 fn accept_with_a_request(_: &std::os::fd::OwnedFd) -> io::Result<()> {

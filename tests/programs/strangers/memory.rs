@@ -65,6 +65,29 @@ fn who_does_not_read_costs_little(#[case] ask: &str, #[case] times: usize, #[cas
     house.is_empty();
 }
 
+/// Nor does the kernel keep much for them: left alone, it would be megabytes for each.
+#[test]
+fn the_kernel_keeps_little_for_one_who_does_not_read() {
+    let house = House::open(&["--workers", "1"]);
+    house.sparse("large", 200 << 20);
+    let mut stuck = house.visitor();
+    stuck.get("/large", "");
+    stuck.stream.peek(&mut [0]).expect("its answer has begun");
+    house.program.settled().expect("it rests");
+    let Ok(table) = std::fs::read_to_string("/proc/net/tcp") else {
+        return visitors::skipped("the kernel doesn't tell what it keeps");
+    };
+    let ours = stuck.stream.local_addr().unwrap().port();
+    let ports = (format!(":{:04X}", house.address.port()), format!(":{ours:04X}"));
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Address, the other one's address, state, what isn't confirmed (proc_net(5)).
+    let line = lines.find(|it| it[1].ends_with(&ports.0) && it[2].ends_with(&ports.1));
+    let line = line.expect("the connection is in the kernel's table");
+    let (queue, _) = line[4].split_once(':').expect("two queues");
+    let kept = u64::from_str_radix(queue, 16).expect("a number") / KIB;
+    assert!((1..=256).contains(&kept), "{kept} KiB");
+}
+
 /// The page that is made while it's taken.
 #[test]
 fn a_stream_that_nobody_reads_is_not_made() {

@@ -129,6 +129,10 @@ fn facts(head: &Head<'_>) -> Facts {
         }
     }
     assert_eq!(fields.len(), seen.len());
+    let is_condition =
+        |name: &&String| name.starts_with("if-") && [8, 13, 17, 19].contains(&name.len());
+    let conditions = named.iter().filter(|name| *name == "range" || is_condition(name)).count();
+    assert_eq!(head.has_conditions, conditions > 0);
     let exchange = head.exchange();
     assert_eq!(exchange.is_head, line.starts_with("HEAD "));
     assert_eq!((exchange.version, exchange.keep_alive), (head.version, head.keep_alive));

@@ -34,6 +34,8 @@ pub(crate) struct Facts<'b> {
     pub expects_other: bool,
     /// Something that the client must keep to itself.
     pub has_secret: bool,
+    /// A condition, or the wish for a part (RFC 9110, sections 13.1 and 14.2).
+    pub has_conditions: bool,
 }
 
 impl<'b> Facts<'b> {
@@ -44,6 +46,8 @@ impl<'b> Facts<'b> {
     #[inline]
     pub fn note(&mut self, name: &str, value: &'b [u8]) -> Result<(), Refusal> {
         match name.len() {
+            5 if name.eq_ignore_ascii_case("Range") => self.note_condition(),
+            8 | 13 | 17 | 19 if is_condition(name) => self.note_condition(),
             4 if name.eq_ignore_ascii_case("Host") => self.note_host(value),
             6 if name.eq_ignore_ascii_case("Expect") => self.note_expect(value),
             6 if name.eq_ignore_ascii_case("Cookie") => self.note_secret(),
@@ -56,6 +60,11 @@ impl<'b> Facts<'b> {
         }
     }
     // ANCHOR_END: facts
+
+    fn note_condition(&mut self) -> Result<(), Refusal> {
+        self.has_conditions = true;
+        Ok(())
+    }
 
     fn note_secret(&mut self) -> Result<(), Refusal> {
         self.has_secret = true;
@@ -181,6 +190,11 @@ impl<'b> Facts<'b> {
         let body_follows = !matches!(framing, Framing::None | Framing::Length(0));
         self.expects_continue && body_follows && version == Version::Http11
     }
+}
+
+/// `If-Match`, `If-None-Match`, `If-Range` and the two with dates.
+fn is_condition(name: &str) -> bool {
+    name.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case("If-"))
 }
 
 /// What a list is made of, without the blanks around it.

@@ -26,6 +26,9 @@ pub struct Head<'b> {
     pub keep_alive: bool,
     /// Whether the visitor waits for [`CONTINUE`](crate::CONTINUE) before it sends the body.
     pub expects_continue: bool,
+    /// Whether there may be a field that makes the answer depend on what the visitor has: a
+    /// condition, or a Range (RFC 9110, sections 13.1 and 14.2).
+    pub has_conditions: bool,
     /// An expectation that we can't meet.
     pub(crate) expects_other: bool,
     /// Its fields mean the same in any request, and none of them is secret.
@@ -87,6 +90,7 @@ impl<'b> Head<'b> {
             body,
             keep_alive: facts.keeps_alive(version),
             expects_continue: facts.awaits_continue(version, body),
+            has_conditions: facts.has_conditions,
             expects_other: facts.expects_other,
             may_be_kept: matches!(
                 (target, version, body),
@@ -108,6 +112,7 @@ impl<'b> Head<'b> {
         raw: &'b [u8],
         line: usize,
         keep_alive: bool,
+        has_conditions: bool,
     ) -> Self {
         Self {
             method,
@@ -116,6 +121,7 @@ impl<'b> Head<'b> {
             body: Framing::None,
             keep_alive,
             expects_continue: false,
+            has_conditions,
             expects_other: false,
             may_be_kept: true,
             raw,

@@ -28,12 +28,13 @@ pub struct KnownFields {
     newest: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Fields {
     /// From behind the request line up to the empty line.
     bytes: Vec<u8>,
     number: usize,
     keep_alive: bool,
+    has_conditions: bool,
 }
 // ANCHOR_END: known
 
@@ -65,7 +66,15 @@ impl KnownFields {
             && line - "\r\n".len() <= limits.line
             && known.number <= limits.fields;
         is_it.then(|| {
-            Head::with_known_fields(method, path, &bytes[..length], line, known.keep_alive)
+            let Fields { keep_alive, has_conditions, .. } = *known;
+            Head::with_known_fields(
+                method,
+                path,
+                &bytes[..length],
+                line,
+                keep_alive,
+                has_conditions,
+            )
         })
     }
     // ANCHOR_END: read
@@ -79,24 +88,28 @@ impl KnownFields {
         }
         let place = match self.all.iter().position(|known| known.bytes == bytes) {
             Some(place) => place,
-            None => self.put(bytes, head.fields().count(), head.keep_alive),
+            None => self.put(head),
         };
         self.newest = place;
         Place(u8::try_from(place).ok())
     }
 
     /// Memory that has been got once is used again.
-    fn put(&mut self, bytes: &[u8], number: usize, keep_alive: bool) -> usize {
-        if self.all.len() < MOST {
-            self.all.push(Fields { bytes: bytes.to_vec(), number, keep_alive });
-            return self.all.len() - 1;
-        }
-        let place = self.oldest;
-        self.oldest = (place + 1) % MOST;
+    fn put(&mut self, head: &Head<'_>) -> usize {
+        let place = if self.all.len() < MOST {
+            self.all.push(Fields::default());
+            self.all.len() - 1
+        } else {
+            let place = self.oldest;
+            self.oldest = (place + 1) % MOST;
+            place
+        };
         let known = &mut self.all[place];
         known.bytes.clear();
-        known.bytes.extend_from_slice(bytes);
-        (known.number, known.keep_alive) = (number, keep_alive);
+        known.bytes.extend_from_slice(head.raw_fields());
+        known.number = head.fields().count();
+        known.keep_alive = head.keep_alive;
+        known.has_conditions = head.has_conditions;
         place
     }
 }

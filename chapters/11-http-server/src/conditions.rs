@@ -55,6 +55,9 @@ impl<'a> Conditions<'a> {
     /// counts.
     pub fn of(head: &Head<'a>) -> Self {
         let mut conditions = Self::default();
+        if !head.has_conditions {
+            return conditions; // as a rule
+        }
         for (name, value) in head.fields() {
             // One that isn't text can't be meant.
             let Ok(value) = std::str::from_utf8(value) else { continue };

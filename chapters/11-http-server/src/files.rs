@@ -127,7 +127,7 @@ impl Files {
     /// The answer to a request whose path begins at this folder.
     pub fn answer(&self, context: &mut Context<'_>, request: &Request<'_>) -> Response {
         let path = request.head.path();
-        let now = context.timers.now(context.event_loop);
+        let now = context.now;
         match self.find(path, now) {
             Ok(Found::File(served)) => {
                 let mut conditions = Conditions::of(request.head);

@@ -4,32 +4,42 @@ use std::time::SystemTime;
 
 use ch10_http::{Date, Delivery, Exchange, Fields, Size, Status};
 
+/// How many heads are remembered.
+const REMEMBERED: usize = 16;
+
 // ANCHOR: heads
-/// Writes heads, and remembers the last one. As a rule the next is the same, and copied:
-/// in a long row of small answers, writing it anew shows.
+/// Writes heads, and remembers some. A small answer is sent again and again, and a file
+/// too: then its head is copied, which is faster than to write it anew.
 pub struct Heads {
     date: Date,
-    last: Option<Last>,
-    content_type: String,
-    bytes: Vec<u8>,
+    /// Each head has one place, which another one may take from it.
+    remembered: [Remembered; REMEMBERED],
 }
 
-/// What the last head was written from, and what came of it.
-struct Last {
-    from: (Exchange, Status, Size),
-    how: (Delivery, bool),
+type From = (Exchange, Status, Size);
+
+/// A head, and what it was written from.
+#[derive(Default)]
+struct Remembered {
+    /// And what came of it. None: nothing is remembered here.
+    from: Option<(From, (Delivery, bool))>,
+    content_type: String,
+    fields: Fields,
+    bytes: Vec<u8>,
 }
 
 impl Heads {
     /// With the date of this moment.
     pub fn new(time: SystemTime) -> Self {
-        Self { date: Date::of(time), last: None, content_type: String::new(), bytes: Vec::new() }
+        Self { date: Date::of(time), remembered: Default::default() }
     }
 
     /// From now on heads say this date. To be called once a second.
     pub fn set_date(&mut self, time: SystemTime) {
         self.date = Date::of(time);
-        self.last = None;
+        for head in &mut self.remembered {
+            head.from = None;
+        }
     }
 
     /// Writes a head: see [`ch10_http::head`].
@@ -43,15 +53,14 @@ impl Heads {
         fields: &Fields,
         size: Size,
     ) -> (Delivery, bool) {
-        let from = (exchange, status, size);
-        let named = content_type.unwrap_or_default();
-        if let Some(last) = &self.last
-            && last.from == from
-            && fields.is_empty()
-            && self.content_type == named
+        let before = &self.remembered[place(status, size)];
+        if let Some((from, how)) = before.from
+            && from == (exchange, status, size)
+            && before.fields == *fields
+            && before.content_type == content_type.unwrap_or_default()
         {
-            to.extend_from_slice(&self.bytes);
-            return last.how;
+            to.extend_from_slice(&before.bytes);
+            return how;
         }
         self.write_anew(to, exchange, status, content_type, fields, size)
     }
@@ -68,14 +77,22 @@ impl Heads {
     ) -> (Delivery, bool) {
         let begin = to.len();
         let how = ch10_http::head(to, exchange, status, &self.date, content_type, fields, size);
-        if fields.is_empty() {
-            self.last = Some(Last { from: (exchange, status, size), how });
-            self.content_type.clear();
-            self.content_type.push_str(content_type.unwrap_or_default());
-            self.bytes.clear();
-            self.bytes.extend_from_slice(&to[begin..]);
-        }
+        let head = &mut self.remembered[place(status, size)];
+        head.from = Some(((exchange, status, size), how));
+        head.content_type.clear();
+        head.content_type.push_str(content_type.unwrap_or_default());
+        head.fields.clone_from(fields);
+        head.bytes.clear();
+        head.bytes.extend_from_slice(&to[begin..]);
         how
     }
 }
 // ANCHOR_END: heads
+
+fn place(status: Status, size: Size) -> usize {
+    let length = match size {
+        Size::Known(length) => length % REMEMBERED as u64,
+        Size::Unknown => 0,
+    };
+    (usize::from(status.code()) + length as usize) % REMEMBERED
+}

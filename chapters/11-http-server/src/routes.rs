@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
 use ch09_timers::Timers;
@@ -42,6 +43,8 @@ pub struct Context<'a> {
     /// The loop that it runs in. While it runs, nobody else is served.
     pub event_loop: &'a mut EventLoop,
     pub timers: Timers,
+    /// What their clock said when this turn began.
+    pub now: Duration,
     /// For an answer that comes later, and for a stream that pauses.
     pub ticket: Ticket,
 }
@@ -56,9 +59,29 @@ type Handler = Box<dyn Fn(&mut Context<'_>, &Request<'_>) -> Answer>;
 struct Route {
     method: &'static str,
     pattern: Cow<'static, str>,
-    /// It has no place in it: one path fits, and that is the pattern.
-    is_plain: bool,
+    kind: Kind,
     handler: Handler,
+}
+
+/// What a pattern is made of.
+enum Kind {
+    /// No place: one path fits, and that is the pattern.
+    Plain,
+    /// Its only place is all the rest, from here on.
+    Prefix(usize),
+    Places,
+}
+
+impl Kind {
+    fn of(pattern: &str) -> Self {
+        match pattern.find('{') {
+            None => Self::Plain,
+            Some(begin) if pattern.find('}') == Some(pattern.len() - 1) => {
+                if pattern.ends_with("...}") { Self::Prefix(begin) } else { Self::Places }
+            }
+            Some(_) => Self::Places,
+        }
+    }
 }
 
 // ANCHOR: routes
@@ -106,8 +129,8 @@ impl Routes {
     ) {
         let handler: Handler = Box::new(move |context, request| handler(context, request).into());
         let pattern = path.into();
-        let is_plain = !pattern.contains('{');
-        self.all.push(Route { method, pattern, is_plain, handler });
+        let kind = Kind::of(&pattern);
+        self.all.push(Route { method, pattern, kind, handler });
     }
     // ANCHOR_END: routes
 
@@ -153,7 +176,7 @@ impl Routes {
         let mut others = None;
         for (number, route) in self.all.iter().enumerate().filter(|(_, it)| it.fits(path)) {
             if route.method == method {
-                self.last.set(route.is_plain.then_some(number));
+                self.last.set(matches!(route.kind, Kind::Plain).then_some(number));
                 return Ok(route);
             }
             others.get_or_insert_with(Vec::new).push(route.method);
@@ -189,7 +212,11 @@ impl Routes {
 
 impl Route {
     fn fits(&self, path: &str) -> bool {
-        if self.is_plain { *self.pattern == *path } else { Parts::fit(&self.pattern, path) }
+        match self.kind {
+            Kind::Plain => *self.pattern == *path,
+            Kind::Prefix(end) => path.starts_with(&self.pattern[..end]),
+            Kind::Places => Parts::fit(&self.pattern, path),
+        }
     }
 }
 

@@ -127,7 +127,8 @@ impl Shared {
         body: &[u8],
         from: SocketAddr,
     ) -> thread::Result<Answer> {
-        let mut context = Context { event_loop, timers: self.timers, ticket };
+        let now = self.time.get().now;
+        let mut context = Context { event_loop, timers: self.timers, now, ticket };
         let handle = || self.routes.answer(&mut context, head, body, from);
         // Asserted: what a handler leaves half done is its own.
         catch_unwind(AssertUnwindSafe(handle))

@@ -45,31 +45,23 @@ impl<'b> Facts<'b> {
     /// 400 for what could be read in two ways.
     #[inline]
     pub fn note(&mut self, name: &str, value: &'b [u8]) -> Result<(), Refusal> {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name.len() {
-            5 if name.eq_ignore_ascii_case("Range") => self.note_condition(),
-            8 | 13 | 17 | 19 if is_condition(name) => self.note_condition(),
-            4 if name.eq_ignore_ascii_case("Host") => self.note_host(value),
-            6 if name.eq_ignore_ascii_case("Expect") => self.note_expect(value),
-            6 if name.eq_ignore_ascii_case("Cookie") => self.note_secret(),
-            10 if name.eq_ignore_ascii_case("Connection") => self.note_connection(value),
-            13 if name.eq_ignore_ascii_case("Authorization") => self.note_secret(),
-            14 if name.eq_ignore_ascii_case("Content-Length") => self.note_length(value),
-            17 if name.eq_ignore_ascii_case("Transfer-Encoding") => self.note_codings(value),
-            19 if name.eq_ignore_ascii_case("Proxy-Authorization") => self.note_secret(),
-            _ => Ok(()),
+            4 if is("Host") => self.note_host(value)?,
+            5 if is("Range") => self.has_conditions = true,
+            6 if is("Expect") => self.note_expect(value)?,
+            6 if is("Cookie") => self.has_secret = true,
+            10 if is("Connection") => self.note_connection(value)?,
+            13 if is("Authorization") => self.has_secret = true,
+            14 if is("Content-Length") => self.note_length(value)?,
+            17 if is("Transfer-Encoding") => self.note_codings(value)?,
+            19 if is("Proxy-Authorization") => self.has_secret = true,
+            8 | 13 | 17 | 19 if is_condition(name) => self.has_conditions = true,
+            _ => {}
         }
+        Ok(())
     }
     // ANCHOR_END: facts
-
-    fn note_condition(&mut self) -> Result<(), Refusal> {
-        self.has_conditions = true;
-        Ok(())
-    }
-
-    fn note_secret(&mut self) -> Result<(), Refusal> {
-        self.has_secret = true;
-        Ok(())
-    }
 
     fn note_host(&mut self, value: &'b [u8]) -> Result<(), Refusal> {
         if self.host.replace(value).is_some() {

@@ -7,7 +7,7 @@
 //! its body ends, and what of that is refused since it could be read in two ways; and
 //! [`target`] whom and what it asks for. [`lines`] finds where a line ends, and [`token`]
 //! knows a name. [`limits`] are how long all this may be; a [`refusal`] is what a request
-//! gets otherwise.
+//! gets otherwise. [`known`] saves reading fields again that a client repeats.
 //!
 //! The other way, [`answer`] writes what goes back, with its [`status`] and its [`date`].
 //! What it must know of the request is the [`exchange`].

@@ -4,7 +4,7 @@
 //! Read [`conversation`] first, from its `State` on: a server's side of one HTTP connection,
 //! without a socket. [`response`] is what goes out, [`queue`] what waits to be sent,
 //! [`settings`] how long anything may take. [`connection`] moves the bytes between a
-//! conversation and the kernel; [`server`] accepts connections, and ends. [`routes`] and
+//! conversation and the kernel, by its socket; [`server`] accepts connections, and ends. [`routes`] and
 //! [`answer`] are what a program sees of it; [`files`] are answers that lie on a disk, with
 //! [`folder`], [`path`] and [`conditions`] for what is hard about them. [`workers`] are several
 //! loops on one port. The rest is small: [`listen`], [`mailbox`](mod@mailbox) for other threads' messages,

@@ -102,7 +102,6 @@ struct Visitor {
     state: State,
 }
 
-// ANCHOR: state
 /// What we wait for a visitor to do.
 enum State {
     /// To send the rest of its request. This is what has come.
@@ -111,7 +110,6 @@ enum State {
     /// away.
     Leaving,
 }
-// ANCHOR_END: state
 
 impl Visitor {
     // ANCHOR: events
@@ -141,7 +139,6 @@ impl Visitor {
 
     // ANCHOR_END: events
 
-    // ANCHOR: read
     /// One read, because one won't wait, and what follows from it.
     fn attend(&mut self) -> io::Result<bool> {
         let mut piece = [0; 4096];
@@ -168,10 +165,8 @@ impl Visitor {
         }
         Ok(count > 0)
     }
-    // ANCHOR_END: read
 }
 
-// ANCHOR: answer_to
 /// The answer and the outcome, when enough has come. "Not yet" is
 /// `None`. `new` tells how many of the bytes have just come.
 fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
@@ -186,9 +181,7 @@ fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
         _ => Some((answer(TOO_LONG, b""), "asked too much")),
     }
 }
-// ANCHOR_END: answer_to
 
-// ANCHOR: door
 /// Where visitors come in.
 #[derive(Default)]
 struct Door {
@@ -217,7 +210,6 @@ impl Door {
         Some(Visitor { number: self.last, socket, state })
     }
 }
-// ANCHOR_END: door
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // socket, setsockopt, bind and listen, as in chapter 2

@@ -27,7 +27,6 @@ pub const MOST_UNREAD: usize = 64 * 1024;
 /// A queue with more room than that, in bytes, is given back when it's empty.
 const KEPT: usize = 4 * 1024;
 
-// ANCHOR: input
 /// What has come on a connection, and hasn't been taken out yet.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -37,13 +36,11 @@ pub struct Input {
     /// The other side has finished sending: these were the last.
     pub ended: bool,
 }
-// ANCHOR_END: input
 
 type ReadCallback = Box<dyn FnMut(&mut EventLoop, Token, &mut Input)>;
 type WriteCallback = Box<dyn FnMut(&mut EventLoop, Token)>;
 type CloseCallback = Box<dyn FnOnce(&mut EventLoop, Token, Ending)>;
 
-// ANCHOR: connection
 /// One end of a TCP connection, in the loop.
 pub struct Connection {
     socket: TcpStream,
@@ -75,7 +72,6 @@ enum Ours {
     /// All is sent, and the end too.
     Ended,
 }
-// ANCHOR_END: connection
 
 impl Connection {
     fn new(socket: TcpStream, connecting: bool) -> Self {
@@ -173,7 +169,6 @@ impl Source for Connection {
     }
 }
 
-// ANCHOR: ready
 /// The handler of all connections.
 fn ready(event_loop: &mut EventLoop, me: Token, readiness: Readiness) -> io::Result<()> {
     let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
@@ -220,7 +215,6 @@ fn hear(event_loop: &mut EventLoop, me: Token) {
         None => connection.read_callback = Some(callback),
     }
 }
-// ANCHOR_END: ready
 
 impl Input {
     fn is_news(&self) -> bool {
@@ -253,7 +247,6 @@ impl EventLoop {
         Ok(self.add(Connection::new(socket, false), ready))
     }
 
-    // ANCHOR: connect
     /// Begins to connect, and doesn't wait for it. If it fails later, the close
     /// callback is told why.
     ///
@@ -277,7 +270,6 @@ impl EventLoop {
         }
         Ok(self.add(Connection::new(socket, true), ready))
     }
-    // ANCHOR_END: connect
 
     // ANCHOR: callbacks
     /// From now on, `data_available` is called when bytes have come, and
@@ -325,7 +317,6 @@ impl EventLoop {
     }
     // ANCHOR_END: callbacks
 
-    // ANCHOR: send
     /// Queues bytes behind those that are queued. They are sent before the loop waits,
     /// or as soon as there is room. After [`finish`](Self::finish) it's too late.
     pub fn send(&mut self, socket: Token, bytes: &[u8]) {
@@ -363,5 +354,4 @@ impl EventLoop {
             connection.input.bytes = Vec::new();
         }
     }
-    // ANCHOR_END: send
 }

@@ -54,7 +54,6 @@ impl Naive {
 }
 // ANCHOR_END: loop
 
-// ANCHOR: play
 /// Ann and Bob are in the loop, and both have something to say. Ann's callback closes
 /// Bob, and lets in Cid, who says nothing.
 fn main() -> io::Result<()> {
@@ -91,7 +90,6 @@ fn main() -> io::Result<()> {
     bob.write_all(b"hello from Bob")?;
     naive.turn()
 }
-// ANCHOR_END: play
 
 /// What has come, as far as one read tells.
 fn read(naive: &mut Naive, number: RawFd) -> String {

@@ -44,7 +44,6 @@ rest of a request, {} to take some more of an answer.",
     )
 }
 
-// ANCHOR: main
 fn serve(listener: TcpListener, deadlines: Deadlines) -> io::Result<()> {
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
@@ -56,7 +55,6 @@ fn serve(listener: TcpListener, deadlines: Deadlines) -> io::Result<()> {
     program::say("stopped");
     Ok(())
 }
-// ANCHOR_END: main
 
 fn deadlines(seconds: &str) -> Deadlines {
     let length = seconds.parse().ok().filter(|seconds| *seconds > 0.0);

@@ -36,7 +36,6 @@ use by_pipe::Arrivals;
 #[cfg(target_os = "linux")]
 use by_signalfd::Arrivals;
 
-// ANCHOR: signalfd
 /// On Linux a descriptor becomes readable when a signal has come (signalfd(2)).
 #[cfg(target_os = "linux")]
 mod by_signalfd {
@@ -74,7 +73,6 @@ mod by_signalfd {
         }
     }
 }
-// ANCHOR_END: signalfd
 
 /// Elsewhere a thread waits for the signals, and writes each into a pipe: the old trick
 /// of the self-pipe, without a signal handler.

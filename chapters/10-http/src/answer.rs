@@ -32,7 +32,6 @@ pub enum Delivery {
     UntilClose,
 }
 
-// ANCHOR: head
 /// Writes the head of an answer. What comes back: how its body goes out, and whether the
 /// connection stays open behind it.
 ///
@@ -90,7 +89,6 @@ pub fn head(
     to.extend_from_slice(b"\r\n");
     (delivery, stays)
 }
-// ANCHOR_END: head
 
 /// Always 1.1, to 1.0 as well: it's what we speak (RFC 9110, section 6.2).
 fn status_line(to: &mut Vec<u8>, status: Status) {
@@ -102,7 +100,6 @@ fn status_line(to: &mut Vec<u8>, status: Status) {
     to.extend_from_slice(b"\r\n");
 }
 
-// ANCHOR: chunk
 /// Writes a piece of a body as a chunk. An empty one is nothing: an empty chunk would be
 /// the end.
 pub fn chunk(to: &mut Vec<u8>, piece: &[u8]) {
@@ -119,9 +116,7 @@ pub fn chunk(to: &mut Vec<u8>, piece: &[u8]) {
 pub fn last_chunk(to: &mut Vec<u8>) {
     to.extend_from_slice(b"0\r\n\r\n");
 }
-// ANCHOR_END: chunk
 
-// ANCHOR: fields
 // ANCHOR: ours
 /// Fields that [`head`] alone may write: twice, they could be read in
 /// two ways.
@@ -185,7 +180,6 @@ pub enum BadField {
     /// [`head`] says that, and twice could be read in two ways.
     Reserved,
 }
-// ANCHOR_END: fields
 
 impl fmt::Display for BadField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -48,7 +48,6 @@ impl Body {
         }
     }
 
-    // ANCHOR: next
     /// The next piece of the body, or its end, and how many bytes that takes.
     ///
     /// # Errors
@@ -105,7 +104,6 @@ impl Body {
             Self::Length { .. } | Self::ChunkLine { .. } => Ok(None),
         }
     }
-    // ANCHOR_END: next
 }
 
 /// What is there of a piece of so many bytes. None: nothing.
@@ -114,7 +112,6 @@ fn piece(bytes: &[u8], begin: usize, length: u64) -> Option<&[u8]> {
     Some(&there[..there.len().min(usize::try_from(length).unwrap_or(usize::MAX))])
 }
 
-// ANCHOR: chunk_line
 /// A chunk's size, and where its data begin (RFC 9112, section 7.1). None: the line isn't
 /// whole. It's read byte by byte, from left to right: so what is wrong is found at the same
 /// byte whether more have come or not.
@@ -185,7 +182,6 @@ impl Line {
         }
     }
 }
-// ANCHOR_END: chunk_line
 
 /// Where the trailers end that must end before `limit`. None: not yet. They are read as
 /// fields are, and thrown away: nobody who has begun to use a body waits for them.

@@ -18,7 +18,6 @@ pub enum Framing {
     Chunked,
 }
 
-// ANCHOR: facts
 /// What the fields of a head say that concerns HTTP itself.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Facts<'b> {
@@ -61,7 +60,6 @@ impl<'b> Facts<'b> {
         }
         Ok(())
     }
-    // ANCHOR_END: facts
 
     fn note_host(&mut self, value: &'b [u8]) -> Result<(), Refusal> {
         if self.host.replace(value).is_some() {
@@ -70,7 +68,6 @@ impl<'b> Facts<'b> {
         Ok(())
     }
 
-    // ANCHOR: length
     // ANCHOR: two_lengths
     /// RFC 9110 (section 8.6) would let "5, 5" pass for 5. A program before
     /// us may have taken the first number, or the last, or both of them for
@@ -109,7 +106,6 @@ impl<'b> Facts<'b> {
         }
         Ok(())
     }
-    // ANCHOR_END: length
 
     fn note_connection(&mut self, value: &[u8]) -> Result<(), Refusal> {
         for option in members(value) {

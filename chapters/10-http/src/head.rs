@@ -12,7 +12,6 @@ use crate::target::Target;
 /// for them while it's read.
 pub const MOST_FIELDS: usize = 100;
 
-// ANCHOR: head
 /// A request's head. It borrows the bytes that it was read from, and copies none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'b> {
@@ -37,10 +36,8 @@ pub struct Head<'b> {
     /// Where in `raw` the first field begins.
     fields: usize,
 }
-// ANCHOR_END: head
 
 impl<'b> Head<'b> {
-    // ANCHOR: read
     /// Reads the head that `bytes` begin with, and how long it is. None: it isn't whole,
     /// or empty lines stand before it.
     ///
@@ -101,7 +98,6 @@ impl<'b> Head<'b> {
             fields: method.len() + " ".len() + path.len() + " HTTP/1.1\r\n".len(),
         }))
     }
-    // ANCHOR_END: read
 
     /// One whose fields were read before: it has no body, and expects nothing. `line` is how long
     /// its request line is, in bytes, with its CRLF.
@@ -231,7 +227,6 @@ impl<'b> Head<'b> {
     }
 }
 
-// ANCHOR: request_line
 /// Judges a request line, with its CRLF, before there is more.
 ///
 /// # Errors
@@ -281,7 +276,6 @@ fn as_1_1(bytes: &[u8]) -> Option<Vec<u8>> {
 fn first_line(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == b'\r').next().unwrap_or_default()
 }
-// ANCHOR_END: request_line
 
 /// Where in `bytes` a part of them begins.
 fn offset(part: &str, bytes: &[u8]) -> usize {

@@ -49,7 +49,6 @@ impl KnownFields {
         Self { all: Vec::new(), oldest: 0, newest: 0 }
     }
 
-    // ANCHOR: read
     /// The whole request that `bytes` begin with, if its request line is
     /// as most are, and its fields are those at this place: so it has no
     /// body. None: a parser must read it.
@@ -77,7 +76,6 @@ impl KnownFields {
             )
         })
     }
-    // ANCHOR_END: read
 
     /// Keeps a head's fields, if they may be kept and aren't there already. Gives their place.
     #[inline(never)]

@@ -5,7 +5,6 @@ use std::ops::Range;
 use crate::refusal::Refusal;
 use crate::status::Status;
 
-// ANCHOR: lines
 // ANCHOR: seen
 /// Finds lines, one after the other. CRLF ends a line and nothing else
 /// does: a lone CR or LF, which RFC 9112 (section 2.2) lets us take for
@@ -60,4 +59,3 @@ impl Lines {
         // ANCHOR_END: crlf
     }
 }
-// ANCHOR_END: lines

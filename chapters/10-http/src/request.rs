@@ -15,7 +15,6 @@ use crate::token::is_token_byte;
 /// since some send one behind a body.
 pub const MOST_EMPTY_LINES: usize = 4;
 
-// ANCHOR: parser
 /// Reads one connection's requests. It keeps none of their bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Parser {
@@ -97,7 +96,6 @@ impl Parser {
         matches!(&self.state, State::Head { lines, .. } if lines.are_untouched())
     }
 }
-// ANCHOR_END: parser
 
 impl State {
     const BETWEEN: Self = Self::Head { lines: Lines::from(0), number: 0 };
@@ -159,7 +157,6 @@ impl Parser {
     }
 }
 
-// ANCHOR: find
 /// The head that `bytes` begin with, if all of it has come at once and nothing is wrong
 /// with it: as a rule.
 #[inline(always)] // as in Head::read
@@ -186,7 +183,6 @@ fn find_head_by_lines<'b>(
     let head = Head::read(&bytes[begin..end], MOST_FIELDS)?;
     Ok(head.map(|head| (head, begin)))
 }
-// ANCHOR_END: find
 
 // ANCHOR: scan
 /// Looks for the end of a head that comes in pieces. Gives where it

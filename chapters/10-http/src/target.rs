@@ -88,7 +88,6 @@ pub(crate) const fn is_in_target(byte: u8) -> bool {
     byte > b' ' && byte < 0x7f && byte != b'#'
 }
 
-// ANCHOR: host
 /// `host` or `host:port` (RFC 9110, section 7.2; RFC 3986, section 3.2): a name, an IPv4
 /// address, or an IPv6 address in brackets. Nobody's name or password before an `@`:
 /// RFC 9110 (section 4.2.4) wants it refused. An empty host is none; nor is `[v1.…]`,
@@ -152,4 +151,3 @@ static IN_NAME: [bool; 256] = {
     }
     table
 };
-// ANCHOR_END: host

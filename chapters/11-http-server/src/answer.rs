@@ -13,7 +13,6 @@ pub type Response = response::Response<Stream>;
 /// Its content.
 pub type Body = response::Body<Stream>;
 
-// ANCHOR: answer
 /// What a handler gives back.
 pub enum Answer {
     /// This.
@@ -21,7 +20,6 @@ pub enum Answer {
     /// Something, through the request's [`Ticket`], when it's there.
     Later,
 }
-// ANCHOR_END: answer
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use ch10_http::Head;
 
-// ANCHOR: conditions
-/// The fields of a request that its answer depends on.
+/// What a request says of what its client has already, and which part it wants. (Not what it
+/// prefers: [`Head::has_conditions`] knows these fields alone.)
 #[derive(Clone, Debug, Default)]
 pub struct Conditions<'a> {
     /// A list of tags, or `*`. On several lines it's still one list (RFC 9110, section
@@ -48,7 +48,6 @@ pub struct Present<'a> {
     pub length: u64,
 }
 // ANCHOR_END: verdict
-// ANCHOR_END: conditions
 
 impl<'a> Conditions<'a> {
     /// Those in a request. Of a field that is no list, and stands there twice, the first
@@ -76,7 +75,6 @@ impl<'a> Conditions<'a> {
         conditions
     }
 
-    // ANCHOR: judge
     // ANCHOR: order
     /// What they make of `present`, in the order of RFC 9110, section
     /// 13.2.2.
@@ -113,7 +111,6 @@ impl<'a> Conditions<'a> {
         }
     }
     // ANCHOR_END: is_still
-    // ANCHOR_END: judge
 }
 
 fn add_to<'a>(list: &mut Option<Cow<'a, str>>, more: &'a str) {
@@ -148,7 +145,6 @@ fn is_among(list: &str, tag: &str, weakly: bool) -> bool {
     false
 }
 
-// ANCHOR: part
 /// Which part a `Range` asks for (RFC 9110, section 14.1.2). What can't be understood
 /// is as if it weren't there; so are several parts at once, which a server may decline.
 fn part(range: &str, length: u64) -> Verdict {
@@ -180,7 +176,6 @@ fn part(range: &str, length: u64) -> Verdict {
         false => Verdict::NoSuchPart,
     }
 }
-// ANCHOR_END: part
 
 #[cfg(test)]
 mod tests {

@@ -28,7 +28,6 @@ const ANSWERS_A_TURN: usize = 64;
 const FILE_A_TURN: u64 = 1 << 20;
 // ANCHOR_END: a_turn
 
-// ANCHOR: connection
 /// A connection: a socket, and what is said on it.
 pub struct Connection {
     socket: Socket,
@@ -50,9 +49,7 @@ pub struct Connection {
     /// For the access log.
     line: Option<Box<Line>>,
 }
-// ANCHOR_END: connection
 
-// ANCHOR: source
 impl Source for Connection {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.socket.as_fd())
@@ -86,7 +83,6 @@ impl Source for Connection {
         shared.release(event_loop, admission);
     }
 }
-// ANCHOR_END: source
 
 // ANCHOR: serve_begin
 /// One turn of one connection: receives, sends what is under way, and
@@ -193,7 +189,6 @@ impl Connection {
         Ok(())
     }
 
-    // ANCHOR: receive
     /// What has come. None of it waits: it's there, or it isn't.
     fn receive<'b>(&mut self, readiness: Readiness, to: &'b mut [u8]) -> io::Result<&'b [u8]> {
         if readiness.error && !readiness.read {
@@ -230,7 +225,6 @@ impl Connection {
         }
         Ok(())
     }
-    // ANCHOR_END: receive
 
     /// Sees what the connection waits for now.
     fn finish_turn(&mut self, goes_on: bool, now: Duration) {

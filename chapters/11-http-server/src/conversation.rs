@@ -2,7 +2,8 @@
 //!
 //! Bytes go in, and requests come out; answers go in, and bytes come out. Whoever has the
 //! socket moves the bytes, and asks what to wait for. Read `State` first, then
-//! [`Conversation::next`] and [`Conversation::finish_turn`].
+//! [`Conversation::next`] and [`Conversation::finish_turn`]. How answers get into the queue is in
+//! `answering`, what is waited for in [`wait`] and `waiting`, and [`parts`] takes it apart.
 
 mod answering;
 pub mod parts;
@@ -221,7 +222,6 @@ impl Conversation {
         }
     }
 
-    // ANCHOR: receive
     /// These bytes have come. As a rule none were kept from before, and nothing is copied.
     /// What isn't used must be [kept](Self::keep).
     #[inline]
@@ -258,9 +258,7 @@ impl Conversation {
             };
         }
     }
-    // ANCHOR_END: receive
 
-    // ANCHOR: next
     /// Looks for the next whole request. `accepts` is asked whether somebody would take a
     /// request whose client waits for a word before it sends the body.
     #[inline]
@@ -339,9 +337,7 @@ impl Conversation {
             }
         }
     }
-    // ANCHOR_END: next
 
-    // ANCHOR: known
     /// A whole request with the fields of the one before. As a rule it's
     /// one, and needn't be read.
     #[inline]
@@ -352,7 +348,6 @@ impl Conversation {
         let Common { known, settings, .. } = &*self.common;
         known.borrow().read(self.known, bytes, &settings.limits)
     }
-    // ANCHOR_END: known
 
     /// The request that was given out last is the last one: its answer says so.
     pub fn closes(&mut self) {

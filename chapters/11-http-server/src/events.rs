@@ -17,7 +17,6 @@ const MOST_BEHIND: usize = 64 * 1024;
 /// finds it out.
 const STILL_HERE: Duration = Duration::from_secs(15);
 
-// ANCHOR: events
 /// A stage that many listen to. Clones are the same one.
 #[derive(Clone, Default)]
 pub struct Events(Rc<Hall>);
@@ -96,7 +95,6 @@ impl Events {
             listener.ticket.resume(event_loop) && !queue.is_over
         });
     }
-    // ANCHOR_END: events
 
     /// Says something now and then, while anybody listens.
     fn knock(&self, context: &mut Context<'_>) {

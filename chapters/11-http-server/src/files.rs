@@ -36,7 +36,6 @@ const INDEX: &[u8] = b"index.html";
 /// The page for what isn't there, if there is one.
 const NOT_FOUND: &[u8] = b"404.html";
 
-// ANCHOR: files
 /// Serves the files of a folder. It has what it read last in memory, one for each loop.
 pub struct Files {
     folder: RefCell<Held>,
@@ -61,7 +60,7 @@ struct Served {
     version: Version,
     /// It wasn't changed in the last seconds before it was read.
     had_settled: bool,
-    /// `ETag`, `Last-Modified`, `Accept-Ranges`.
+    /// `ETag`, `Last-Modified`, `Accept-Ranges`, and on a page the one that marks it.
     fields: Fields,
     tag: String,
     modified: SystemTime,
@@ -88,7 +87,6 @@ struct Version {
     /// When anything of it was changed, its time among that. The kernel alone sets that.
     changed: (i64, i64),
 }
-// ANCHOR_END: files
 
 /// What a path leads to.
 enum Found {
@@ -123,7 +121,6 @@ impl Files {
         self
     }
 
-    // ANCHOR: answer
     /// The answer to a request whose path begins at this folder.
     pub fn answer(&self, context: &mut Context<'_>, request: &Request<'_>) -> Response {
         let path = request.head.path();
@@ -133,7 +130,7 @@ impl Files {
                 let mut conditions = Conditions::of(request.head);
                 // A part goes with GET alone (RFC 9110, section 14.2).
                 conditions.range = conditions.range.filter(|_| request.head.method == "GET");
-                self.send(&served, conditions)
+                Self::respond(&served, conditions)
             }
             Ok(Found::Folder) => moved(path, request.head.query()),
             Ok(Found::Nothing) => self.not_found(now),
@@ -144,7 +141,7 @@ impl Files {
         }
     }
 
-    fn send(&self, served: &Served, conditions: Conditions<'_>) -> Response {
+    fn respond(served: &Served, conditions: Conditions<'_>) -> Response {
         let length = served.version.length;
         let present = Present { tag: &served.tag, modified: served.modified, length };
         let verdict = conditions.judge(present);
@@ -173,8 +170,9 @@ impl Files {
         }
         response
     }
-    // ANCHOR_END: answer
 
+    /// The folder's own page for it, if it has one. That is read anew each time: it isn't asked for
+    /// often.
     fn not_found(&self, now: Duration) -> Response {
         let own = self.look(&[NOT_FOUND.to_vec()], now).ok().flatten();
         match own {
@@ -191,7 +189,6 @@ impl Files {
         }
     }
 
-    // ANCHOR: find
     /// What a path leads to, from memory if it was looked at a moment ago.
     fn find(&self, path: &str, now: Duration) -> io::Result<Found> {
         if self.folder.borrow_mut().look(now)? {
@@ -225,7 +222,6 @@ impl Files {
         self.remember(path, &served);
         Ok(Found::File(served))
     }
-    // ANCHOR_END: find
 
     fn open(&self, names: &[Vec<u8>]) -> io::Result<Option<File>> {
         self.folder.borrow().root().map_or(Ok(None), |root| root.find(names))
@@ -286,7 +282,6 @@ impl Files {
         })
     }
 
-    // ANCHOR: remember
     fn remember(&self, path: &str, served: &Rc<Served>) {
         let mut remembered = self.remembered.borrow_mut();
         let is_full = remembered.files.len() >= REMEMBERED
@@ -308,7 +303,6 @@ impl Files {
             remembered.open -= usize::from(served.is_open());
         }
     }
-    // ANCHOR_END: remember
 }
 
 impl Served {

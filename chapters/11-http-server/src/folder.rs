@@ -19,7 +19,6 @@ use crate::path::Root;
 pub(crate) const FRESH: Duration = Duration::from_millis(500);
 // ANCHOR_END: fresh
 
-// ANCHOR: folder
 /// A folder by its path, for all loops together. Clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Folder(Arc<Named>);
@@ -47,7 +46,6 @@ pub(crate) struct Held {
     looked: Option<Duration>,
     renewals: u64,
 }
-// ANCHOR_END: folder
 
 impl Folder {
     /// Doesn't look yet whether there is one.

@@ -7,20 +7,19 @@ use ch10_http::{Date, Delivery, Exchange, Fields, Size, Status};
 /// How many heads are remembered.
 const REMEMBERED: usize = 16;
 
-// ANCHOR: heads
 /// Writes heads, and remembers some. A small answer is sent again and again, and a file
 /// too: then its head is copied, which is faster than to write it anew.
 pub struct Heads {
     date: Date,
     /// Each head has one place, which another one may take from it.
-    remembered: [Remembered; REMEMBERED],
+    written: [Written; REMEMBERED],
 }
 
 type From = (Exchange, Status, Size);
 
 /// A head, and what it was written from.
 #[derive(Default)]
-struct Remembered {
+struct Written {
     /// And what came of it. None: nothing is remembered here.
     from: Option<(From, (Delivery, bool))>,
     content_type: String,
@@ -31,13 +30,13 @@ struct Remembered {
 impl Heads {
     /// With the date of this moment.
     pub fn new(time: SystemTime) -> Self {
-        Self { date: Date::of(time), remembered: Default::default() }
+        Self { date: Date::of(time), written: Default::default() }
     }
 
     /// From now on heads say this date. To be called once a second.
     pub fn set_date(&mut self, time: SystemTime) {
         self.date = Date::of(time);
-        for head in &mut self.remembered {
+        for head in &mut self.written {
             head.from = None;
         }
     }
@@ -53,7 +52,7 @@ impl Heads {
         fields: &Fields,
         size: Size,
     ) -> (Delivery, bool) {
-        let before = &self.remembered[place(status, size)];
+        let before = &self.written[place(status, size)];
         if let Some((from, how)) = before.from
             && from == (exchange, status, size)
             && before.fields == *fields
@@ -77,7 +76,7 @@ impl Heads {
     ) -> (Delivery, bool) {
         let begin = to.len();
         let how = ch10_http::head(to, exchange, status, &self.date, content_type, fields, size);
-        let head = &mut self.remembered[place(status, size)];
+        let head = &mut self.written[place(status, size)];
         head.from = Some(((exchange, status, size), how));
         head.content_type.clear();
         head.content_type.push_str(content_type.unwrap_or_default());
@@ -87,7 +86,6 @@ impl Heads {
         how
     }
 }
-// ANCHOR_END: heads
 
 fn place(status: Status, size: Size) -> usize {
     let length = match size {

@@ -2,16 +2,24 @@
 //! chapter 10.
 //!
 //! Read [`conversation`] first, from its `State` on: a server's side of one HTTP connection,
-//! without a socket. [`response`] is what goes out, [`queue`] what waits to be sent,
-//! [`settings`] how long anything may take. [`connection`] moves the bytes between a
-//! conversation and the kernel, by its socket; [`server`] accepts connections, and ends. [`routes`] and
-//! [`answer`] are what a program sees of it; [`files`] are answers that lie on a disk, with
-//! [`folder`], [`path`] and [`conditions`] for what is hard about them. [`workers`] are several
-//! loops on one port. The rest is small: [`listen`], [`mailbox`](mod@mailbox) for other threads' messages,
-//! [`events`] that are pushed, [`log`], [`metrics`], [`live`].
+//! without a socket. (In its folder: `answering` queues answers, `waiting` sees to deadlines,
+//! `parts` takes it apart.) [`response`] is what goes out, `heads` writes its head, [`queue`] is
+//! what waits to be sent, [`settings`] are limits and times. [`connection`] moves the bytes
+//! between a conversation and its `socket` (in its folder: `handling` calls handlers, `deadline`
+//! sets timers), and `shared` is what all of them share. [`server`] accepts connections, and
+//! ends. [`routes`] and [`answer`] are what a program sees of it; [`files`] are answers that lie
+//! on a disk, with [`folder`], [`path`] and [`conditions`] for what is hard about them.
+//! [`workers`] are several loops on one port. The rest is small: [`listen`],
+//! [`mailbox`](mod@mailbox) for other threads' messages, [`events`] that are pushed, [`log`],
+//! [`metrics`], [`live`].
 //!
-//! Each file uses only what is below it, as the test `floors` sees to: so another way of waiting
-//! can have the conversation, and needs nothing else of this.
+//! Files use each other in one direction only, as the test `floors` sees to: so another way of
+//! waiting can have the conversation, and needs nothing else of this.
+//!
+//! Where to add something: a field of every answer in `heads`; what becomes of a file, by its
+//! name or its request, in [`files`]; a new kind of answer in [`routes`] or in a program's own
+//! handler; an option in `main.rs`, from where it goes into [`Settings`]; a limit or a time in
+//! [`settings`], with a `Wait` in the conversation if it's something new to wait for.
 //!
 //! A server of one page:
 //!

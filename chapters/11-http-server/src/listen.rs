@@ -62,7 +62,6 @@ pub fn listen_together(address: SocketAddr, count: usize) -> io::Result<Vec<TcpL
     std::iter::once(Ok(first)).chain(others).collect()
 }
 
-// ANCHOR: defer
 #[cfg(target_os = "linux")]
 mod option {
     use nix::{libc, setsockopt_impl, sockopt_impl};
@@ -92,7 +91,6 @@ mod option {
 fn accept_with_a_request(socket: &std::os::fd::OwnedFd) -> io::Result<()> {
     Ok(setsockopt(socket, option::DeferAccept, &1)?)
 }
-// ANCHOR_END: defer
 
 // ANCHOR: unsent
 /// So much may lie in a connection's send buffer that can't be sent yet,

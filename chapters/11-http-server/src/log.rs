@@ -24,7 +24,6 @@ const WAITING: usize = 16 * 1024;
 /// number for that, and no status that anybody is ever sent.
 const LEFT: u16 = 499;
 
-// ANCHOR: log
 /// Where lines go. Clones write to the same log.
 #[derive(Clone, Debug)]
 pub struct Log(SyncSender<Message>);
@@ -102,7 +101,6 @@ impl Writer {
         let _ = self.thread.join();
     }
 }
-// ANCHOR_END: log
 
 fn open(path: &Path) -> io::Result<Option<File>> {
     if path == Path::new("-") {
@@ -149,7 +147,6 @@ fn write(path: &Path, mut file: Option<File>, messages: &Receiver<Message>) {
     }
 }
 
-// ANCHOR: line
 /// What a line of the log says: the combined format, as Apache and nginx write it.
 #[derive(Debug)]
 pub struct Line {
@@ -188,7 +185,6 @@ impl Line {
         format!("{from} - - [{when}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\"\n")
     }
 }
-// ANCHOR_END: line
 
 /// The target as it was sent.
 fn first_word_after<'a>(raw: &'a [u8], method: &str) -> std::borrow::Cow<'a, str> {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ch07_callbacks::{EventLoop, Interest, Source, Token, now};
 
-// ANCHOR: mailbox
 /// Where another thread puts its messages. Clones are the same box.
 pub struct Sender<T>(Arc<Shared<T>>);
 
@@ -63,7 +62,6 @@ impl<T> Sender<T> {
         }
     }
 }
-// ANCHOR_END: mailbox
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {

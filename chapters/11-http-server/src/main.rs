@@ -72,7 +72,6 @@ struct Options {
     log: Option<PathBuf>,
 }
 
-// ANCHOR: main
 fn main() {
     let options = Options::try_parse().unwrap_or_else(|error| no_options(&error));
     let count = options.workers.unwrap_or_else(workers::cores);
@@ -110,7 +109,6 @@ fn main() {
         Err(error) => complain(NAME, 1, &format!("a loop failed: {error}")),
     }
 }
-// ANCHOR_END: main
 
 fn routes(folder: Option<&Folder>, all: &AllCounters) -> io::Result<Routes> {
     // ANCHOR: routes

@@ -24,7 +24,6 @@ impl Count {
     }
 }
 
-// ANCHOR: counters
 /// What one loop counts.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -50,7 +49,6 @@ pub struct Counters {
     /// Lines that the access log had no room for.
     pub unlogged: Count,
 }
-// ANCHOR_END: counters
 
 /// The counters of all loops.
 pub type AllCounters = Arc<[Arc<Counters>]>;

@@ -42,7 +42,6 @@ pub fn names(path: &str) -> Option<(Vec<Vec<u8>>, bool)> {
 }
 // ANCHOR_END: names
 
-// ANCHOR: root
 /// A folder, held open: what is below it is found from there, whatever becomes of its
 /// name.
 #[derive(Debug)]
@@ -106,7 +105,6 @@ impl Root {
         }
     }
 }
-// ANCHOR_END: root
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,6 @@ use crate::response::Body;
 /// than two. A longer one is sent from where it is.
 pub const COPIED: usize = 8 * 1024;
 
-// ANCHOR: queue
 /// Bytes to be sent, and behind them one body that isn't copied.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -39,7 +38,6 @@ pub struct Outgoing<'a> {
     pub bytes: [&'a [u8]; 2],
     pub file: Option<&'a FilePart>,
 }
-// ANCHOR_END: queue
 
 impl Outgoing<'_> {
     /// A part of a file is next.

@@ -12,7 +12,6 @@ use percent_encoding::percent_decode_str;
 
 use crate::answer::{Answer, Response, Ticket};
 
-// ANCHOR: request
 /// A whole request, as its handler sees it.
 pub struct Request<'a> {
     pub head: &'a Head<'a>,
@@ -48,7 +47,6 @@ pub struct Context<'a> {
     /// For an answer that comes later, and for a stream that pauses.
     pub ticket: Ticket,
 }
-// ANCHOR_END: request
 
 /// Every method that RFC 9110, section 9, and RFC 5789 (PATCH) define.
 const DEFINED: [&str; 9] =
@@ -84,7 +82,6 @@ impl Kind {
     }
 }
 
-// ANCHOR: routes
 /// All routes of a server. The first that fits has it.
 ///
 /// A path is written as it's sent. `{name}` stands for one part of it that isn't empty,
@@ -132,9 +129,7 @@ impl Routes {
         let kind = Kind::of(&pattern);
         self.all.push(Route { method, pattern, kind, handler });
     }
-    // ANCHOR_END: routes
 
-    // ANCHOR: find
     /// Calls the handler. Where there is none, that is the answer.
     pub(crate) fn answer(
         &self,
@@ -203,7 +198,6 @@ impl Routes {
         debug_assert!(added.is_ok(), "routes' methods are tokens");
         Err(response)
     }
-    // ANCHOR_END: find
 
     fn methods(&self) -> Vec<&'static str> {
         self.all.iter().map(|route| route.method).collect()

@@ -17,7 +17,6 @@ use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::shared::Shared;
 
-// ANCHOR: server
 /// A server in the loop. Clones of it are the same server.
 #[derive(Clone)]
 pub struct Server(Rc<Inner>);
@@ -29,7 +28,6 @@ struct Inner {
     /// The last attempt to let somebody in has failed.
     accept_failed: Cell<bool>,
 }
-// ANCHOR_END: server
 
 impl Server {
     /// Serves `routes` to all who come to `listener`.
@@ -76,7 +74,6 @@ impl Server {
         Ok(server)
     }
 
-    // ANCHOR: accept
     /// Lets in one who is at the door. Whether there was one.
     fn accept_one(&self, event_loop: &mut EventLoop, door: Token) -> bool {
         let Inner { shared, accept_failed, .. } = &*self.0;
@@ -124,9 +121,7 @@ impl Server {
             }
         });
     }
-    // ANCHOR_END: accept
 
-    // ANCHOR: stop
     /// Lets nobody in any more, and calls `stopped` when all that was begun is done, or
     /// its time is over. The second time, it calls it at once.
     pub fn stop(&self, event_loop: &mut EventLoop, stopped: impl FnOnce(&mut EventLoop) + 'static) {
@@ -148,7 +143,6 @@ impl Server {
         shared.timers.after(event_loop, grace, move |event_loop| late.end(event_loop));
         shared.call_if_empty(event_loop);
     }
-    // ANCHOR_END: stop
 
     /// Whoever is still here is hung up on, and logged.
     fn end(&self, event_loop: &mut EventLoop) {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use ch10_http::Limits;
 
-// ANCHOR: settings
 /// What a server allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -45,4 +44,3 @@ impl Settings {
     };
     // ANCHOR_END: usual
 }
-// ANCHOR_END: settings

@@ -24,7 +24,6 @@ const PIECE: usize = 64 * 1024;
 
 type Stopped = Box<dyn FnOnce(&mut EventLoop)>;
 
-// ANCHOR: shared
 /// What all of a server's connections share.
 pub(crate) struct Shared {
     pub common: Rc<Common>,
@@ -49,7 +48,6 @@ pub(crate) struct Buffers {
     /// What is to be sent.
     pub output: Vec<u8>,
 }
-// ANCHOR_END: shared
 
 impl Default for Buffers {
     fn default() -> Self {
@@ -99,7 +97,6 @@ impl Shared {
         self.buffers.set(Some(buffers));
     }
 
-    // ANCHOR: time
     /// What the timers' clock says. It's looked at once in a turn, and the calendar once
     /// in a second.
     pub fn now(&self, event_loop: &EventLoop) -> Duration {
@@ -115,7 +112,6 @@ impl Shared {
         self.counters.turns.set(event_loop.turns());
         now
     }
-    // ANCHOR_END: time
 
     /// Has the handler answer one request.
     #[inline]

@@ -59,7 +59,6 @@ impl Workers {
         self.listeners[0].local_addr()
     }
 
-    // ANCHOR: run
     /// Serves until SIGTERM or SIGINT comes, and then until what was begun is done. A
     /// second one ends it at once. Each loop has routes of its own, made in its thread by
     /// `routes`. SIGHUP opens the log anew. Without a log it ends the server as SIGTERM
@@ -129,7 +128,6 @@ impl Workers {
         }
         supervisor.failed.take().map_or(Ok(()), Err)
     }
-    // ANCHOR_END: run
 }
 
 /// What one loop needs to be started, in whatever thread.

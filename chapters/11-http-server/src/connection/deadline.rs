@@ -62,7 +62,6 @@ impl Connection {
         std::ptr::eq(Rc::as_ptr(&self.shared), shared)
     }
 
-    // ANCHOR: stop
     /// The server is being stopped.
     pub(crate) fn stop(event_loop: &mut EventLoop, me: Token, shared: &Shared) {
         // It may have asked already. (Not the one whose handler says that
@@ -80,5 +79,4 @@ impl Connection {
         connection.finish_turn(connection.again, now);
         Self::set_timer(event_loop, me, shared);
     }
-    // ANCHOR_END: stop
 }

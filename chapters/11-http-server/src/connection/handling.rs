@@ -84,7 +84,6 @@ impl Connection {
         }
     }
 
-    // ANCHOR: pull
     /// Has a stream say more, now that there is room.
     pub(super) fn pull(event_loop: &mut EventLoop, me: Token) -> io::Result<()> {
         let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
@@ -98,7 +97,6 @@ impl Connection {
         streamed.map_err(|EndedTooEarly| io::Error::other("a stream has ended too early"))?;
         connection.send()
     }
-    // ANCHOR_END: pull
 
     /// There is no room for whoever has come.
     pub(super) fn turn_away(conversation: &mut Conversation) {

@@ -8,7 +8,6 @@ use super::{
 use crate::response::{Body, Flow, Response};
 
 impl Conversation {
-    // ANCHOR: answer
     /// Answers the request of this number. Gives what makes the rest of the answer, if
     /// that is a stream which is to be asked.
     ///
@@ -71,7 +70,6 @@ impl Conversation {
         self.answered = Some(Answered { status, bytes });
         stream
     }
-    // ANCHOR_END: answer
 
     /// What can't be read, or won't be.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
@@ -91,7 +89,6 @@ impl Conversation {
         self.respond(Handling { exchange, lingers: true }, response);
     }
 
-    // ANCHOR: streaming
     /// Whether more of a stream is wanted now.
     pub fn wants_stream(&self) -> bool {
         let wants = matches!(self.state, State::Streaming(Streaming { flow: Flow::More, .. }));
@@ -164,7 +161,6 @@ impl Conversation {
             _ => false,
         }
     }
-    // ANCHOR_END: streaming
 }
 
 /// What a client gets when something here is wrong.

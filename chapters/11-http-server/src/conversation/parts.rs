@@ -7,7 +7,6 @@ use super::wait::{Wait, Waits};
 use super::{Common, Conversation, State};
 use crate::queue::{FilePart, Queue};
 
-// ANCHOR: parts
 /// A conversation in plain data.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -38,7 +37,6 @@ pub enum Place {
     /// All is said. `told`: the client knows.
     Lingering { told: bool },
 }
-// ANCHOR_END: parts
 
 impl Conversation {
     /// Takes it apart. None: a request is being answered, bit by bit or later, by somebody who

@@ -14,7 +14,6 @@ impl Conversation {
         self.waits.deadline
     }
 
-    // ANCHOR: finish_turn
     /// To be called when all is done that can be: sees what comes next, and for how long to
     /// wait for it. `again`: there is more to be done, without waiting for anything.
     pub fn finish_turn(&mut self, now: Duration, again: bool) {
@@ -29,7 +28,6 @@ impl Conversation {
             self.waits = Waits { what, deadline, request: self.request, progress: false };
         }
     }
-    // ANCHOR_END: finish_turn
 
     /// All is sent.
     fn move_on(&mut self, again: bool) {

@@ -1,5 +1,7 @@
 //! What chapter 10's library must do, besides its exercises. Its program has `10_program.rs`.
 
+#[path = "fuzzing/corpus.rs"]
+mod corpus;
 #[path = "../../chapters/10-http/fuzz/property.rs"]
 mod property;
 
@@ -1090,42 +1092,13 @@ mod random {
     /// What the fuzzer does, without it: bytes of the corpus, changed at random.
     #[test]
     fn the_corpus_changed_at_random() {
-        let corpus = visitors::chapters::root().join("chapters/10-http/fuzz/corpus/parse");
-        let mut files: Vec<_> =
-            std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        assert!(files.len() >= 12);
-        let corpus: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+        let corpus = corpus::files("chapters/10-http/fuzz/corpus/parse");
         for bytes in &corpus {
-            assert!(
-                bytes.windows(2).any(|two| two == b"\r\n"),
-                "somebody has mended its line ends"
-            );
             property::check(bytes);
         }
         for seed in 0..MUTATIONS {
             println!("seed {seed}");
-            let mut random = Rng::with_seed(seed);
-            let mut bytes = corpus[random.usize(..corpus.len())].clone();
-            for _ in 0..random.usize(1..4) {
-                change(&mut random, &mut bytes, &corpus);
-            }
-            property::check(&bytes);
-        }
-    }
-
-    fn change(random: &mut Rng, bytes: &mut Vec<u8>, corpus: &[Vec<u8>]) {
-        let at = random.usize(..=bytes.len());
-        let other = &corpus[random.usize(..corpus.len())];
-        let from = random.usize(..=other.len());
-        let to = other.len().min(from + random.usize(..20));
-        match random.u8(..6) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << random.u8(..8),
-            1 if at < bytes.len() => drop(bytes.remove(at)),
-            2 => bytes.insert(at, *b"\r\n\0 \t:;,0+#*"[..].get(random.usize(..12)).unwrap()),
-            3 => drop(bytes.splice(at..at, other[from..to].iter().copied())),
-            4 => bytes.truncate(at),
-            _ => bytes.extend_from_slice(&other[from..]),
+            property::check(&corpus::changed(&mut Rng::with_seed(seed), &corpus));
         }
     }
 }

@@ -108,7 +108,8 @@ impl Conversation {
             (Wait::Idle | Wait::Send | Wait::Linger, _) => {
                 self.state = State::Done;
             }
-            (Wait::Handler | Wait::Stream | Wait::Nothing, _) => {}
+            // The answer came at the last moment: what comes next is seen when it has its turn.
+            (Wait::Handler, _) | (Wait::Stream | Wait::Nothing, _) => return false,
         }
         true
     }

@@ -238,7 +238,7 @@ const fn may_begin(byte: u8) -> bool {
 }
 
 /// Whether a request for a head begins here, behind no more empty lines than may be.
-fn is_head(bytes: &[u8]) -> bool {
+pub fn is_head(bytes: &[u8]) -> bool {
     let (before, request) = bytes.split_at(begin_of_head(bytes));
     let empty = before.chunks(2).all(|line| line == b"\r\n");
     empty && before.len() <= 2 * MOST_EMPTY_LINES && request.starts_with(b"HEAD ")

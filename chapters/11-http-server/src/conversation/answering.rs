@@ -1,5 +1,6 @@
 //! How answers get into the queue: at once, later, refusals, and those that come bit by bit.
 
+use ch10_http::request::is_head;
 use ch10_http::{Delivery, Exchange, Refusal, Size, Status, chunk, last_chunk};
 
 use super::{
@@ -81,11 +82,11 @@ impl Conversation {
 
     /// Says something that nobody has asked for, and that is the end.
     pub fn decline<S>(&mut self, response: Response<S>) {
-        let is_head = match &self.state {
+        let to_head = match &self.state {
             State::Receiving(upload) => upload.exchange.is_head,
-            _ => self.input.starts_with(b"HEAD "),
+            _ => is_head(&self.input),
         };
-        let exchange = Exchange { is_head, ..Exchange::UNKNOWN };
+        let exchange = Exchange { is_head: to_head, ..Exchange::UNKNOWN };
         self.respond(Handling { exchange, lingers: true }, response);
     }
 

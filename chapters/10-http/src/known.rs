@@ -5,16 +5,15 @@ use crate::limits::Limits;
 use crate::target::is_in_target;
 
 // ANCHOR: known
-/// How many heads' fields are kept: as many clients as can talk at the
-/// same time, each in its own words, before one pushes another's out.
+/// How many different sets of fields are kept. With more clients than
+/// that, each in its own words, one pushes another's out.
 const MOST: usize = 64;
 /// Fields that take more than this aren't kept, in bytes.
 const LONGEST: usize = 1024;
 
 /// Fields of heads that have been read, as they were sent, and what
-/// follows from them. HPACK does more with the same thought (RFC 7541):
-/// what a client has said before needn't be said again. Here it need
-/// only not be read again.
+/// follows from them: what a client has said before needn't be read
+/// again.
 ///
 /// What a client must keep to itself (`Cookie`, `Authorization`) isn't
 /// kept: from how fast an answer comes, another could guess at it. Nor
@@ -32,7 +31,9 @@ pub struct KnownFields {
 struct Fields {
     /// From behind the request line up to the empty line.
     bytes: Vec<u8>,
+    /// How many there are.
     number: usize,
+    /// What the head with them said.
     keep_alive: bool,
     has_conditions: bool,
 }

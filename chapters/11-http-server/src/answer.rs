@@ -66,8 +66,8 @@ impl Response {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(crate) connection: Token,
-    /// Counts the requests on that connection: one that comes late
-    /// mustn't get the answer to the next.
+    /// Counts the requests on that connection: an answer that comes late
+    /// mustn't become the answer to the next one.
     pub(crate) request: u64,
 }
 // ANCHOR_END: ticket

@@ -105,8 +105,8 @@ impl<'a> Conditions<'a> {
         match self.if_range {
             None => true,
             Some(tag) if tag.starts_with('"') => tag == present.tag,
-            // To the second, and not "not since": a file may become older,
-            // too.
+            // Exactly this date. An earlier one may be that of an older file
+            // which has taken its place.
             Some(word) => date(word) == Some(present.modified),
         }
     }

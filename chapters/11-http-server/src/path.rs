@@ -30,8 +30,8 @@ pub fn names(path: &str) -> Option<(Vec<Vec<u8>>, bool)> {
         return Some((Vec::new(), is_folder));
     }
     let is_good = |name: &Vec<u8>| {
-        // A slash in a name would be two names, a backslash is one
-        // elsewhere, and at a NUL the kernel would stop reading.
+        // A slash in a name would be two names, on Windows a backslash,
+        // too, and at a NUL the kernel would stop reading.
         let is_odd = |byte: &u8| matches!(byte, b'/' | b'\\' | 0..=0x1f | 0x7f);
         !name.is_empty() && name[0] != b'.' && !name.iter().any(is_odd)
     };

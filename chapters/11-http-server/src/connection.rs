@@ -210,7 +210,8 @@ impl Connection {
         while self.conversation.wants_write() && self.file_left > 0 {
             let outgoing = self.conversation.outgoing();
             let is_file = outgoing.is_file();
-            let (count, has_room) = self.socket.send(outgoing, self.file_left)?;
+            let (count, has_room) =
+                self.socket.send(outgoing, self.file_left, &self.shared.send_buffers)?;
             self.conversation.sent(count);
             self.shared.counters.sent.add(count);
             if is_file {

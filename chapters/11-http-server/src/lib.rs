@@ -6,12 +6,12 @@
 //! `parts` takes it apart.) [`response`] is what goes out, `heads` writes its head, [`queue`] is
 //! what waits to be sent, [`settings`] are limits and times. [`connection`] moves the bytes
 //! between a conversation and its `socket` (in its folder: `handling` calls handlers, `deadline`
-//! sets timers), and `shared` is what all of them share. [`server`] accepts connections, and
-//! ends. [`routes`] and [`answer`] are what a program sees of it; [`files`] are answers that lie
-//! on a disk, with [`folder`], [`path`] and [`conditions`] for what is hard about them.
-//! [`workers`] are several loops on one port. The rest is small: [`listen`],
-//! [`mailbox`](mod@mailbox) for other threads' messages, [`events`] that are pushed, [`log`],
-//! [`metrics`], [`live`].
+//! sets timers), `send_buffer` measures what large files cost, and `shared` is what all
+//! connections share. [`server`] accepts them, and ends. [`routes`] and [`answer`] are what a
+//! program sees of it; [`files`] are answers that lie on a disk, with [`folder`], [`path`] and
+//! [`conditions`] for what is hard about them. [`workers`] are several loops on one port. The
+//! rest is small: [`listen`], [`mailbox`](mod@mailbox) for other threads' messages, [`events`]
+//! that are pushed, [`log`], [`metrics`], [`live`].
 //!
 //! Files use each other in one direction only, as the test `floors` sees to: so another way of
 //! waiting can have the conversation, and needs nothing else of this.
@@ -59,6 +59,7 @@ pub mod path;
 pub mod queue;
 pub mod response;
 pub mod routes;
+mod send_buffer;
 pub mod server;
 pub mod settings;
 mod shared;

@@ -17,6 +17,7 @@ use crate::conversation::Common;
 use crate::log::Log;
 use crate::metrics::Counters;
 use crate::routes::{Context, Routes};
+use crate::send_buffer::SendBuffers;
 use crate::settings::Settings;
 
 /// How much is read at a time, in bytes, and so from one client in one turn.
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub timers: Timers,
     pub counters: Arc<Counters>,
     pub log: Option<Log>,
+    pub send_buffers: SendBuffers,
     /// One for all: whoever is being served has them.
     buffers: Cell<Option<Box<Buffers>>>,
     time: Cell<Time>,
@@ -77,6 +79,7 @@ impl Shared {
             timers,
             counters,
             log,
+            send_buffers: SendBuffers::default(),
             buffers: Cell::default(),
             time: Cell::new(Time { turn: event_loop.turns(), now: timers.now(event_loop) }),
             open: Cell::new(0),

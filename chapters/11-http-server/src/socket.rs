@@ -4,17 +4,20 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use ch07_callbacks::now;
-use nix::sys::socket::{MsgFlags, recv, send, sendmsg};
+use nix::sys::socket::{MsgFlags, getsockopt, recv, send, sendmsg, setsockopt, sockopt};
 
 use crate::queue::Outgoing;
+use crate::send_buffer::{self, SendBuffers, Way};
 
 pub(crate) struct Socket {
     stream: TcpStream,
     /// It was told so, once and for all: recv(2) and send(2) have a flag for that, and
     /// sendfile(2) has none.
     is_nonblocking: bool,
+    way: Way,
 }
 
 impl AsFd for Socket {
@@ -25,7 +28,7 @@ impl AsFd for Socket {
 
 impl Socket {
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, is_nonblocking: false }
+        Self { stream, is_nonblocking: false, way: Way::default() }
     }
 
     /// What the kernel has to say about it.
@@ -52,19 +55,22 @@ impl Socket {
     /// # Errors
     /// When nothing can be sent any more, and when a file has become too short: what was
     /// promised can't be kept.
-    pub fn send(&mut self, outgoing: Outgoing<'_>, most: u64) -> io::Result<(u64, bool)> {
+    pub fn send(
+        &mut self,
+        outgoing: Outgoing<'_>,
+        most: u64,
+        buffers: &SendBuffers,
+    ) -> io::Result<(u64, bool)> {
         let Outgoing { bytes: [first, second], file } = outgoing;
         if let Some(part) = file
             && first.is_empty()
         {
-            if !self.is_nonblocking {
-                self.stream.set_nonblocking(true)?;
-                self.is_nonblocking = true;
-            }
+            self.prepare_for_files(buffers)?;
             let wanted = part.left.min(most);
-            let Some(count) = send_file(&self.stream, &part.file, part.at, wanted)? else {
-                return Ok((0, false));
-            };
+            let began = Instant::now();
+            let sent = send_file(&self.stream, &part.file, part.at, wanted)?;
+            let Some(count) = sent else { return Ok((0, false)) };
+            buffers.add(self.way, count, began.elapsed());
             if count == 0 {
                 return Err(io::Error::other("the file has become shorter meanwhile"));
             }
@@ -79,6 +85,49 @@ impl Socket {
         };
         Ok((count as u64, count == first.len() + second.len()))
     }
+
+    fn prepare_for_files(&mut self, buffers: &SendBuffers) -> io::Result<()> {
+        if !self.is_nonblocking {
+            self.stream.set_nonblocking(true)?;
+            self.is_nonblocking = true;
+        }
+        if self.way == Way::Undecided {
+            self.way = buffers.decide(round_trip(&self.stream));
+            if self.way == Way::Fixed {
+                setsockopt(&self.stream, sockopt::SndBuf, &send_buffer::SIZE)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+// ANCHOR: round_trip
+/// How long a packet and its confirmation take, as the kernel has
+/// measured it (TCP_INFO, tcp(7)).
+#[cfg(target_os = "linux")]
+fn round_trip(stream: &TcpStream) -> Duration {
+    let info = getsockopt(stream, option::TcpInfo);
+    info.map_or(Duration::MAX, |info| Duration::from_micros(info.tcpi_rtt.into()))
+}
+// ANCHOR_END: round_trip
+
+#[cfg(not(target_os = "linux"))]
+fn round_trip(_: &TcpStream) -> Duration {
+    Duration::MAX
+}
+
+#[cfg(target_os = "linux")]
+mod option {
+    use nix::{getsockopt_impl, libc, sockopt_impl};
+
+    sockopt_impl!(
+        /// What the kernel knows of a connection.
+        TcpInfo,
+        GetOnly,
+        libc::IPPROTO_TCP,
+        libc::TCP_INFO,
+        libc::tcp_info
+    );
 }
 
 /// How many bytes the kernel takes at once.

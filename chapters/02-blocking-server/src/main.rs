@@ -121,6 +121,7 @@ fn read_request(visitor: &TcpStream) -> io::Result<Request> {
 }
 // ANCHOR_END: read_request
 
+// ANCHOR: read_some
 /// Reads what there is, as `read` does. A signal changes nothing.
 fn read_some(mut visitor: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
     loop {
@@ -130,6 +131,7 @@ fn read_some(mut visitor: &TcpStream, piece: &mut [u8]) -> io::Result<usize> {
         }
     }
 }
+// ANCHOR_END: read_some
 
 // ANCHOR: goodbye
 /// Ends a conversation so that the answer arrives. Closing while bytes

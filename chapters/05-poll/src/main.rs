@@ -102,6 +102,7 @@ struct Visitor {
     state: State,
 }
 
+// ANCHOR: state
 /// What we wait for a visitor to do.
 enum State {
     /// To send the rest of its request. This is what has come.
@@ -110,6 +111,7 @@ enum State {
     /// away.
     Leaving,
 }
+// ANCHOR_END: state
 
 impl Visitor {
     // ANCHOR: events
@@ -139,6 +141,7 @@ impl Visitor {
 
     // ANCHOR_END: events
 
+    // ANCHOR: read
     /// One read, because one won't wait, and what follows from it.
     fn attend(&mut self) -> io::Result<bool> {
         let mut piece = [0; 4096];
@@ -165,8 +168,10 @@ impl Visitor {
         }
         Ok(count > 0)
     }
+    // ANCHOR_END: read
 }
 
+// ANCHOR: answer_to
 /// The answer and the outcome, when enough has come. "Not yet" is
 /// `None`. `new` tells how many of the bytes have just come.
 fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
@@ -181,7 +186,9 @@ fn answer_to(request: &[u8], new: usize) -> Option<(Vec<u8>, &'static str)> {
         _ => Some((answer(TOO_LONG, b""), "asked too much")),
     }
 }
+// ANCHOR_END: answer_to
 
+// ANCHOR: door
 /// Where visitors come in.
 #[derive(Default)]
 struct Door {
@@ -210,6 +217,7 @@ impl Door {
         Some(Visitor { number: self.last, socket, state })
     }
 }
+// ANCHOR_END: door
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // socket, setsockopt, bind and listen, as in chapter 2

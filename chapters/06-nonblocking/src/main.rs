@@ -42,6 +42,7 @@ fn main() {
     }
 }
 
+// ANCHOR: limit
 /// Asks for as many descriptors as this process may have. Most Linux systems give it 1,024
 /// at first, for the sake of programs that use `select`.
 fn raise_limit() {
@@ -49,7 +50,9 @@ fn raise_limit() {
     // Where that is refused, what we have must do.
     let _ = limit.and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
 }
+// ANCHOR_END: limit
 
+// ANCHOR: loop
 /// One line waits, for all of them.
 fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
     let mut visitors: Vec<Visitor> = Vec::new();
@@ -95,6 +98,7 @@ fn serve_everybody(listener: &TcpListener) -> io::Result<()> {
 fn what_happened(entry: &PollFd<'_>) -> PollFlags {
     entry.revents().unwrap_or(PollFlags::POLLERR)
 }
+// ANCHOR_END: loop
 
 /// A visitor, and how far we are with it.
 struct Visitor {

@@ -27,6 +27,9 @@ pub enum Way {
     Undecided,
     /// By the kernel, for good.
     LeftAlone,
+    /// The same, since the road is long. What it costs says nothing of
+    /// the others.
+    Far,
     /// It has one [`SIZE`], for good: the kernel doesn't take it back.
     Fixed,
 }
@@ -44,7 +47,7 @@ impl SendBuffers {
     /// how long a packet and its confirmation take.
     pub fn decide(&self, round_trip: Duration) -> Way {
         if round_trip >= NEAR {
-            return Way::LeftAlone;
+            return Way::Far;
         }
         let asked = self.asked.get().wrapping_add(1);
         self.asked.set(asked);
@@ -62,7 +65,11 @@ impl SendBuffers {
 
     /// So many bytes of a file have gone out, and that took so long.
     pub fn add(&self, way: Way, bytes: u64, time: Duration) {
-        let cost = if way == Way::Fixed { &self.fixed } else { &self.left_alone };
+        let cost = match way {
+            Way::Undecided | Way::LeftAlone => &self.left_alone,
+            Way::Fixed => &self.fixed,
+            Way::Far => return,
+        };
         cost.set(cost.get().plus(bytes, time));
     }
 }
@@ -142,6 +149,9 @@ mod tests {
     fn who_is_far_away_is_left_alone() {
         let buffers = SendBuffers::default();
         fixed_of_a_thousand(&buffers, 200, 100);
-        assert!((0..1000).all(|_| buffers.decide(NEAR) == Way::LeftAlone));
+        assert!((0..1000).all(|_| buffers.decide(NEAR) == Way::Far));
+        // What they cost changes nothing for the others.
+        buffers.add(Way::Far, TOO_OLD, Duration::from_nanos(1));
+        assert!((0..10).any(|_| buffers.decide(HERE) == Way::Fixed));
     }
 }

@@ -593,8 +593,12 @@ fn a_bug_without_a_name() {
         check.fail_for(expected, &trouble);
     }
     party.silence("after an unnamed visitor had run into a bug");
+    // Somebody who has come and hasn't said who it is hears nothing either.
+    let dan = Visitor::new(&server, "dan");
+    settle(&server, "after an unnamed visitor had run into a bug");
     party.says(0, "hello", "after an unnamed visitor had run into a bug");
-    party.joined_by(Visitor::new(&server, "dan"));
+    settle(&server, "after an unnamed visitor had run into a bug");
+    party.joined_by(dan);
 }
 
 #[rstest]

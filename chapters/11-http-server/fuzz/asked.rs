@@ -40,13 +40,15 @@ pub fn asked(bytes: &[u8], limits: Limits) -> (Vec<Asked>, bool) {
                 return (all, next.map_or(begun, |next| next.is_head));
             }
             Err(refusal) => {
+                let stays = !refusal.close && refusal.exchange.keep_alive;
                 all.push(Asked {
                     what: What::Refused(refusal.status.code(), refusal.why),
                     is_head: refusal.exchange.is_head,
                     version: refusal.exchange.version,
-                    stays: !refusal.close && refusal.exchange.keep_alive,
+                    stays,
                     waits_at: next.take().and_then(|next| next.waits_at),
-                    end: used,
+                    // Its head and its body are still to be taken.
+                    end: if stays { bytes.len() } else { used },
                 });
                 if refusal.close {
                     return (all, false);
@@ -71,11 +73,11 @@ pub fn asked(bytes: &[u8], limits: Limits) -> (Vec<Asked>, bool) {
                     body.extend_from_slice(piece);
                 }
             }
-            Event::End => {
-                if let Some(asked) = next.take() {
-                    all.push(Asked { end: used, ..asked });
-                }
-            }
+            Event::End => match (next.take(), all.last_mut()) {
+                (Some(asked), _) => all.push(Asked { end: used, ..asked }),
+                (None, Some(refused)) if refused.stays => refused.end = used,
+                _ => {}
+            },
         }
     }
 }

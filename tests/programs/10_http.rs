@@ -310,6 +310,14 @@ mod known {
     }
 
     #[test]
+    fn that_the_answer_depends_on_a_condition_is_known_too() {
+        let bytes = "GET / HTTP/1.1\r\nHost: a\r\nif-none-match: *\r\n\r\n";
+        assert!(behind(bytes, bytes).unwrap().has_conditions);
+        let bytes = "GET / HTTP/1.1\r\nHost: a\r\nX-If-Match: *\r\n\r\n";
+        assert!(!behind(bytes, bytes).unwrap().has_conditions);
+    }
+
+    #[test]
     fn that_the_connection_closes_is_known_too() {
         let bytes = "GET / HTTP/1.1\r\nConnection: close\r\nHost: a\r\n\r\n";
         assert!(!behind(bytes, bytes).unwrap().keep_alive);

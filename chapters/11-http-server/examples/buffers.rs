@@ -12,27 +12,17 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use nix::libc;
+use ch11_http_server::options::NotSentLowat;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{setsockopt, sockopt};
-use nix::{setsockopt_impl, sockopt_impl};
 
 const LENGTH: usize = 10 << 20;
 const READERS: usize = 4;
 /// So many files to each reader make one figure.
 const FILES: usize = 10;
 const ROUNDS: usize = 5;
-
-sockopt_impl!(
-    /// How much may lie in the send buffer, and not be on its way, in bytes (the kernel's page ip-sysctl, tcp_notsent_lowat).
-    NotSentLowat,
-    SetOnly,
-    libc::IPPROTO_TCP,
-    libc::TCP_NOTSENT_LOWAT,
-    u32
-);
 
 type Set = fn(&TcpStream) -> nix::Result<()>;
 

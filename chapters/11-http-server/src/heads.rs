@@ -42,7 +42,6 @@ impl Heads {
     }
 
     /// Writes a head: see [`ch10_http::head`].
-    #[inline]
     pub fn write(
         &mut self,
         to: &mut Vec<u8>,
@@ -64,19 +63,6 @@ impl Heads {
             to.extend_from_slice(&before.bytes);
             return how;
         }
-        self.write_anew(to, exchange, status, content_type, fields, size)
-    }
-
-    #[inline(never)]
-    fn write_anew(
-        &mut self,
-        to: &mut Vec<u8>,
-        exchange: Exchange,
-        status: Status,
-        content_type: Option<&str>,
-        fields: &Fields,
-        size: Size,
-    ) -> (Delivery, bool) {
         let begin = to.len();
         let how = ch10_http::head(to, exchange, status, &self.date, content_type, fields, size);
         let head = &mut self.written[place(status, size)];
@@ -96,4 +82,81 @@ fn place(status: Status, size: Size) -> usize {
         Size::Unknown => 0,
     };
     (usize::from(status.code()) + length as usize) % REMEMBERED
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use ch10_http::Version;
+
+    use super::*;
+
+    /// An answer, as far as its head depends on it.
+    type Answer = (Exchange, Status, Option<&'static str>, Fields, Size);
+
+    fn all() -> Vec<Answer> {
+        let plain = Exchange { is_head: false, version: Version::Http11, keep_alive: true };
+        let exchanges = [
+            plain,
+            Exchange { is_head: true, ..plain },
+            Exchange { version: Version::Http10, ..plain },
+            Exchange { keep_alive: false, ..plain },
+        ];
+        let tagged = |tag| {
+            let mut fields = Fields::default();
+            fields.add("ETag", tag).expect("it's a field");
+            fields
+        };
+        let mut all = Vec::new();
+        for exchange in exchanges {
+            // 200 and 408 have the same place, and so have 5 and 21 bytes.
+            for status in [Status::OK, Status::REQUEST_TIMEOUT, Status::NOT_MODIFIED] {
+                for content_type in [None, Some("text/css"), Some("text/xml")] {
+                    for fields in [Fields::NONE, tagged("\"a\""), tagged("\"b\"")] {
+                        for size in [Size::Known(5), Size::Known(21), Size::Unknown] {
+                            all.push((exchange, status, content_type, fields.clone(), size));
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    fn write(heads: &mut Heads, answer: &Answer) -> (Vec<u8>, (Delivery, bool)) {
+        let (exchange, status, content_type, fields, size) = answer;
+        let mut to = Vec::new();
+        let how = heads.write(&mut to, *exchange, *status, *content_type, fields, *size);
+        (to, how)
+    }
+
+    /// Whatever it is that differs.
+    #[test]
+    fn a_head_is_never_that_of_another_answer() {
+        let mut heads = Heads::new(UNIX_EPOCH);
+        let all: Vec<_> = all()
+            .into_iter()
+            .map(|answer| {
+                let anew = write(&mut Heads::new(UNIX_EPOCH), &answer);
+                (answer, anew)
+            })
+            .collect();
+        for (before, _) in &all {
+            for (answer, anew) in &all {
+                write(&mut heads, before);
+                assert_eq!(write(&mut heads, answer), *anew, "{answer:?} behind {before:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_is_never_that_of_another_second() {
+        let answer = &all()[0];
+        let later = UNIX_EPOCH + Duration::from_secs(1);
+        let mut heads = Heads::new(UNIX_EPOCH);
+        write(&mut heads, answer);
+        heads.set_date(later);
+        assert_eq!(write(&mut heads, answer), write(&mut Heads::new(later), answer));
+    }
 }

@@ -10,7 +10,7 @@
 //! connections share. [`server`] accepts them, and ends. [`routes`] and [`answer`] are what a
 //! program sees of it; [`files`] are answers that lie on a disk, with [`folder`], [`path`] and
 //! [`conditions`] for what is hard about them. [`workers`] are several loops on one port. The
-//! rest is small: [`listen`], [`mailbox`](mod@mailbox) for other threads' messages, [`events`]
+//! rest is small: [`listen`], `options` of sockets, [`mailbox`](mod@mailbox) for other threads' messages, [`events`]
 //! that are pushed, [`log`], [`metrics`], [`live`].
 //!
 //! Files use each other in one direction only, as the test `floors` sees to: so another way of
@@ -55,6 +55,8 @@ pub mod live;
 pub mod log;
 pub mod mailbox;
 pub mod metrics;
+#[cfg(target_os = "linux")]
+pub mod options;
 pub mod path;
 pub mod queue;
 pub mod response;

@@ -9,6 +9,9 @@ use nix::sys::socket::{
     sockopt,
 };
 
+#[cfg(target_os = "linux")]
+use crate::options;
+
 /// How many the kernel keeps at the door. Linux takes no more than its
 /// `net.core.somaxconn`, usually 4,096.
 const BACKLOG: i32 = 4096;
@@ -62,34 +65,10 @@ pub fn listen_together(address: SocketAddr, count: usize) -> io::Result<Vec<TcpL
     std::iter::once(Ok(first)).chain(others).collect()
 }
 
-#[cfg(target_os = "linux")]
-mod option {
-    use nix::{libc, setsockopt_impl, sockopt_impl};
-
-    sockopt_impl!(
-        /// Whoever comes is let in when they have said something, or after so many
-        /// seconds (TCP_DEFER_ACCEPT, tcp(7)).
-        DeferAccept,
-        SetOnly,
-        libc::IPPROTO_TCP,
-        libc::TCP_DEFER_ACCEPT,
-        i32
-    );
-    sockopt_impl!(
-        /// How much of what was sent may lie in the send buffer, and not be on its way, in
-        /// bytes (TCP_NOTSENT_LOWAT; the kernel's page ip-sysctl).
-        NotSentLowat,
-        SetOnly,
-        libc::IPPROTO_TCP,
-        libc::TCP_NOTSENT_LOWAT,
-        u32
-    );
-}
-
 /// With it the first read finds something: one wait less for each connection.
 #[cfg(target_os = "linux")]
 fn accept_with_a_request(socket: &std::os::fd::OwnedFd) -> io::Result<()> {
-    Ok(setsockopt(socket, option::DeferAccept, &1)?)
+    Ok(setsockopt(socket, options::DeferAccept, &1)?)
 }
 
 // ANCHOR: unsent
@@ -101,7 +80,7 @@ const UNSENT: u32 = 128 * 1024;
 
 #[cfg(target_os = "linux")]
 fn limit_unsent(socket: &std::os::fd::OwnedFd) -> io::Result<()> {
-    Ok(setsockopt(socket, option::NotSentLowat, &UNSENT)?)
+    Ok(setsockopt(socket, options::NotSentLowat, &UNSENT)?)
 }
 // ANCHOR_END: unsent
 

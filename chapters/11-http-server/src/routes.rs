@@ -279,4 +279,58 @@ mod tests {
         assert_eq!(parts("/f/{all...}", "/f/a/b"), Some(vec![("all...", "a/b")]));
         assert_eq!(parts("/f/{all...}", "/g"), None);
     }
+
+    /// The short ways to a route say what the long one says.
+    #[test]
+    fn each_kind_of_pattern_fits_what_its_parts_fit() {
+        let patterns = [
+            "/",
+            "/a",
+            "/a/{b}",
+            "/{b}",
+            "/{all...}",
+            "/f/{all...}",
+            "/{a}/x/{all...}",
+            "/f{all...}",
+            "/{a...}x",
+        ];
+        let paths =
+            ["/", "/a", "/a/", "/a/b", "/a/b/c", "/f", "/f/", "/f/a/b", "/fa", "/1/x/2", "*"];
+        for pattern in patterns {
+            let mut routes = Routes::new();
+            routes.get(pattern, |_, _| Response::text(""));
+            for path in paths {
+                let fits = routes.all[0].fits(path);
+                assert_eq!(fits, Parts::fit(pattern, path), "{pattern} {path}");
+            }
+        }
+    }
+
+    /// The route that was found last is tried first, and changes nothing.
+    #[test]
+    fn the_first_that_fits_has_it_whatever_was_asked_before() {
+        let mut routes = Routes::new();
+        routes.on("PUT", "/{any...}", |_, _| Response::text(""));
+        routes.get("/a", |_, _| Response::text(""));
+        routes.post("/a", |_, _| Response::text(""));
+        routes.get("/a", |_, _| Response::text(""));
+        routes.get("/{any...}", |_, _| Response::text(""));
+        let requests = [
+            ("GET", "/a", 1),
+            ("POST", "/a", 2),
+            ("PUT", "/a", 0),
+            ("HEAD", "/a", 1),
+            ("GET", "/a?b", 1),
+        ];
+        let others = [("GET", "/b", 4), ("GET", "/a/", 4), ("PUT", "/b", 0)];
+        let all: Vec<_> = requests.into_iter().chain(others).collect();
+        for before in &all {
+            for (method, target, wanted) in [before].into_iter().chain(&all) {
+                let bytes = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+                let head = Head::of(bytes.as_bytes()).expect("it's a head");
+                let Ok(route) = routes.find(&head) else { panic!("{method} {target}") };
+                assert!(std::ptr::eq(route, &routes.all[*wanted]), "{method} {target}");
+            }
+        }
+    }
 }

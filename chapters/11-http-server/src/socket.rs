@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use ch07_callbacks::now;
 use nix::sys::socket::{MsgFlags, getsockopt, recv, send, sendmsg, setsockopt, sockopt};
 
+#[cfg(target_os = "linux")]
+use crate::options;
 use crate::queue::Outgoing;
 use crate::send_buffer::{self, SendBuffers, Way};
 
@@ -106,7 +108,7 @@ impl Socket {
 /// measured it (TCP_INFO, tcp(7)).
 #[cfg(target_os = "linux")]
 fn round_trip(stream: &TcpStream) -> Duration {
-    let info = getsockopt(stream, option::TcpInfo);
+    let info = getsockopt(stream, options::TcpInfo);
     info.map_or(Duration::MAX, |info| Duration::from_micros(info.tcpi_rtt.into()))
 }
 // ANCHOR_END: round_trip
@@ -114,20 +116,6 @@ fn round_trip(stream: &TcpStream) -> Duration {
 #[cfg(not(target_os = "linux"))]
 fn round_trip(_: &TcpStream) -> Duration {
     Duration::MAX
-}
-
-#[cfg(target_os = "linux")]
-mod option {
-    use nix::{getsockopt_impl, libc, sockopt_impl};
-
-    sockopt_impl!(
-        /// What the kernel knows of a connection.
-        TcpInfo,
-        GetOnly,
-        libc::IPPROTO_TCP,
-        libc::TCP_INFO,
-        libc::tcp_info
-    );
 }
 
 /// How many bytes the kernel takes at once.

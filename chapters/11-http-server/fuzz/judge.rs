@@ -77,7 +77,7 @@ impl Session {
         let mut rest = &self.sent[..];
         let mut asked = self.asked.iter();
         for (place, begun) in self.begun.iter().enumerate() {
-            let asked = if matches!(begun.to, To::Unfinished { .. }) { None } else { asked.next() };
+            let asked = if begun.is_to_a_request() { asked.next() } else { None };
             rest = self.without_a_word(rest, asked.or(self.asked.get(place)));
             let due = Due::new(*begun, asked);
             let Some(told) = told::read(rest, due.is_head) else {

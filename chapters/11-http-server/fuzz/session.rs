@@ -80,6 +80,13 @@ pub enum To {
     Unfinished { is_head: bool },
 }
 
+impl Begun {
+    /// It isn't to something that didn't become one.
+    pub fn is_to_a_request(&self) -> bool {
+        !matches!(self.to, To::Unfinished { .. })
+    }
+}
+
 pub struct Session {
     pub conversation: Conversation,
     pub now: Duration,
@@ -180,7 +187,11 @@ impl Session {
     /// The client says nothing that hasn't come yet.
     fn hang_up(&mut self) {
         self.input.truncate(self.came);
+        let before = std::mem::take(&mut self.asked);
         self.know_asked();
+        // One that wasn't accepted may be answered before its body has come. It was asked for.
+        let answered = self.begun.iter().filter(|begun| begun.is_to_a_request()).count();
+        self.asked.extend(before.into_iter().take(answered).skip(self.asked.len()));
         self.ends_late = false;
     }
 

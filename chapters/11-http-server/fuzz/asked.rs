@@ -27,8 +27,18 @@ pub enum What {
     Refused(u16, &'static str),
 }
 
-/// All requests that these bytes hold, and whether one to HEAD has begun behind them.
-pub fn asked(bytes: &[u8], limits: Limits) -> (Vec<Asked>, bool) {
+/// What these bytes hold.
+pub struct AllAsked {
+    /// The requests that are whole.
+    pub whole: Vec<Asked>,
+    /// The one behind them whose head is whole, and its body isn't.
+    pub unfinished: Option<Asked>,
+    /// One to HEAD has begun behind them.
+    pub begins_head: bool,
+}
+
+/// All requests that these bytes hold.
+pub fn asked(bytes: &[u8], limits: Limits) -> AllAsked {
     let mut parser = Parser::new(limits);
     let (mut all, mut used) = (Vec::new(), 0);
     let mut next: Option<Asked> = None;
@@ -37,7 +47,8 @@ pub fn asked(bytes: &[u8], limits: Limits) -> (Vec<Asked>, bool) {
             Ok(Some(next)) => next,
             Ok(None) => {
                 let begun = bytes[used..].trim_ascii_start().starts_with(b"HEAD ");
-                return (all, next.map_or(begun, |next| next.is_head));
+                let begins_head = next.as_ref().map_or(begun, |next| next.is_head);
+                return AllAsked { whole: all, unfinished: next, begins_head };
             }
             Err(refusal) => {
                 let stays = !refusal.close && refusal.exchange.keep_alive;
@@ -51,7 +62,7 @@ pub fn asked(bytes: &[u8], limits: Limits) -> (Vec<Asked>, bool) {
                     end: if stays { bytes.len() } else { used },
                 });
                 if refusal.close {
-                    return (all, false);
+                    return AllAsked { whole: all, unfinished: None, begins_head: false };
                 }
                 continue;
             }

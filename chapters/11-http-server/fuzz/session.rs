@@ -99,6 +99,8 @@ pub struct Session {
     has_ended: bool,
     /// What the client asks for with it.
     pub asked: Vec<Asked>,
+    /// The one behind them whose head is whole, and its body isn't.
+    unfinished: Option<Asked>,
     /// One of them has a stream that pauses. That would end with what the client says: so the
     /// client ends late.
     ends_late: bool,
@@ -154,6 +156,7 @@ impl Session {
             came: 0,
             has_ended: false,
             asked: Vec::new(),
+            unfinished: None,
             ends_late: false,
             begun: Vec::new(),
             sent: Vec::new(),
@@ -187,16 +190,18 @@ impl Session {
     /// The client says nothing that hasn't come yet.
     fn hang_up(&mut self) {
         self.input.truncate(self.came);
-        let before = std::mem::take(&mut self.asked);
         self.know_asked();
-        // One that wasn't accepted may be answered before its body has come. It was asked for.
-        let answered = self.begun.iter().filter(|begun| begun.is_to_a_request()).count();
-        self.asked.extend(before.into_iter().take(answered).skip(self.asked.len()));
         self.ends_late = false;
     }
 
     fn know_asked(&mut self) {
-        (self.asked, _) = asked::asked(&self.input, self.common.settings.limits);
+        let all = asked::asked(&self.input, self.common.settings.limits);
+        let before = std::mem::replace(&mut self.asked, all.whole);
+        // One that wasn't accepted may be answered before its body has come, which may never be
+        // whole. It was asked for.
+        let answered = self.begun.iter().filter(|begun| begun.is_to_a_request()).count();
+        self.asked.extend(before.into_iter().take(answered).skip(self.asked.len()));
+        self.unfinished = all.unfinished;
         let pauses = |asked: &Asked| match &asked.what {
             What::Request { path, .. } => Wanted::of(path).pauses(),
             What::Refused(..) => false,
@@ -326,6 +331,9 @@ impl Session {
                 Next::Busy => break true,
             };
             answers += 1;
+            if is_unaccepted.get() && self.asked.len() == self.begun.len() {
+                self.asked.extend(self.unfinished.take());
+            }
             let asked = self.asked.get(self.begun.len());
             let Some(Asked { what: What::Request { path, body: whole }, .. }) = asked else {
                 panic!("{} isn't what is asked for next, but {asked:?}", head.path());
@@ -539,8 +547,8 @@ impl Session {
         match (self.later.take(), self.begun.last_mut()) {
             (Some(_), Some(begun)) => begun.to = To::AskedLate,
             _ => {
-                let (_, is_head) =
-                    asked::asked(&self.input[..self.came], self.common.settings.limits);
+                let come = &self.input[..self.came];
+                let is_head = asked::asked(come, self.common.settings.limits).begins_head;
                 self.begun.push(Begun { to: To::Unfinished { is_head }, closes: true });
             }
         }

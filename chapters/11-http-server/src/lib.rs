@@ -11,7 +11,7 @@
 //! program sees of it; [`files`] are answers that lie on a disk, with [`folder`], [`path`] and
 //! [`conditions`] for what is hard about them. [`workers`] are several loops on one port. The
 //! rest is small: [`listen`], `options` of sockets, [`mailbox`](mod@mailbox) for other threads' messages, [`events`]
-//! that are pushed, [`log`], [`metrics`], [`live`].
+//! that are pushed, [`log`], [`metrics`], [`live`], and the book's [`page`].
 //!
 //! Files use each other in one direction only, as the test `floors` sees to: so another way of
 //! waiting can have the conversation, and needs nothing else of this.
@@ -57,6 +57,7 @@ pub mod mailbox;
 pub mod metrics;
 #[cfg(target_os = "linux")]
 pub mod options;
+pub mod page;
 pub mod path;
 pub mod queue;
 pub mod response;

@@ -9,7 +9,7 @@ use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
 use ch11_http_server::log::Opened;
 use ch11_http_server::metrics::{self, AllCounters};
 use ch11_http_server::{
-    Events, Files, Flow, Folder, Response, Routes, Settings, Workers, live, workers,
+    Events, Files, Folder, Response, Routes, Settings, Workers, live, page, workers,
 };
 use clap::Parser;
 
@@ -132,34 +132,12 @@ fn routes(folder: Option<&Folder>, all: &AllCounters) -> io::Result<Routes> {
             // ANCHOR_END: files
         }
         None => {
-            routes.get("/", |_, _| Response::text(PAGE));
-            routes.get("/large", |_, _| large());
+            routes.get("/", |_, _| page::small(11));
+            routes.get("/large", |_, _| page::large());
         }
     }
     Ok(routes)
 }
-
-/// The page that every server in this book gives.
-const PAGE: &str = "Good things come to those who wait.\nServed by chapter 11.\n";
-
-// ANCHOR: large
-/// How many lines are made at a time: some 36 KiB.
-const LINES_A_PIECE: usize = 1024;
-
-/// The large one: a stream, made as it's taken.
-fn large() -> Response {
-    let line = ch07_callbacks::page::LINE;
-    let mut left = ch07_callbacks::page::LARGE;
-    let length = (left * line.len()) as u64;
-    Response::stream("text/plain; charset=utf-8", move |_, to| {
-        let lines = left.min(LINES_A_PIECE);
-        left -= lines;
-        to.extend_from_slice(line.repeat(lines).as_bytes());
-        if left == 0 { Flow::End } else { Flow::More }
-    })
-    .of_length(length)
-}
-// ANCHOR_END: large
 
 impl Options {
     fn settings(&self, workers: usize, room: usize) -> Settings {

@@ -11,6 +11,7 @@ use ch07_callbacks::{EventLoop, Listener, Readiness, Token};
 use ch09_timers::Timers;
 
 use crate::connection::Connection;
+use crate::conversation::wait::Wait;
 use crate::log::Log;
 use crate::metrics::Counters;
 use crate::routes::Routes;
@@ -158,6 +159,16 @@ impl Server {
             connection.is_some_and(|connection| connection.is_of(&self.0.shared))
         };
         event_loop.tokens::<Connection>().into_iter().filter(is_ours).collect()
+    }
+
+    /// Who is connected, from where, and what is waited for.
+    pub fn visitors(&self, event_loop: &EventLoop) -> Vec<(Token, SocketAddr, Wait)> {
+        let all = self.all(event_loop).into_iter();
+        let visitor = |token| {
+            let (from, wait) = event_loop.get::<Connection>(token)?.visitor();
+            Some((token, from, wait))
+        };
+        all.filter_map(visitor).collect()
     }
 
     /// How many connections it has.

@@ -50,8 +50,12 @@ impl Server {
 
     /// With at most so many descriptors, and no way to get more.
     pub fn start_with_few_descriptors(path: &str, chapter: u32, count: u32) -> Self {
-        // Chapter 11's would say 503 before it has none left.
-        let more = if chapter == 11 { "--workers 1 --connections 1000" } else { "" };
+        // From chapter 11 on they would say 503 before they have none left.
+        let more = match chapter {
+            11 => "--workers 1 --connections 1000",
+            12 => "--connections 1000",
+            _ => "",
+        };
         let script = format!("ulimit -n {count} && exec {path} 127.0.0.1:0 {more}");
         Self::started(Start::new("/bin/sh").arg("-c").arg(script), chapter)
     }

@@ -58,6 +58,12 @@ pub const HALF_A_SECOND: Script = Script {
     tempo: 5,
 };
 
+/// The same, where clients of other protocols come as well.
+pub const HALF_OF_THEM: Script = Script {
+    entrances: &[(0, Who::Quick), (40, Who::Silent), (270, Who::Slow), (430, Who::Quick)],
+    ..HALF_A_SECOND
+};
+
 impl Script {
     /// Who comes, in order.
     pub fn cast(&self) -> Cast {

@@ -222,7 +222,8 @@ impl Program {
         self.started.elapsed()
     }
 
-    /// The address in its first line on stdout: `listening on 127.0.0.1:7002`.
+    /// The address in its first line on stdout: `listening on 127.0.0.1:7002`. What is spoken there may follow
+    /// behind a blank, where a program speaks more than one protocol.
     ///
     /// # Errors
     /// When it ends, sleeps or takes its time without having said so.
@@ -230,7 +231,7 @@ impl Program {
         let address = |written: &Written| {
             let text = String::from_utf8_lossy(&written.stdout);
             let line = text.lines().next().filter(|_| text.contains('\n'))?;
-            line.strip_prefix("listening on ")?.trim().parse().ok()
+            line.strip_prefix("listening on ")?.split_whitespace().next()?.parse().ok()
         };
         self.wait_for(address)
     }

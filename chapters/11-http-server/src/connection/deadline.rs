@@ -1,10 +1,12 @@
 //! A connection's timer, and its end when the server is stopped.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use ch07_callbacks::{EventLoop, Readiness, Token};
 
 use super::Connection;
+use crate::conversation::wait::Wait;
 use crate::shared::Shared;
 
 impl Connection {
@@ -60,6 +62,11 @@ impl Connection {
     /// Whether it's one of this server: there may be several in one loop.
     pub(crate) fn is_of(&self, shared: &Shared) -> bool {
         std::ptr::eq(Rc::as_ptr(&self.shared), shared)
+    }
+
+    /// Where it comes from, and what it waits for.
+    pub(crate) fn visitor(&self) -> (SocketAddr, Wait) {
+        (self.from, self.conversation.waiting())
     }
 
     /// The server is being stopped.

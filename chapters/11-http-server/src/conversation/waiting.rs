@@ -14,6 +14,11 @@ impl Conversation {
         self.waits.deadline
     }
 
+    /// What it has been waiting for since the last turn was finished.
+    pub fn waiting(&self) -> Wait {
+        self.waits.what
+    }
+
     /// To be called when all is done that can be: sees what comes next, and for how long to
     /// wait for it. `again`: there is more to be done, without waiting for anything.
     pub fn finish_turn(&mut self, now: Duration, again: bool) {

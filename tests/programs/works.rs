@@ -9,7 +9,7 @@ use serving::{REQUEST, Server};
 use visitors::connection::Connection;
 
 /// The chapters' servers. Each is known in its own package only.
-const SERVERS: [(u32, &str, Option<&str>); 7] = [
+const SERVERS: [(u32, &str, Option<&str>); 8] = [
     (4, "select", option_env!("CARGO_BIN_EXE_ch04-select")),
     (5, "poll", option_env!("CARGO_BIN_EXE_ch05-poll")),
     (6, "poll", option_env!("CARGO_BIN_EXE_ch06-nonblocking")),
@@ -17,6 +17,7 @@ const SERVERS: [(u32, &str, Option<&str>); 7] = [
     (8, BEST, option_env!("CARGO_BIN_EXE_ch08-epoll")),
     (9, BEST, option_env!("CARGO_BIN_EXE_ch09-timers")),
     (11, BEST, option_env!("CARGO_BIN_EXE_ch11-http-server")),
+    (12, BEST, option_env!("CARGO_BIN_EXE_ch12-kernel")),
 ];
 
 /// In which call the later chapters wait.

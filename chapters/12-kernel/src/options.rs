@@ -1,0 +1,292 @@
+//! The program's options, and the table of services that they make.
+
+use std::cell::OnceCell;
+use std::env;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
+use ch11_http_server::Settings;
+use ch11_http_server::listen::listen_on;
+use ch12_kernel::chat::{self, Chat};
+use ch12_kernel::dns::{self, Times, Zone};
+use ch12_kernel::http::{self, Http};
+use ch12_kernel::kernel::{Opened, Plan};
+use ch12_kernel::mail;
+use ch12_kernel::mbox::Mbox;
+use clap::Parser;
+
+pub const NAME: &str = "ch12-kernel";
+/// A zone to look around in, when none is given.
+const EXAMPLE_ZONE: &str = include_str!("example.zone");
+/// How many ports are tried, where any will do, until one is free for TCP and for UDP.
+const ANY_PORT_TRIES: u32 = 32;
+/// As many as may be asked for: no system gives a process more descriptors.
+const MOST_CONNECTIONS: usize = 1 << 20;
+/// Descriptors that aren't connections: files, listeners, the kernel's list.
+const OTHERS: usize = 64;
+
+/// Serves HTTP, DNS, mail and chat, from one thread in one loop.
+///
+/// Each service is an option. With any of them only those that are named are started; without
+/// one all are, on 127.0.0.1. SIGTERM or Ctrl-C stops it when what was begun is done, a second
+/// one at once.
+#[derive(Parser)]
+#[command(name = NAME, version, about, long_about)]
+pub struct Options {
+    /// The same as --http ADDRESS. An address is such as 127.0.0.1:7012, localhost:7012, 7012
+    /// alone, or :7012 for all addresses of this machine; port 0 means any free one
+    #[arg(value_parser = parse_address, conflicts_with = "http")]
+    address: Option<SocketAddr>,
+
+    /// Where to serve HTTP [7012]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    http: Option<SocketAddr>,
+
+    /// The folder that HTTP serves [without it: the same small page as every server of this book]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// Where to answer DNS, over UDP and TCP [7053]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    dns: Option<SocketAddr>,
+
+    /// A zone file: names that DNS knows itself [an example: www.example.test]
+    #[arg(long, value_name = "FILE")]
+    zone: Option<PathBuf>,
+
+    /// Another DNS server, asked for all other names [without it they are refused]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    upstream: Option<SocketAddr>,
+
+    /// Where to take mail [7025]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    mail: Option<SocketAddr>,
+
+    /// Where mail is kept [waiting-game.mbox in the folder for temporary files]
+    #[arg(long, value_name = "FILE")]
+    mbox: Option<PathBuf>,
+
+    /// Where to chat over Telnet [7023]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    chat: Option<SocketAddr>,
+
+    /// A word that lets people into the chat (whoever sees your processes sees it, too)
+    #[arg(long, value_name = "WORD")]
+    key: Option<String>,
+
+    /// Take commands from standard input: who, say, stop, help
+    #[arg(long)]
+    pub console: bool,
+
+    /// Show who is here in a window
+    #[arg(long)]
+    pub window: bool,
+
+    /// How many connections each service may have [default: its share of those that this
+    /// process may have]
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
+    connections: Option<usize>,
+}
+
+/// The chat, once it's started: the console talks to it.
+pub type Room = Rc<OnceCell<Chat>>;
+
+impl Options {
+    /// Help, if that is asked for, or one line if something is wrong, and the end.
+    pub fn from_args() -> Self {
+        let mut options = Self::try_parse().unwrap_or_else(|error| no_options(&error));
+        options.http = options.http.or(options.address);
+        options.check();
+        if !options.names_any() {
+            let here = |port: u16| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            options.http = here(7012);
+            options.dns = here(7053);
+            options.mail = here(7025);
+            options.chat = here(7023);
+            options.console = true;
+            options.window = true;
+        }
+        options
+    }
+
+    /// Whether any service is named.
+    fn names_any(&self) -> bool {
+        let ports = [self.http, self.dns, self.mail, self.chat];
+        ports.iter().any(Option::is_some) || self.console || self.window
+    }
+
+    /// What belongs to a service that isn't started was meant otherwise.
+    fn check(&self) {
+        for (option, given, service, named) in [
+            ("--root", self.root.is_some(), "--http", self.http),
+            ("--zone", self.zone.is_some(), "--dns", self.dns),
+            ("--upstream", self.upstream.is_some(), "--dns", self.dns),
+            ("--mbox", self.mbox.is_some(), "--mail", self.mail),
+            ("--key", self.key.is_some(), "--chat", self.chat),
+        ] {
+            if given && named.is_none() && self.names_any() {
+                let message = format!("{option} is of no use without {service}; see --help");
+                complain(NAME, 2, &message);
+            }
+        }
+    }
+
+    // ANCHOR: table
+    /// What is to be started.
+    pub fn table(self, room: Room) -> Vec<Plan> {
+        let Self { root, zone, upstream, mbox, key, .. } = self;
+        let [most, fewer] = shares(self.connections);
+        let table = [
+            plan("http", self.http, move |at| open_http(at, root, most)),
+            plan("dns", self.dns, move |at| open_dns(at, zone, upstream, fewer)),
+            plan("mail", self.mail, move |at| open_mail(at, mbox, fewer)),
+            plan("chat", self.chat, move |at| open_chat(at, key, fewer, room)),
+        ];
+        table.into_iter().flatten().collect()
+    }
+    // ANCHOR_END: table
+}
+
+fn plan(
+    name: &'static str,
+    at: Option<SocketAddr>,
+    open: impl FnOnce(SocketAddr) -> io::Result<Opened> + 'static,
+) -> Option<Plan> {
+    at.map(|at| Plan { name, open: Box::new(move || open(at)) })
+}
+
+/// How many connections HTTP may have, and how many mail, the chat and DNS (which may ask as many
+/// questions besides): half of those that there are, and an eighth. So a crowd at one of them leaves room for the others.
+fn shares(wanted: Option<usize>) -> [usize; 2] {
+    let all = descriptors();
+    [2, 8].map(|part| wanted.unwrap_or(all / part).max(1))
+}
+
+fn open_http(at: SocketAddr, root: Option<PathBuf>, most: usize) -> io::Result<Opened> {
+    let listener =
+        listen_on(at, false).map_err(|error| because(format!("can't listen on {at}"), &error))?;
+    let files = root.map(|root| {
+        http::files(&root)
+            .map_err(|error| because(format!("can't serve {}", root.display()), &error))
+    });
+    let files = files.transpose()?;
+    let settings = Settings { max_connections: most, ..Settings::USUAL };
+    Ok(Opened {
+        address: listener.local_addr()?,
+        start: Box::new(move |event_loop, timers| {
+            Ok(Rc::new(Http::start(event_loop, timers, listener, files, settings)?))
+        }),
+    })
+}
+
+fn open_dns(
+    at: SocketAddr,
+    zone: Option<PathBuf>,
+    upstream: Option<SocketAddr>,
+    most: usize,
+) -> io::Result<Opened> {
+    let zone = match zone {
+        Some(path) => Zone::from_file(&path),
+        None => Zone::from_text(EXAMPLE_ZONE),
+    };
+    let zone = zone.map_err(io::Error::other)?;
+    let (tcp, udp) = listen_twice(at)?;
+    let at = tcp.local_addr()?;
+    if at.ip().is_unspecified() {
+        // The kernel chooses from which address a datagram leaves.
+        say("dns: answers by UDP leave from one address of this machine, whichever was asked");
+    }
+    let options = dns::Options { zone: Some(zone), upstream, times: Times::USUAL };
+    Ok(Opened {
+        address: at,
+        start: Box::new(move |event_loop, timers| {
+            let dns = dns::serve(event_loop, timers, udp, tcp, options)?;
+            dns.allow(most);
+            Ok(Rc::new(dns))
+        }),
+    })
+}
+
+fn open_mail(at: SocketAddr, mbox: Option<PathBuf>, most: usize) -> io::Result<Opened> {
+    let listener = listen(at)?;
+    let mbox = mbox.unwrap_or_else(|| env::temp_dir().join("waiting-game.mbox"));
+    let kept = || format!("can't keep mail in {}", mbox.display());
+    // waits: for the disk, before anybody is here
+    let mbox = Mbox::open(&mbox).map_err(|error| because(kept(), &error))?;
+    let options = mail::Options { most, ..mail::Options::new(mbox, host_name()) };
+    Ok(Opened {
+        address: listener.local_addr()?,
+        start: Box::new(move |event_loop, timers| {
+            Ok(Rc::new(mail::serve(event_loop, timers, listener, options)?))
+        }),
+    })
+}
+
+fn open_chat(at: SocketAddr, key: Option<String>, most: usize, room: Room) -> io::Result<Opened> {
+    let listener = listen(at)?;
+    let options = chat::Options { key, most };
+    Ok(Opened {
+        address: listener.local_addr()?,
+        start: Box::new(move |event_loop, timers| {
+            let chat = chat::serve(event_loop, timers, listener, options)?;
+            Ok(Rc::new(room.get_or_init(|| chat).clone()))
+        }),
+    })
+}
+
+/// The same port for both. If any will do, one that both can have.
+fn listen_twice(at: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+    let mut tries = if at.port() == 0 { ANY_PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let tcp = listen(at)?;
+        let here = tcp.local_addr()?;
+        match UdpSocket::bind(here) {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(_) if tries > 0 => {}
+            Err(error) => {
+                return Err(because(format!("can't receive datagrams on {here}"), &error));
+            }
+        }
+    }
+}
+
+/// A listener where the server may speak first: it lets people in as soon as they are there,
+/// whether they have said something or not.
+fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(at).map_err(|error| because(format!("can't listen on {at}"), &error))
+}
+
+fn because(what: String, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+/// What this machine calls itself.
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// How many connections this process may have.
+fn descriptors() -> usize {
+    let all = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
+    all - OTHERS.min(all / 2)
+}
+
+fn at_least_one(word: &str) -> Result<usize, String> {
+    let number = word.parse().ok().filter(|number| (1..=MOST_CONNECTIONS).contains(number));
+    number.ok_or_else(|| format!("give a number from 1 to {MOST_CONNECTIONS}"))
+}
+
+/// Help, if that was asked for, or else one line.
+fn no_options(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let said = error.to_string();
+    let first = said.lines().next().unwrap_or_default();
+    complain(NAME, 2, &format!("{}; see --help", first.trim_start_matches("error: ")))
+}

@@ -1,0 +1,238 @@
+//! The way to an X server, for a library that would wait in it.
+//!
+//! x11rb waits in `poll` before each request, and waits in `flush` when the server doesn't read.
+//! It does so through a [`Stream`], and that may be ours: in this one there is always room, because
+//! what the kernel doesn't take yet is kept here, and the loop sends it when there is room.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use ch07_callbacks::now;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use x11rb::errors::DisplayParsingError;
+use x11rb::reexports::x11rb_protocol::{parse_display::parse_display, xauth::get_auth};
+use x11rb::rust_connection::{DefaultStream, PollMode, RustConnection, Stream};
+use x11rb::utils::RawFdContainer;
+
+/// How long an X server may take for each answer before the loop starts. A stopped one accepts
+/// connections, and says nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How much is read at a time, in bytes, and so in one turn. An event is 32 bytes.
+const PIECE: usize = 16 * 1024;
+/// A queue with more room than that, in bytes, is given back when it's empty.
+const KEPT: usize = 4 * 1024;
+
+/// A connection to an X server.
+pub struct Wire {
+    stream: DefaultStream,
+    /// What is to be sent. Whoever uses the wire bounds it: no picture is sent before the one
+    /// before has arrived.
+    output: RefCell<VecDeque<u8>>,
+    /// Before the loop starts, the library may wait.
+    may_wait: Cell<bool>,
+    /// How much may still be read in this turn.
+    left: Cell<usize>,
+}
+
+/// Connects to the display that the environment names.
+///
+/// # Errors
+/// When there is none, or it doesn't answer.
+pub fn connect() -> Result<(RustConnection<Wire>, usize), Box<dyn Error>> {
+    let display = parse_display(None).map_err(|error| match error {
+        DisplayParsingError::DisplayNotSet => "DISPLAY isn't set".to_owned(),
+        _ => format!("DISPLAY {:?} names none", std::env::var_os("DISPLAY").unwrap_or_default()),
+    })?;
+    let screen = usize::from(display.screen);
+    let mut last = None;
+    for address in display.connect_instruction() {
+        // waits: before the loop starts; for a server on another machine, until its name has been
+        // looked up and it has answered
+        let (stream, (family, address)) = match DefaultStream::connect(&address) {
+            Ok(connected) => connected,
+            Err(error) => {
+                last = Some(error);
+                continue;
+            }
+        };
+        // A server may want none.
+        let (name, data) =
+            get_auth(family, &address, display.display).unwrap_or_default().unwrap_or_default();
+        let wire = Wire::new(stream);
+        let connection =
+            RustConnection::connect_to_stream_with_auth_info(wire, screen, name, data)?;
+        return Ok((connection, screen));
+    }
+    let name = std::env::var("DISPLAY").unwrap_or_default();
+    Err(last.map_or_else(|| name.clone(), |error| format!("display {name}: {error}")).into())
+}
+
+impl Wire {
+    fn new(stream: DefaultStream) -> Self {
+        Self {
+            stream,
+            output: RefCell::default(),
+            may_wait: Cell::new(true),
+            left: Cell::new(usize::MAX),
+        }
+    }
+
+    /// From now on nothing waits, and a turn reads no more than a piece. To be called at the
+    /// beginning of each turn.
+    pub fn begin_turn(&self) {
+        self.may_wait.set(false);
+        self.left.set(PIECE);
+    }
+
+    /// How many bytes are queued, and not yet with the kernel.
+    pub fn queued(&self) -> usize {
+        self.output.borrow().len()
+    }
+
+    /// One write, of what is queued.
+    ///
+    /// # Errors
+    /// When the server is gone.
+    pub fn send(&self) -> io::Result<()> {
+        let mut output = self.output.borrow_mut();
+        let (front, _) = output.as_slices();
+        if front.is_empty() {
+            return Ok(());
+        }
+        let sent = now(self.stream.write(front, &mut Vec::new()))?.unwrap_or(0);
+        output.drain(..sent);
+        if output.is_empty() && output.capacity() > KEPT {
+            *output = VecDeque::new();
+        }
+        Ok(())
+    }
+
+    /// Until there is something to read. What is queued goes out meanwhile: the answer may be one
+    /// to that.
+    fn wait(&self) -> io::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.send()?;
+            let mut flags = PollFlags::POLLIN;
+            flags.set(PollFlags::POLLOUT, self.queued() > 0);
+            let mut asked = [PollFd::new(self.stream.as_fd(), flags)];
+            let left = until.saturating_duration_since(Instant::now());
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            // waits: before the loop starts, until the X server answers
+            let count = now(poll(&mut asked, left).map_err(io::Error::from))?;
+            let [answer] = asked;
+            let events = answer.revents().unwrap_or(PollFlags::empty());
+            if events.intersects(!PollFlags::POLLOUT) {
+                return Ok(()); // a read tells of errors, too
+            }
+            if count == Some(0) {
+                return Err(io::Error::new(ErrorKind::TimedOut, "the X server doesn't answer"));
+            }
+        }
+    }
+}
+
+// ANCHOR: stream
+impl Stream for Wire {
+    /// The library's wait. In the loop, there is always room to write; and to wait for something
+    /// to read would be a mistake of ours.
+    fn poll(&self, mode: PollMode) -> io::Result<()> {
+        match mode {
+            PollMode::Writable | PollMode::ReadAndWritable => Ok(()),
+            PollMode::Readable if self.may_wait.get() => self.wait(),
+            PollMode::Readable => Err(io::Error::other("only the loop waits")),
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8], descriptors: &mut Vec<RawFdContainer>) -> io::Result<usize> {
+        // The library reads for as long as there is something: a server that never stops would
+        // keep us here.
+        let size = buffer.len().min(self.left.get());
+        let Some(buffer) = buffer.get_mut(..size).filter(|buffer| !buffer.is_empty()) else {
+            return Err(ErrorKind::WouldBlock.into());
+        };
+        let count = self.stream.read(buffer, descriptors)?;
+        self.left.set(self.left.get() - count);
+        Ok(count)
+    }
+
+    fn write(&self, bytes: &[u8], _: &mut Vec<RawFdContainer>) -> io::Result<usize> {
+        self.output.borrow_mut().extend(bytes);
+        Ok(bytes.len())
+    }
+}
+// ANCHOR_END: stream
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A wire, and the other end of it.
+    fn wire() -> (Wire, UnixStream) {
+        let (ours, server) = UnixStream::pair().unwrap();
+        let (stream, _) = DefaultStream::from_unix_stream(ours).unwrap();
+        (Wire::new(stream), server)
+    }
+
+    #[test]
+    fn there_is_always_room_and_all_arrives_in_order() {
+        let (wire, mut server) = wire();
+        wire.begin_turn();
+        let picture: Vec<u8> = (0..4_000_000_u32).map(|number| number as u8).collect();
+        for piece in picture.chunks(20_000) {
+            wire.poll(PollMode::ReadAndWritable).unwrap();
+            assert_eq!(wire.write(piece, &mut Vec::new()).unwrap(), piece.len());
+            wire.send().unwrap();
+        }
+        assert!(wire.queued() > 1_000_000, "the server has read nothing");
+        let mut arrived = Vec::new();
+        let mut piece = [0; 100_000];
+        while arrived.len() < picture.len() {
+            let count = server.read(&mut piece).unwrap();
+            arrived.extend_from_slice(&piece[..count]);
+            wire.send().unwrap();
+        }
+        assert!(arrived == picture);
+        assert_eq!(wire.queued(), 0);
+        assert!(wire.output.borrow().capacity() <= KEPT, "its memory is given back");
+    }
+
+    #[test]
+    fn in_the_loop_it_never_waits_and_reads_no_more_than_a_piece_a_turn() {
+        let (wire, server) = wire();
+        wire.begin_turn();
+        assert!(wire.poll(PollMode::Readable).is_err());
+        io::Write::write_all(&mut &server, &[7; PIECE + 1]).unwrap();
+        let read = || {
+            let mut read = 0;
+            while let Ok(count) = wire.read(&mut [0; 4096], &mut Vec::new()) {
+                read += count;
+            }
+            read
+        };
+        assert_eq!(read(), PIECE);
+        wire.begin_turn();
+        assert_eq!(read(), 1);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_an_error() {
+        let (wire, server) = wire();
+        drop(server);
+        wire.write(b"hello", &mut Vec::new()).unwrap();
+        assert!(wire.send().is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! The graded checks of chapter 12. The judged programs are servers; the checks play visitors who speak the protocol,
+//! cut what they say wherever it hurts, and say what no client would.
+//!
+//! Each exercise's checks are a file beside this one. What they share stands here.
+
+mod fair;
+mod forward;
+mod mail;
+mod telnet;
+mod udp;
+
+use std::fs;
+use std::time::Duration;
+
+use grader::check;
+use grader::check::Server;
+use rstest::rstest;
+use visitors::connection::{Connection, End, Received};
+use visitors::program::{PATIENCE, Trouble};
+
+/// What came, readable: a long one by its beginning and its end.
+fn shown(bytes: &[u8]) -> String {
+    let text = |bytes: &[u8]| format!("\"{}\"", bytes.escape_ascii());
+    match bytes.len() {
+        0 => "nothing".to_owned(),
+        1..=200 => text(bytes),
+        count => {
+            let (first, last) = (text(&bytes[..60]), text(&bytes[count - 60..]));
+            format!("{first} … {last} ({count} bytes)")
+        }
+    }
+}
+
+/// A visitor of the judged server. Whatever goes wrong fails the check.
+struct Visitor<'a> {
+    server: &'a Server<'a>,
+    connection: Connection,
+}
+
+impl<'a> Visitor<'a> {
+    #[track_caller]
+    fn new(server: &'a Server<'a>, name: &str) -> Self {
+        Self { server, connection: server.visitor(name).connection }
+    }
+
+    /// As reports call it.
+    fn name(&self) -> String {
+        format!("the {}", self.connection.name())
+    }
+
+    #[track_caller]
+    fn send(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.connection.send_to(&self.server.program, bytes) {
+            self.server.fail_seeing(&format!("{} couldn't send: {error}", self.name()));
+        }
+    }
+
+    /// Sends all of it while the program sleeps: then it's there all at once.
+    #[track_caller]
+    fn send_at_once(&mut self, bytes: &[u8]) {
+        self.server.program.stop();
+        let sent = self.connection.send(bytes);
+        self.server.program.go_on();
+        if let Err(error) = sent {
+            self.server.fail_seeing(&format!("{} couldn't send: {error}", self.name()));
+        }
+    }
+
+    /// Sends `bytes` in pieces of so many, each after the one before has been read.
+    #[track_caller]
+    fn send_cut(&mut self, bytes: &[u8], size: usize) {
+        let pieces = bytes.len().div_ceil(size);
+        let sent = self.connection.send_in_pieces(bytes, pieces, &self.server.program);
+        if let Err(error) = sent {
+            self.server.fail_seeing(&format!(
+                "{} sent {} in {pieces} pieces, and couldn't send all: {error}",
+                self.name(),
+                shown(bytes)
+            ));
+        }
+    }
+
+    /// Sends these, one after the other: each when the one before has been read.
+    #[track_caller]
+    fn send_each(&mut self, pieces: &[&[u8]]) {
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            self.send(piece);
+            self.connection.wait_until_read(PATIENCE);
+        }
+    }
+
+    /// Has to get just these bytes next. `when` says what has happened before.
+    #[track_caller]
+    fn expect(&mut self, expected: &[u8], when: &str) {
+        let name = self.name();
+        let enough = |bytes: &[u8]| bytes.len() >= expected.len() || !expected.starts_with(bytes);
+        match self.connection.receive_while_missing(&self.server.program, enough) {
+            Ok(Ok(bytes)) => {
+                self.compare(&bytes, expected, when);
+                self.connection.give_back(&bytes[expected.len()..]);
+            }
+            Ok(Err(Received { bytes, end })) => {
+                self.compare(&bytes, expected, when);
+                let ended = match end {
+                    End::Closed => "was hung up on",
+                    End::Reset => "got a reset",
+                };
+                let (came, expected) = (shown(&bytes), shown(expected));
+                self.server.fail_seeing(&format!(
+                    "{when}, {name} got {came}, and {ended}: {expected} was to come"
+                ));
+            }
+            Err((trouble, bytes)) => {
+                let (came, expected) = (shown(&bytes), shown(expected));
+                let expected = format!("{when}, {name} got {came}, and waits for {expected}");
+                fail_for(self.server, &expected, &trouble);
+            }
+        }
+    }
+
+    /// Fails if what came is wrong as far as it goes. (More may be right, or on its way.)
+    #[track_caller]
+    fn compare(&self, came: &[u8], expected: &[u8], when: &str) {
+        let differs = came.iter().zip(expected).position(|(came, expected)| came != expected);
+        let Some(at) = differs else { return };
+        let name = self.name();
+        if expected.len() <= 200 {
+            let (came, expected) = (shown(came), shown(expected));
+            self.server.fail_seeing(&format!("{when}, {name} got {came}, and not {expected}"));
+        }
+        let from = at.saturating_sub(20);
+        let part = |bytes: &[u8]| shown(&bytes[from..bytes.len().min(at + 40)]);
+        let (came, expected) = (part(came), part(expected));
+        self.server.fail_seeing(&format!(
+            "{when}, what {name} got is wrong from byte {at} on: {came}, and not {expected}"
+        ));
+    }
+
+    /// Whether anything has come, or the end.
+    fn has_more(&mut self) -> bool {
+        // What came together with something that was expected is at hand already.
+        let received = self.connection.receive_while_missing(&self.server.program, |_| true);
+        let Ok(Ok(at_hand)) = received else { return true };
+        self.connection.give_back(&at_hand);
+        !at_hand.is_empty() || self.connection.readable_within(Duration::ZERO)
+    }
+
+    /// Nothing may have come that wasn't expected, although the server has done all that it can do.
+    #[track_caller]
+    fn nothing_more(&mut self, when: &str) {
+        settle(self.server, when);
+        if !self.has_more() {
+            return;
+        }
+        let some = |bytes: &[u8]| !bytes.is_empty();
+        let (name, server) = (self.name(), self.server);
+        let came = match self.connection.receive_while_missing(&server.program, some) {
+            Ok(Ok(bytes)) => shown(&bytes),
+            Ok(Err(Received { end: End::Closed, .. })) => "the end".to_owned(),
+            Ok(Err(Received { end: End::Reset, .. })) => "a reset".to_owned(),
+            Err((trouble, _)) => fail_for(server, when, &trouble),
+        };
+        server.fail_seeing(&format!("{when}, nothing was to come to {name}, and it got {came}"));
+    }
+
+    /// Has to get just these bytes, and then a proper end.
+    #[track_caller]
+    fn expect_end(&mut self, expected: &[u8], when: &str) {
+        self.expect(expected, when);
+        let name = self.name();
+        match self.connection.receive_all(&self.server.program) {
+            Ok(Received { bytes, end: End::Closed }) if bytes.is_empty() => {}
+            Ok(Received { bytes, end: End::Closed }) => {
+                let (came, expected) = (shown(&bytes), shown(expected));
+                self.server.fail_seeing(&format!("{when}, {name} got {came} after {expected}"));
+            }
+            Ok(_) => self.server.fail_seeing(&format!("{when}, {name} got a reset")),
+            Err((trouble, _)) => {
+                let expected = format!("{when}, {name} waits for the server to hang up");
+                fail_for(self.server, &expected, &trouble);
+            }
+        }
+    }
+}
+
+/// Fails: it's no use to wait any longer. A callback that isn't written yet doesn't end the program.
+#[track_caller]
+fn fail_for(server: &Server<'_>, expected: &str, trouble: &Trouble) -> ! {
+    if server.program.stderr().iter().any(|line| line.contains("not yet implemented")) {
+        server.fail_seeing(expected);
+    }
+    server.check.fail_for(expected, trouble);
+}
+
+/// Waits until the server has done all that it can do for now.
+#[track_caller]
+fn settle(server: &Server<'_>, when: &str) {
+    if let Err(trouble) = server.program.settled() {
+        fail_for(server, &format!("{when}, your program was to wait"), &trouble);
+    }
+}
+
+/// The most memory that the program has had so far, in bytes, where the system can tell.
+fn peak(server: &Server<'_>) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.program.pid())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+/// Fails if the program needed much more memory than before.
+#[track_caller]
+fn needs_little_memory(server: &Server<'_>, before: Option<u64>, limit: u64, when: &str) {
+    if let (Some(before), Some(now)) = (before, peak(server))
+        && now - before.min(now) > limit
+    {
+        let (more, limit) = ((now - before) >> 10, limit >> 10);
+        server.fail_seeing(&format!(
+            "{when}, your program needed {more} KiB more memory than before, and {limit} KiB are plenty"
+        ));
+    }
+}

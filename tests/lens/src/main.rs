@@ -1,10 +1,12 @@
 //! `cargo lens`: runs a program, and shows where it waits.
 //!
 //! `main` reads the command line. `alone` runs any program; `visited` runs a chapter's, with the
-//! visitors calling; `show` is what both do with what the tracer sees.
+//! visitors calling, and `protocols` has those who don't speak HTTP; `show` is what both do with what the tracer sees.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod alone;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod protocols;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod show;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -25,10 +25,11 @@ use visitors::chapters::{self, Chapter};
 use visitors::crowd;
 use visitors::doing;
 use visitors::hosts::{self, Manner};
-use visitors::play::{HALF_A_SECOND, Play};
+use visitors::play::{HALF_A_SECOND, HALF_OF_THEM, Play};
 use visitors::program::{EndedElsewhere, Program, Start};
 use visitors::visit::{Doing, Ending, Visit};
 
+use crate::protocols::Clients;
 use crate::show::{Out, Shared, Show, Teller, lock};
 use crate::{Arguments, BAD_USAGE, FAILURE, Failed, Way, alone, signals};
 
@@ -58,13 +59,23 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     if chapter.number == CLIENT {
         return call_on_host(&chapter, arguments, &blocked, &interrupted);
     }
+    let none_chosen = arguments.visitors.is_empty();
+    let mut others = Clients::of(&chapter)
+        .map(|others| others.filter(|_| none_chosen))
+        .map_err(|error| Failed(FAILURE, format!("can't begin: {error}")))?;
+    let script = if others.is_some() { HALF_OF_THEM } else { HALF_A_SECOND };
     let cast = match arguments.visitors.as_slice() {
-        [] => HALF_A_SECOND.cast(),
+        [] => script.cast(),
         words => Cast::from_words(words).map_err(bad)?,
     };
     // Before the program starts: it needs as many descriptors, and inherits the limit.
     crowd::make_room(cast.sockets()).map_err(|reason| Failed(FAILURE, reason))?;
-    let traced = Traced::start(&chapter, "127.0.0.1:0", arguments, &blocked)?;
+    let mut words = vec!["127.0.0.1:0".to_owned()];
+    if let Some(others) = &others {
+        let more = others.arguments();
+        words.extend(more.map_err(|error| Failed(FAILURE, format!("can't begin: {error}")))?);
+    }
+    let traced = Traced::start(&chapter, words, arguments, &blocked)?;
     let address = match traced.program.listening() {
         Ok(address) => address,
         Err(trouble) => {
@@ -78,8 +89,12 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     // Let it get to where it waits for the first visitor. If it finds no rest, the play begins all the same.
     let _ = traced.program.settled();
 
+    if let Some(others) = &mut others {
+        let come = others.come(&traced.program);
+        come.map_err(|error| Failed(FAILURE, format!("the others can't come: {error}")))?;
+    }
     let play = match arguments.visitors.as_slice() {
-        [] => HALF_A_SECOND.play(address),
+        [] => script.play(address),
         _ => cast.play(address, arguments.limit()),
     };
     let play = play.map_err(|error| Failed(FAILURE, format!("can't begin: {error}")))?;
@@ -89,6 +104,9 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
         }
     }
     note_play(&traced.show, &cast, play);
+    if let Some(others) = others {
+        others.note(&traced.show);
+    }
     let ended = traced.program.exit_status().map(|status| {
         traced.failed(&format!("{} ended during the play ({status})", chapter.server()))
     });
@@ -119,7 +137,7 @@ fn call_on_host(
     let host = Host::start(manner, tempo)
         .map_err(|error| Failed(FAILURE, format!("can't start a host: {error}")))?;
     let began = Instant::now();
-    let traced = Traced::start(chapter, &host.address.to_string(), arguments, blocked)?;
+    let traced = Traced::start(chapter, vec![host.address.to_string()], arguments, blocked)?;
     let mut stopped = false;
     while traced.program.exit_status().is_none() && !stopped {
         thread::sleep(LOOK);
@@ -163,12 +181,13 @@ struct Traced {
 impl Traced {
     fn start(
         chapter: &Chapter,
-        address: &str,
+        words: Vec<String>,
         arguments: &Arguments,
         blocked: &[Signal],
     ) -> Result<Self, Failed> {
         let path = chapters::build(chapter).map_err(|reason| Failed(FAILURE, reason))?;
-        let mut command = vec![path.display().to_string(), address.to_owned()];
+        let mut command = vec![path.display().to_string()];
+        command.extend(words);
         command.extend(arguments.command.iter().map(|word| word.to_string_lossy().into_owned()));
         // The book's files are the same wherever the repository lies.
         let mut shown = command.clone();

@@ -79,7 +79,9 @@ impl Running {
             match self.lines.recv_timeout(until(deadline)) {
                 Ok(line) => {
                     self.said.push_str(&line);
-                    if let Some(address) = line.trim_end().strip_prefix("listening on ") {
+                    // Where it speaks more than one protocol, which one follows.
+                    let said = line.strip_prefix("listening on ");
+                    if let Some(address) = said.and_then(|said| said.split_whitespace().next()) {
                         return Ok(address.to_string());
                     }
                 }

@@ -95,3 +95,11 @@ beside:
 cost:
     cargo build --package lens
     cargo run --quiet --package lens --example cost
+
+# Measure anew what an answer costs chapter 12's name server, and nsd's if that is here; write it down.
+names:
+    cargo run --quiet --release --package ch12-kernel --example names > book/figures/12-dns.txt
+
+# Measure anew who is disturbed when one of chapter 12's protocols is in trouble; write it down.
+disturbed:
+    WAITING_GAME_TABLE="$PWD/book/figures/12-disturbed.txt" cargo test --quiet --release --package ch12-kernel --test disturbed12 the_table

@@ -9,9 +9,15 @@ mod serving;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::rc::Rc;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use ch11_http_server::{Settings, mailbox};
+use ch12_kernel::http::Http;
+use ch12_kernel::kernel::{Kernel, Opened};
+use ch12_kernel::line_server::{self, Event, LineServer, Session, Talk, Waits};
+use lens::Lens;
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use serving::Server;
@@ -256,4 +262,131 @@ fn a_crowd_of_one_protocol_leaves_room_for_the_others() {
     upstream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (length, _) = upstream.recv_from(&mut [0; 512]).expect("the upstream is asked");
     assert!(length > 12);
+}
+
+/// One line waits, through all protocols: with an upstream that takes its time, a message that the disk takes its time
+/// for, a member of the chat who reads nothing, and somebody who is silent in each. (The thread that has the disk may
+/// wait, and does.)
+#[test]
+fn one_line_waits_through_all_protocols() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let program = start_all(
+        &folder,
+        &["--upstream", &upstream.local_addr().unwrap().to_string(), "--console"],
+    );
+    let [http, dns, mail, chat] =
+        ["http", "dns", "mail", "chat"].map(|name| address(&program, name));
+    let lens = match Lens::on(&program) {
+        Ok(lens) => lens,
+        Err(blind) => return visitors::skipped(blind),
+    };
+    let _silent = [http, dns, mail, chat].map(connect);
+    let mut quick = connect(http);
+    quick.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    hears(&mut quick, "Hello, World!");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let far = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03far\x04away\0\0\x01\0\x01";
+    client.send_to(far, dns).unwrap();
+    let mut sender = connect(mail);
+    hears(&mut sender, "220 ");
+    sender
+        .write_all(
+            b"HELO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nhello\r\n.\r\n",
+        )
+        .unwrap();
+    hears(&mut sender, "Kept");
+    let [mut ada, deaf] = [connect(chat), connect(chat)];
+    (&deaf).write_all(b"Deaf\r\n").unwrap();
+    ada.write_all(b"Ada\r\n").unwrap();
+    hears(&mut ada, "Ada");
+    for _ in 0..50 {
+        ada.write_all(&[b"all work and no play ".repeat(20), b"\r\n".to_vec()].concat()).unwrap();
+    }
+    // The upstream answers in the end: no such name.
+    let mut asked = [0; 512];
+    upstream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (length, from) = upstream.recv_from(&mut asked).expect("it's asked");
+    asked[2..4].copy_from_slice(&[0x81, 0x83]);
+    upstream.send_to(&asked[..length], from).unwrap();
+    let mut answer = [0; 512];
+    client.recv(&mut answer).expect("it's answered");
+    assert_eq!((&answer[..2], answer[3] & 15), (&far[..2], 3));
+    assert_eq!(lens.first_thread_waits_only_in(&[WAITS_IN]), Ok(()));
+}
+
+/// A session that panics at a word.
+struct Brittle;
+
+impl Session for Brittle {
+    fn receive(&mut self, event: Event<'_>, talk: &mut Talk<'_>) {
+        match event {
+            Event::Line(b"break") => panic!("as was asked for"),
+            Event::Line(_) => talk.say(b"fine\r\n"),
+            Event::Ended => talk.hang_up(),
+            _ => {}
+        }
+    }
+
+    fn waits(&self) -> Waits {
+        Waits { what: "a word", at_most: None }
+    }
+}
+
+/// A panic in a session is the end of one connection: nobody else hears of it, of its protocol or of another.
+#[test]
+fn a_panic_in_a_session_ends_one_connection() {
+    let [http, lines] = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [at_http, at_lines] = [&http, &lines].map(|listener| listener.local_addr().unwrap());
+    let (told, stop) = std::sync::mpsc::channel();
+    let kernel = std::thread::spawn(move || {
+        let options = line_server::Options {
+            protocol: "brittle",
+            longest_line: 80,
+            most: 10,
+            full: "no\r\n",
+        };
+        let services: Vec<(&str, Opened)> = vec![
+            (
+                "http",
+                Opened {
+                    address: at_http,
+                    start: Box::new(|event_loop, timers| {
+                        Ok(Rc::new(Http::start(event_loop, timers, http, None, Settings::USUAL)?))
+                    }),
+                },
+            ),
+            (
+                "brittle",
+                Opened {
+                    address: at_lines,
+                    start: Box::new(move |event_loop, timers| {
+                        Ok(Rc::new(LineServer::start(event_loop, timers, lines, options, |_| {
+                            Brittle
+                        })?))
+                    }),
+                },
+            ),
+        ];
+        let mut kernel = Kernel::start(services).unwrap();
+        let stopper = kernel.stopper();
+        let (_, sender) =
+            mailbox(&mut kernel.event_loop, move |event_loop, ()| stopper(event_loop)).unwrap();
+        told.send(sender).unwrap();
+        kernel.run().unwrap();
+    });
+    let stop = stop.recv().unwrap();
+    let [mut one, mut other, mut web] = [connect(at_lines), connect(at_lines), connect(at_http)];
+    other.write_all(b"hello\r\n").unwrap();
+    hears(&mut other, "fine");
+    one.write_all(b"break\r\n").unwrap();
+    assert_eq!(one.read(&mut [0; 16]).unwrap_or(0), 0, "it's hung up on");
+    other.write_all(b"hello\r\n").unwrap();
+    hears(&mut other, "fine");
+    web.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    hears(&mut web, "Hello, World!");
+    drop((other, web));
+    stop.send(());
+    kernel.join().expect("it ends");
 }

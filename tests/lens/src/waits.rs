@@ -140,6 +140,16 @@ impl Lens {
     pub fn waits_only_in(&self, allowed: &[&str]) -> Result<(), String> {
         waits_only_in(&self.calls(), allowed)
     }
+
+    /// The same for the first thread alone, where others are there to wait.
+    ///
+    /// # Errors
+    /// Where else it waited, how long, and for whom.
+    pub fn first_thread_waits_only_in(&self, allowed: &[&str]) -> Result<(), String> {
+        let mut calls = self.calls();
+        calls.retain(|call| call.thread == 1);
+        waits_only_in(&calls, allowed)
+    }
 }
 
 /// Whoever asks for a sleep waits, however short it is: no lock and no disk makes a program do that.

@@ -146,14 +146,14 @@ fn the_table() {
     let (folder, upstream) = (tempfile::tempdir().unwrap(), Upstream::start());
     let mut text = format!("{:36}", "");
     for protocol in ["http", "dns", "mail", "chat", "console"] {
-        let _ = write!(text, "{protocol:>12}");
+        let _ = write!(text, "{protocol:>10}");
     }
     text.push('\n');
     let mut row = |fault: &Fault, kernel: &mut Kernel| {
         let _ = write!(text, "{:36}", fault.name);
         for Measured { calm, disturbed, .. } in measure(kernel, fault) {
             let [calm, disturbed] = [calm, disturbed].map(|times| times.median.as_micros());
-            let _ = write!(text, "{:>12}", format!("{calm} → {disturbed}"));
+            let _ = write!(text, "{:>10}", format!("{calm} → {disturbed}"));
         }
         text.push('\n');
     };

@@ -159,6 +159,8 @@ fn what_can_not_be_had_is_said_before_anything_is_started(
 #[case::a_root_without_http(&["--chat", "127.0.0.1:0", "--root", "/tmp"], "--root is of no use without --http")]
 #[case::an_upstream_without_dns(&["--http", "127.0.0.1:0", "--upstream", "127.0.0.1:53"], "--upstream is of no use without --dns")]
 #[case::two_addresses_for_http(&["127.0.0.1:0", "--http", "127.0.0.1:0"], "cannot be used with")]
+#[case::an_upstream_that_is_nobody(&["--dns", "127.0.0.1:0", "--upstream", "127.0.0.1:0"], "give one such as 192.0.2.1:53")]
+#[case::an_empty_key(&["--chat", "127.0.0.1:0", "--key", ""], "--key")]
 #[case::no_connections(&["--connections", "0"], "give a number from 1")]
 fn what_makes_no_sense_gets_one_line(#[case] arguments: &[&str], #[case] says: &str) {
     let output = Command::new(PROGRAM).args(arguments).timeout(PATIENCE).assert().code(2);
@@ -389,4 +391,13 @@ fn a_panic_in_a_session_ends_one_connection() {
     drop((other, web));
     stop.send(());
     kernel.join().expect("it ends");
+}
+
+/// Mail that can't be kept, because another program has the mailbox, isn't a riddle.
+#[test]
+fn a_mailbox_that_is_locked_is_said_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mbox.lock"), "1\n").unwrap();
+    let program = start_all(&folder, &[]);
+    program.says(|line| line.starts_with("mail: another program has locked ")).unwrap();
 }

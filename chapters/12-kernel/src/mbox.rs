@@ -14,6 +14,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use ch07_callbacks::program::say;
+
 use crate::date;
 use crate::mbox::lock::Lock;
 
@@ -55,7 +57,13 @@ impl Mbox {
         let mbox = Self { path: path.to_owned() };
         // Somebody else may be writing. That is no reason not to start.
         mbox.append(&[]).or_else(|error| match error.kind() {
-            ErrorKind::WouldBlock => Ok(()),
+            ErrorKind::WouldBlock => {
+                let path = path.display();
+                say(&format!(
+                    "mail: another program has locked {path}: nothing is kept until it's done"
+                ));
+                Ok(())
+            }
             _ => Err(error),
         })?;
         Ok(mbox)

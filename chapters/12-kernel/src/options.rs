@@ -17,6 +17,7 @@ use ch12_kernel::kernel::{Opened, Plan};
 use ch12_kernel::mail;
 use ch12_kernel::mbox::Mbox;
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 
 pub const NAME: &str = "ch12-kernel";
 /// A zone to look around in, when none is given.
@@ -58,7 +59,7 @@ pub struct Options {
     zone: Option<PathBuf>,
 
     /// Another DNS server, asked for all other names [without it they are refused]
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = somebodys_address)]
     upstream: Option<SocketAddr>,
 
     /// Where to take mail [7025]
@@ -74,7 +75,7 @@ pub struct Options {
     chat: Option<SocketAddr>,
 
     /// A word that lets people into the chat (whoever sees your processes sees it, too)
-    #[arg(long, value_name = "WORD")]
+    #[arg(long, value_name = "WORD", value_parser = NonEmptyStringValueParser::new())]
     key: Option<String>,
 
     /// Take commands from standard input: who, say, stop, help
@@ -274,6 +275,13 @@ fn host_name() -> String {
 fn descriptors() -> usize {
     let all = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
     all - OTHERS.min(all / 2)
+}
+
+/// Somebody else's address: port 0 is nobody's.
+fn somebodys_address(word: &str) -> Result<SocketAddr, String> {
+    let address = parse_address(word)?;
+    let is_somebodys = address.port() != 0 && !address.ip().is_unspecified();
+    is_somebodys.then_some(address).ok_or_else(|| "give one such as 192.0.2.1:53".to_owned())
 }
 
 fn at_least_one(word: &str) -> Result<usize, String> {

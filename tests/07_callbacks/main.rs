@@ -113,19 +113,7 @@ impl<'a> Visitor<'a> {
     /// Fails if what came is wrong as far as it goes. (More may be right, or on its way.)
     #[track_caller]
     fn compare(&self, came: &[u8], expected: &[u8], when: &str) {
-        let differs = came.iter().zip(expected).position(|(came, expected)| came != expected);
-        let Some(at) = differs else { return };
-        let name = self.name();
-        if expected.len() <= 200 {
-            let (came, expected) = (shown(came), shown(expected));
-            self.server.fail_seeing(&format!("{when}, {name} got {came}, and not {expected}"));
-        }
-        let from = at.saturating_sub(20);
-        let part = |bytes: &[u8]| shown(&bytes[from..bytes.len().min(at + 40)]);
-        let (came, expected) = (part(came), part(expected));
-        self.server.fail_seeing(&format!(
-            "{when}, what {name} got is wrong from byte {at} on: {came}, and not {expected}"
-        ));
+        self.server.compare(&self.name(), came, expected, when);
     }
 
     /// Whether anything has come, or the end.

@@ -301,7 +301,7 @@ fn each_in_one_piece_has_its_answer(#[case] asked: &[(&str, &str, u16)]) {
         browser.connection.receive_while_missing(&server.program, |bytes| answers(bytes) == count);
     let bytes = match come {
         Ok(Ok(bytes)) => bytes,
-        Err((trouble @ Trouble::Ended { .. }, _)) => fail_for(&server, &names, &trouble),
+        Err((trouble @ Trouble::Ended { .. }, _)) => server.fail_for(&names, &trouble),
         Ok(Err(Received { bytes, .. })) | Err((_, bytes)) => {
             let got = match answers(&bytes) {
                 1 => "1 answer".to_owned(),

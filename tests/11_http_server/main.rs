@@ -126,15 +126,6 @@ fn send(server: &Server<'_>, visitor: &mut Connection, text: &str) {
     }
 }
 
-/// Fails: it's no use to wait any longer. A handler that isn't written yet doesn't end the program.
-#[track_caller]
-fn fail_for(server: &Server<'_>, expected: &str, trouble: &Trouble) -> ! {
-    if server.program.stderr().iter().any(|line| line.contains("not yet implemented")) {
-        server.fail_seeing(expected);
-    }
-    server.check.fail_for(expected, trouble);
-}
-
 /// The next whole answer that a visitor gets. `is_head`: the request was one for the head alone.
 #[track_caller]
 fn answer(server: &Server<'_>, visitor: &mut Connection, is_head: bool, when: &str) -> Answer {
@@ -158,7 +149,7 @@ fn answer(server: &Server<'_>, visitor: &mut Connection, is_head: bool, when: &s
         Err((trouble, bytes)) => {
             let so_far = so_far(&bytes);
             let expected = format!("{when}, the {name} waits for a whole answer ({so_far})");
-            fail_for(server, &expected, &trouble)
+            server.fail_for(&expected, &trouble)
         }
     };
     if let Some(status) = says_no_length(&bytes, is_head) {
@@ -229,27 +220,7 @@ fn lines(fields: &str, between: &str) -> Option<String> {
 #[track_caller]
 fn settle(server: &Server<'_>, when: &str) {
     if let Err(trouble) = server.program.settled() {
-        fail_for(server, &format!("{when}, your program was to wait"), &trouble);
-    }
-}
-
-/// The most memory that the program has had so far, in bytes, where the system can tell.
-fn peak(server: &Server<'_>) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.program.pid())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
-}
-
-/// Fails if the program needed much more memory than before.
-#[track_caller]
-fn needs_little_memory(server: &Server<'_>, before: Option<u64>, limit: u64, when: &str) {
-    if let (Some(before), Some(now)) = (before, peak(server))
-        && now - before.min(now) > limit
-    {
-        let (more, limit) = ((now - before) >> 10, limit >> 10);
-        server.fail_seeing(&format!(
-            "{when}, your program needed {more} KiB more memory than before, and {limit} KiB are plenty"
-        ));
+        server.fail_for(&format!("{when}, your program was to wait"), &trouble);
     }
 }
 

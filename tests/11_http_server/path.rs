@@ -82,7 +82,7 @@ fn as_many_descriptors_stay(server: &Server<'_>, before: Option<usize>, when: &s
     let (Some(before), mut watch) = (before, Watch::new(&server.program)) else { return };
     while let Some(now) = descriptors(server).filter(|now| *now > before) {
         match watch.trouble() {
-            Some(trouble @ Trouble::Ended { .. }) => fail_for(server, when, &trouble),
+            Some(trouble @ Trouble::Ended { .. }) => server.fail_for(when, &trouble),
             Some(_) => server.fail_seeing(&format!(
                 "{when}, your program has {now} descriptors open, and it had {before} before"
             )),

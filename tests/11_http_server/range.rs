@@ -443,7 +443,7 @@ fn asks_for_much(server: &Server<'_>, visitor: &mut Connection, fields: &str) ->
         Err((trouble, bytes)) => {
             let so_far = so_far(&bytes);
             let expected = format!("{when}, the {name} waits for an answer ({so_far})");
-            fail_for(server, &expected, &trouble)
+            server.fail_for(&expected, &trouble)
         }
     }
 }
@@ -613,14 +613,14 @@ fn a_part_is_read_alone() {
     let film = Film::long(&check, LONG);
     let server = film.poor_server();
     is_running_in(&server);
-    let before = peak(&server);
+    let before = server.peak();
     for word in ["bytes=-7", "bytes=67108857-"] {
         let fields = range(word);
         let answer = get(&server, &fields);
         expect_status(&server, &answer, 206, &fields);
         expect_body(&server, &answer, END.as_bytes(), &fields);
     }
-    needs_little_memory(&server, before, PLENTY, "for seven bytes of a file of 64 MiB");
+    server.needs_little_memory(before, PLENTY, "for seven bytes of a file of 64 MiB");
 }
 
 #[rstest]
@@ -632,9 +632,9 @@ fn who_does_not_read_fills_no_memory(#[case] fields: &str) {
     let film = Film::long(&check, LONG);
     let server = film.poor_server();
     is_running_in(&server);
-    let before = peak(&server);
+    let before = server.peak();
     let mut greedy = server.visitor("greedy visitor").connection;
     asks_for_much(&server, &mut greedy, fields);
     settle(&server, "with a greedy visitor who doesn't read");
-    needs_little_memory(&server, before, PLENTY, "with a greedy visitor who doesn't read 64 MiB");
+    server.needs_little_memory(before, PLENTY, "with a greedy visitor who doesn't read 64 MiB");
 }

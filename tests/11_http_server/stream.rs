@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
                 let so_far = so_far(&bytes);
                 let expected =
                     format!("after `GET {target}`, the {name} waits for an answer ({so_far})");
-                fail_for(server, &expected, &trouble)
+                server.fail_for(&expected, &trouble)
             }
         };
         let (head, rest) = head.split_at(head_length(&head).unwrap_or(head.len()));
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
                     let (read, missing) = self.got(expected);
                     let expected =
                         format!("{when}, the {name} got {read} bytes and waits for {missing} more");
-                    fail_for(self.server, &expected, &trouble);
+                    self.server.fail_for(&expected, &trouble);
                 }
             }
         }
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
                 )),
                 Err((trouble, _)) => {
                     let expected = format!("{when}, the {name}'s answer was to end");
-                    fail_for(self.server, &expected, &trouble);
+                    self.server.fail_for(&expected, &trouble);
                 }
             }
         }
@@ -284,7 +284,7 @@ fn it_is_made_as_it_is_taken() {
     let check = check!("11-stream");
     check.suspect("made-beforehand");
     let server = check.server(&[]);
-    let before = peak(&server);
+    let before = server.peak();
     let mut greedy = Reader::new(&server, "greedy visitor", "/count/1000000");
     let when = "with a greedy visitor who doesn't read";
     settle(&server, when);
@@ -298,7 +298,7 @@ fn it_is_made_as_it_is_taken() {
     greedy.reads(&count(1, 1_000_000), when);
     greedy.is_at_the_end(when);
     greedy.came_in_pieces();
-    needs_little_memory(&server, before, 4 << 20, "after a million lines that were taken");
+    server.needs_little_memory(before, 4 << 20, "after a million lines that were taken");
 }
 
 /// A piece is made when all of the one before is with the kernel. So there is one at the most that isn't, or not all of it.
@@ -591,13 +591,13 @@ fn who_does_not_read_fills_no_memory() {
     let mut other = Reader::new(&server, "listener", "/ticks");
     tick(&server, 1);
     other.reads(&ticks(1, 1), "after the first tick");
-    let before = peak(&server);
+    let before = server.peak();
     let began = Instant::now();
     tick(&server, 1_000_000);
     let when = "after a million ticks, with a greedy listener who doesn't read";
     other.reads(&ticks(2, 1_000_001), when);
     settle(&server, when);
-    needs_little_memory(&server, before, 8 << 20, when);
+    server.needs_little_memory(before, 8 << 20, when);
     // The server hangs up on who takes nothing for half a minute. On a very busy machine the other one took as long.
     if began.elapsed() < Duration::from_secs(15) {
         let listening = number(&server, "GET", "/listeners");

@@ -316,7 +316,7 @@ fn nothing_is_received_meanwhile() {
     // Its buffer is there once it has received one.
     flood.send(&server, server.address, &[b'x'; LONGEST]);
     expect_done(&server, &flood, 1, "after a long word");
-    let before = peak(&server);
+    let before = server.peak();
     sender.send(&server, server.address, &words(3000));
     let when = "when datagrams of 65,507 bytes come while 3,000 words are worked on";
     let mut done = 1;
@@ -326,7 +326,7 @@ fn nothing_is_received_meanwhile() {
         }
         done = count(&mut visitor, when).0;
     }
-    needs_little_memory(&server, before, PLENTY, when);
+    server.needs_little_memory(before, PLENTY, when);
     let most = count(&mut visitor, when).1;
     if most > WORDS_A_TURN {
         server.fail_seeing(&format!("{when}, {most} words were done in one turn"));

@@ -581,11 +581,11 @@ fn a_very_long_command() {
     let server = check.server(&[]);
     let mut visitor = greeted(&server, "visitor");
     visitor.says("MAIL FROM:<ann>", OK);
-    let before = peak(&server);
+    let before = server.peak();
     visitor.send(&vec![b'x'; VERY_LONG]);
     visitor.connection.wait_until_read(PATIENCE);
     let when = "after 16 MiB without a line's end";
-    needs_little_memory(&server, before, PLENTY, when);
+    server.needs_little_memory(before, PLENTY, when);
     check.suspect("long-line-is-answered-otherwise");
     visitor.nothing_more(when);
     visitor.send(b"\r\nRCPT TO:<bob>\r\n");
@@ -634,14 +634,14 @@ fn a_very_long_message() {
     let server = check.server(&[]);
     let mut visitor = greeted(&server, "visitor");
     visitor.begins("ann", "bob");
-    let before = peak(&server);
+    let before = server.peak();
     // In long lines: if they are taken for commands, each is answered.
     let line = [&[b'x'; 8 << 10][..], b"\r\n\n.\n\r.\r..x\r\n"].concat();
     let lines = line.repeat(VERY_LONG / line.len());
     visitor.send(&lines);
     visitor.connection.wait_until_read(PATIENCE);
     let when = "after a message of 16 MiB, without its dot";
-    needs_little_memory(&server, before, PLENTY, when);
+    server.needs_little_memory(before, PLENTY, when);
     check.suspect("long-message-is-not-read-to-its-dot");
     visitor.nothing_more(when);
     visitor.send(&[DOT, b"NOOP\r\n", ENVELOPE, b"hello\r\n", DOT].concat());

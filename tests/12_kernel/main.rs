@@ -9,14 +9,13 @@ mod mail;
 mod telnet;
 mod udp;
 
-use std::fs;
 use std::time::Duration;
 
 use grader::check;
 use grader::check::Server;
 use rstest::rstest;
 use visitors::connection::{Connection, End, Received};
-use visitors::program::{PATIENCE, Trouble};
+use visitors::program::PATIENCE;
 
 /// What came, readable: a long one by its beginning and its end.
 fn shown(bytes: &[u8]) -> String {
@@ -96,11 +95,11 @@ impl<'a> Visitor<'a> {
         let enough = |bytes: &[u8]| bytes.len() >= expected.len() || !expected.starts_with(bytes);
         match self.connection.receive_while_missing(&self.server.program, enough) {
             Ok(Ok(bytes)) => {
-                self.compare(&bytes, expected, when);
+                self.server.compare(&name, &bytes, expected, when);
                 self.connection.give_back(&bytes[expected.len()..]);
             }
             Ok(Err(Received { bytes, end })) => {
-                self.compare(&bytes, expected, when);
+                self.server.compare(&name, &bytes, expected, when);
                 let ended = match end {
                     End::Closed => "was hung up on",
                     End::Reset => "got a reset",
@@ -113,27 +112,9 @@ impl<'a> Visitor<'a> {
             Err((trouble, bytes)) => {
                 let (came, expected) = (shown(&bytes), shown(expected));
                 let expected = format!("{when}, {name} got {came}, and waits for {expected}");
-                fail_for(self.server, &expected, &trouble);
+                self.server.fail_for(&expected, &trouble);
             }
         }
-    }
-
-    /// Fails if what came is wrong as far as it goes. (More may be right, or on its way.)
-    #[track_caller]
-    fn compare(&self, came: &[u8], expected: &[u8], when: &str) {
-        let differs = came.iter().zip(expected).position(|(came, expected)| came != expected);
-        let Some(at) = differs else { return };
-        let name = self.name();
-        if expected.len() <= 200 {
-            let (came, expected) = (shown(came), shown(expected));
-            self.server.fail_seeing(&format!("{when}, {name} got {came}, and not {expected}"));
-        }
-        let from = at.saturating_sub(20);
-        let part = |bytes: &[u8]| shown(&bytes[from..bytes.len().min(at + 40)]);
-        let (came, expected) = (part(came), part(expected));
-        self.server.fail_seeing(&format!(
-            "{when}, what {name} got is wrong from byte {at} on: {came}, and not {expected}"
-        ));
     }
 
     /// Whether anything has come, or the end.
@@ -158,7 +139,7 @@ impl<'a> Visitor<'a> {
             Ok(Ok(bytes)) => shown(&bytes),
             Ok(Err(Received { end: End::Closed, .. })) => "the end".to_owned(),
             Ok(Err(Received { end: End::Reset, .. })) => "a reset".to_owned(),
-            Err((trouble, _)) => fail_for(server, when, &trouble),
+            Err((trouble, _)) => server.fail_for(when, &trouble),
         };
         server.fail_seeing(&format!("{when}, nothing was to come to {name}, and it got {came}"));
     }
@@ -177,45 +158,16 @@ impl<'a> Visitor<'a> {
             Ok(_) => self.server.fail_seeing(&format!("{when}, {name} got a reset")),
             Err((trouble, _)) => {
                 let expected = format!("{when}, {name} waits for the server to hang up");
-                fail_for(self.server, &expected, &trouble);
+                self.server.fail_for(&expected, &trouble);
             }
         }
     }
-}
-
-/// Fails: it's no use to wait any longer. A callback that isn't written yet doesn't end the program.
-#[track_caller]
-fn fail_for(server: &Server<'_>, expected: &str, trouble: &Trouble) -> ! {
-    if server.program.stderr().iter().any(|line| line.contains("not yet implemented")) {
-        server.fail_seeing(expected);
-    }
-    server.check.fail_for(expected, trouble);
 }
 
 /// Waits until the server has done all that it can do for now.
 #[track_caller]
 fn settle(server: &Server<'_>, when: &str) {
     if let Err(trouble) = server.program.settled() {
-        fail_for(server, &format!("{when}, your program was to wait"), &trouble);
-    }
-}
-
-/// The most memory that the program has had so far, in bytes, where the system can tell.
-fn peak(server: &Server<'_>) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.program.pid())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
-}
-
-/// Fails if the program needed much more memory than before.
-#[track_caller]
-fn needs_little_memory(server: &Server<'_>, before: Option<u64>, limit: u64, when: &str) {
-    if let (Some(before), Some(now)) = (before, peak(server))
-        && now - before.min(now) > limit
-    {
-        let (more, limit) = ((now - before) >> 10, limit >> 10);
-        server.fail_seeing(&format!(
-            "{when}, your program needed {more} KiB more memory than before, and {limit} KiB are plenty"
-        ));
+        server.fail_for(&format!("{when}, your program was to wait"), &trouble);
     }
 }

@@ -95,7 +95,7 @@ impl Visitor<'_> {
                 server.fail_seeing(&format!("{}, and was hung up on", seen(&bytes)))
             }
             Err((trouble, bytes)) => {
-                fail_for(server, &format!("{}, and waits for more", seen(&bytes)), &trouble)
+                server.fail_for(&format!("{}, and waits for more", seen(&bytes)), &trouble)
             }
         }
     }
@@ -601,14 +601,14 @@ fn a_subnegotiation_without_an_end(#[case] option: u8) {
     let server = check.server(&[]);
     let mut visitor = Visitor::new(&server, "visitor");
     visitor.exchanges(&SIZES_ON, &SIZES_ON_REPLY);
-    let before = peak(&server);
+    let before = server.peak();
     visitor.send(&[IAC, SB, option]);
     // In long lines: if they are taken for text, the beginning of each comes back.
     let line = [&[b'x'; 32 << 10][..], b"\r\n"].concat();
     visitor.send(&line.repeat(VERY_LONG / line.len()));
     visitor.connection.wait_until_read(PATIENCE);
     let when = "after 16 MiB of a subnegotiation";
-    needs_little_memory(&server, before, PLENTY, when);
+    server.needs_little_memory(before, PLENTY, when);
     check.suspect("too-much-ends-what-is-said");
     visitor.nothing_more(when);
     visitor.send(&[IAC, SE]);

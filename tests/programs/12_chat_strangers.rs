@@ -17,7 +17,8 @@ mod tools;
 use house::House;
 use rstest::rstest;
 use terminal::Terminal;
-use tools::{run_with, tool, until};
+use tools::{run_with, tool};
+use visitors::setup::until;
 
 /// A client at a terminal that is 60 columns wide; None where it isn't installed.
 fn client(command: &str, house: &House) -> Option<Terminal> {

@@ -1,77 +1,32 @@
 //! The console of chapter 12, whatever standard input is.
 
+mod front;
+
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use front::{PATH, Program, wait_until};
+use visitors::setup::LOOKED_FOR as PATIENCE;
 use visitors::skipped;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_front12");
-/// Paid only where something is wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// So often is looked whether something has happened.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What nobody should do in it, nobody does: a second is long for a program that spins.
 const A_WHILE: Duration = Duration::from_secs(2);
 /// More turns than that in a while are a loop that doesn't wait.
 const FEW_TURNS: u64 = 50;
 
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        thread::sleep(LOOK_EVERY);
-    }
-}
-
-struct Program {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: Arc<Mutex<String>>,
-    stderr: Arc<Mutex<String>>,
-}
-
 impl Program {
     fn start(stdin: Stdio) -> Self {
-        Self::start_as(Command::new(PROGRAM).stdin(stdin))
-    }
-
-    fn start_as(command: &mut Command) -> Self {
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stdin = child.stdin.take();
-        let stdout = keep(child.stdout.take().unwrap());
-        let stderr = keep(child.stderr.take().unwrap());
-        Self { child, stdin, stdout, stderr }
-    }
-
-    fn types(&mut self, bytes: impl AsRef<[u8]>) {
-        let stdin = self.stdin.as_mut().unwrap();
-        stdin.write_all(bytes.as_ref()).unwrap();
-    }
-
-    fn stdout(&self) -> String {
-        self.stdout.lock().unwrap().clone()
-    }
-
-    fn stderr(&self) -> String {
-        self.stderr.lock().unwrap().clone()
+        Self::start_as(Command::new(PATH).stdin(stdin))
     }
 
     #[track_caller]
     fn prints(&self, text: &str) {
         let stdout = || self.stdout();
         wait_until(&format!("{text:?} on stdout"), || stdout().contains(text));
-    }
-
-    #[track_caller]
-    fn says(&self, text: &str) {
-        wait_until(&format!("{text:?} on stderr"), || self.stderr().contains(text));
     }
 
     /// How often its loop has turned, which it's asked.
@@ -102,26 +57,6 @@ impl Program {
         std::net::TcpStream::connect(address).unwrap();
         assert!(self.child.try_wait().unwrap().is_none(), "it has ended");
     }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// In the background, so that nobody waits for us.
-fn keep(mut pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let kept = Arc::new(Mutex::new(String::new()));
-    let keeps = Arc::clone(&kept);
-    thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(count @ 1..) = pipe.read(&mut piece) {
-            keeps.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..count]));
-        }
-    });
-    kept
 }
 
 /// The processor time that a process has used, in ticks of the clock (proc(5): `utime`, `stime`).
@@ -301,7 +236,7 @@ mod nothing {
     #[test]
     fn a_closed_standard_input_is_no_error() {
         let mut shell = Command::new("sh");
-        let mut program = Program::start_as(shell.args(["-c", "exec \"$0\" <&-", PROGRAM]));
+        let mut program = Program::start_as(shell.args(["-c", "exec \"$0\" <&-", PATH]));
         program.prints("listening on ");
         program.still_serves();
         assert_eq!(program.stderr(), "");
@@ -311,8 +246,7 @@ mod nothing {
     fn a_standard_output_that_nobody_reads_any_more_ends_nothing() {
         let mut shell = Command::new("sh");
         let script = "\"$0\" | head -n 1";
-        let mut program =
-            Program::start_as(shell.args(["-c", script, PROGRAM]).stdin(Stdio::piped()));
+        let mut program = Program::start_as(shell.args(["-c", script, PATH]).stdin(Stdio::piped()));
         program.prints("listening on ");
         let address = program.stdout();
         program.types("who\nhelp\nwho\n".repeat(100));
@@ -371,7 +305,7 @@ mod a_terminal {
             let until = Instant::now() + PATIENCE;
             while !self.screen().contains(text) {
                 assert!(Instant::now() < until, "no {text:?} on the screen:\n{}", self.screen());
-                thread::sleep(LOOK_EVERY);
+                thread::sleep(Duration::from_millis(20));
             }
         }
 
@@ -397,7 +331,7 @@ mod a_terminal {
     #[test]
     fn there_is_a_prompt_and_ctrl_d_ends_only_the_console() {
         let Some(tmux) = Tmux::start("prompt", 80) else { return };
-        tmux.types(PROGRAM);
+        tmux.types(PATH);
         tmux.shows("\n>");
         tmux.types("who");
         tmux.shows("> who\nnobody is here\n>");
@@ -410,7 +344,7 @@ mod a_terminal {
     #[test]
     fn ctrl_c_stops_it_and_the_terminal_is_as_before() {
         let Some(tmux) = Tmux::start("interrupt", 80) else { return };
-        tmux.types(PROGRAM);
+        tmux.types(PATH);
         tmux.shows("\n>");
         tmux.types("say half a line");
         tmux.run(&["send-keys", "-l", "and another"]).unwrap();
@@ -429,7 +363,7 @@ mod a_terminal {
     #[test]
     fn there_is_no_prompt_where_nobody_sees_it() {
         let Some(tmux) = Tmux::start("quiet", 80) else { return };
-        tmux.types(&format!("{PROGRAM} | cat"));
+        tmux.types(&format!("{PATH} | cat"));
         tmux.shows("listening on");
         tmux.types("who");
         tmux.shows("nobody is here");
@@ -440,7 +374,7 @@ mod a_terminal {
     #[test]
     fn in_the_background_it_leaves_the_terminal_to_the_shell_and_comes_back() {
         let Some(tmux) = Tmux::start("background", 120) else { return };
-        tmux.types(&format!("{PROGRAM} &"));
+        tmux.types(&format!("{PATH} &"));
         tmux.shows("listening on");
         let job = tmux.last_job();
         // A program in front that doesn't read: the line lies there, ready.
@@ -464,7 +398,7 @@ mod a_terminal {
         let log = folder.path().join("log");
         let Some(tmux) = Tmux::start("gone", 80) else { return };
         // Out of the session's reach: a hang-up's signal would end it.
-        let command = format!("trap '' HUP; {PROGRAM} 2> {}", log.display());
+        let command = format!("trap '' HUP; {PATH} 2> {}", log.display());
         tmux.types(&command);
         tmux.shows("\n>");
         let job = process_that_writes_to(&log);

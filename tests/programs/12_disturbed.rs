@@ -4,18 +4,20 @@
 //! `just disturbed` runs this in release, and writes the table that the book shows.
 
 mod disturbing;
+mod screen;
 
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use disturbing::faults::{self, Fault, Upstream};
 use disturbing::kernel::Kernel;
 use disturbing::{Measured, measure};
 use rstest::rstest;
+use screen::Display;
 use visitors::setup;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch12-kernel");
@@ -74,12 +76,10 @@ fn one_who_disturbs_one_protocol(#[values(0, 1, 2, 3, 4)] number: usize) {
 
 #[test]
 fn a_window_that_is_not_drawn() {
-    let Some(screen) = Screen::start() else {
-        return setup::skipped("there is no Xvfb here, so there is no window");
-    };
+    let Some(screen) = Display::start() else { return };
     setup::by_the_clock(|| {
         let (folder, upstream) = (tempfile::tempdir().unwrap(), Upstream::start());
-        let mut kernel = start(folder.path(), &upstream, Some(&screen.display));
+        let mut kernel = start(folder.path(), &upstream, Some(&screen.name));
         let fault = faults::stopped_screen(screen.server.id());
         let measured = measure(&mut kernel, &fault);
         nobody_else_feels(&fault, &measured);
@@ -113,32 +113,6 @@ fn on_a_small_disk(folder: &Path, upstream: &Upstream) -> Option<Kernel> {
     Some(Kernel::start(command, 4))
 }
 
-/// A screen that nobody looks at.
-struct Screen {
-    server: Child,
-    display: String,
-}
-
-impl Screen {
-    fn start() -> Option<Self> {
-        use std::io::{BufRead, BufReader};
-        let mut command = Command::new("Xvfb");
-        command.args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"]);
-        let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-        let mut number = String::new();
-        BufReader::new(server.stdout.take()?).read_line(&mut number).ok()?;
-        let display = format!(":{}", number.trim());
-        (!number.trim().is_empty()).then_some(Self { server, display })
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
 /// For the book: all faults, one after the other, if it's asked for.
 #[test]
 fn the_table() {
@@ -164,8 +138,8 @@ fn the_table() {
     if let Some(mut kernel) = on_a_small_disk(folder.path(), &upstream) {
         row(&faults::full_disk(), &mut kernel);
     }
-    if let Some(screen) = Screen::start() {
-        let mut kernel = start(folder.path(), &upstream, Some(&screen.display));
+    if let Some(screen) = Display::start() {
+        let mut kernel = start(folder.path(), &upstream, Some(&screen.name));
         row(&faults::stopped_screen(screen.server.id()), &mut kernel);
     }
     fs::write(file, text).unwrap();

@@ -18,7 +18,8 @@ use std::process::{Command, Stdio};
 use ch12_kernel::dns::{Options, Times, Zone};
 use house::{House, Upstream, ZONE};
 use rstest::rstest;
-use tools::{Ended, PATIENCE, run, run_with, tool, until};
+use tools::{Ended, PATIENCE, run, run_with, tool};
+use visitors::setup::until;
 
 /// The zone, with more addresses than a datagram takes.
 fn zone() -> Zone {

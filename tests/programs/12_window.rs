@@ -1,28 +1,26 @@
 //! The window of chapter 12, on an X server of the test's own (Xvfb), with somebody else's hand on
 //! the mouse (xdotool) and somebody else's eyes (xwd).
 
-use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+mod front;
+mod screen;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use visitors::skipped;
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use front::{PATH, Program, wait_until};
+use nix::sys::signal::Signal;
+use screen::{Display, signal_to};
+use visitors::setup::LOOKED_FOR as PATIENCE;
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{
     ClientMessageEvent, ConnectionExt, CreateWindowAux, EventMask, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_front12");
-/// Paid only where something is wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// So often is looked whether something has happened.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What nobody should do in it, nobody does.
 const A_WHILE: Duration = Duration::from_secs(2);
 /// The color of the marks of the visitors that the stand-in lets in.
@@ -30,104 +28,14 @@ const MARK: u32 = 0x8a_4f_c7;
 /// A column of pixels that goes through the marks, whatever the font.
 const THROUGH_MARKS: usize = 6;
 
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        thread::sleep(LOOK_EVERY);
-    }
-}
-
-/// An X server that shows nothing to anybody.
-struct Display {
-    server: Child,
-    name: String,
-}
-
-impl Display {
-    fn start() -> Option<Self> {
-        for tool in ["Xvfb", "xdotool", "xwd"] {
-            let folders = std::env::var_os("PATH").unwrap_or_default();
-            if !std::env::split_paths(&folders).any(|folder| folder.join(tool).exists()) {
-                skipped(format!("{tool} isn't installed"));
-                return None;
-            }
-        }
-        let arguments = ["-displayfd", "1", "-nolisten", "tcp", "-screen", "0", "1600x1200x24"];
-        let mut server = Command::new("Xvfb");
-        // Left by its last client, it would begin anew: in the middle of our program's greeting, if
-        // that last client was a tool that looked for a window too early.
-        let server =
-            server.arg("-noreset").args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut server = server.spawn().unwrap();
-        let mut number = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
-        Some(Self { server, name: format!(":{}", number.trim()) })
-    }
-
-    fn signal(&self, signal: Signal) {
-        signal_to(&self.server, signal);
-    }
-
-    /// What the tool prints, if it succeeds.
-    fn tool(&self, name: &str, arguments: &[&str]) -> Option<Vec<u8>> {
-        let out = Command::new(name).args(arguments).env("DISPLAY", &self.name).output().unwrap();
-        out.status.success().then_some(out.stdout)
-    }
-
-    #[track_caller]
-    fn hand(&self, orders: &str) {
-        let orders: Vec<&str> = orders.split_whitespace().collect();
-        assert!(self.tool("xdotool", &orders).is_some(), "xdotool {orders:?}");
-    }
-}
-
-impl Drop for Display {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-fn signal_to(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-}
-
-/// The stand-in for the chapter's services, and its window.
-struct Program {
-    child: Child,
-    console: ChildStdin,
-    stdout: Arc<Mutex<String>>,
-    stderr: Arc<Mutex<String>>,
-}
-
 impl Program {
     fn start(display: Option<&str>, arguments: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(PATH);
         command.arg("--window").args(arguments).env_remove("DISPLAY");
         if let Some(display) = display {
             command.env("DISPLAY", display);
         }
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = pipes.spawn().unwrap();
-        let console = child.stdin.take().unwrap();
-        let stdout = keep(child.stdout.take().unwrap());
-        let stderr = keep(child.stderr.take().unwrap());
-        Self { child, console, stdout, stderr }
-    }
-
-    fn stdout(&self) -> String {
-        self.stdout.lock().unwrap().clone()
-    }
-
-    fn stderr(&self) -> String {
-        self.stderr.lock().unwrap().clone()
-    }
-
-    #[track_caller]
-    fn says(&self, text: &str) {
-        wait_until(&format!("{text:?} on stderr"), || self.stderr().contains(text));
+        Self::start_as(command.stdin(Stdio::piped()))
     }
 
     /// Somebody comes, and is here when it's over.
@@ -147,7 +55,7 @@ impl Program {
     #[track_caller]
     fn asks(&mut self, command: &str, end: &str) -> String {
         let before = self.stdout().len();
-        self.console.write_all(format!("{command}\n").as_bytes()).unwrap();
+        self.types(format!("{command}\n"));
         wait_until("an answer of the console", || {
             let stdout = self.stdout();
             stdout[before..].ends_with(end) || stdout[before..].ends_with("is here\n")
@@ -168,26 +76,6 @@ impl Program {
         visitor.read_exact(&mut line).unwrap();
         assert_eq!(&line, b"still here\r\n");
     }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// In the background, so that nobody waits for us.
-fn keep(mut pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let kept = Arc::new(Mutex::new(String::new()));
-    let keeps = Arc::clone(&kept);
-    thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(count @ 1..) = pipe.read(&mut piece) {
-            keeps.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..count]));
-        }
-    });
-    kept
 }
 
 /// The window, as others see it.

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::env;
 use std::fmt::Display;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -38,6 +39,10 @@ pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Whoever naps between two looks, and not for longer than this, is seen to.
 const LONGER_THAN_NAPS: Duration = Duration::from_millis(500);
+/// So much is shown whole of what somebody got, in bytes. Of more, this many bytes before the first wrong one, and behind it.
+const SHOWN_WHOLE: usize = 200;
+const SHOWN_BEFORE: usize = 20;
+const SHOWN_BEHIND: usize = 40;
 
 /// A check in progress.
 #[derive(Debug)]
@@ -261,6 +266,57 @@ impl Server<'_> {
     pub fn waits_only_in(&self, lens: Option<&Lens>, allowed: &[&str], when: &str) {
         if let Some(Err(elsewhere)) = lens.map(|lens| lens.waits_only_in(allowed)) {
             self.check.fail(format!("{when}, looking where it waits: {elsewhere}"));
+        }
+    }
+
+    /// Fails: it's no use to wait any longer. A callback that isn't written yet doesn't end the program.
+    ///
+    /// # Panics
+    /// Always.
+    #[track_caller]
+    pub fn fail_for(&self, expected: &str, trouble: &Trouble) -> ! {
+        if self.program.stderr().iter().any(|line| line.contains("not yet implemented")) {
+            self.fail_seeing(expected);
+        }
+        self.check.fail_for(expected, trouble);
+    }
+
+    /// Fails if what somebody got is wrong as far as it goes. (More may be right, or on its way.) `name` is what a report
+    /// calls them.
+    #[track_caller]
+    pub fn compare(&self, name: &str, came: &[u8], expected: &[u8], when: &str) {
+        let differs = came.iter().zip(expected).position(|(came, expected)| came != expected);
+        let Some(at) = differs else { return };
+        if expected.len() <= SHOWN_WHOLE {
+            let (came, expected) = (shown(came), shown(expected));
+            self.fail_seeing(&format!("{when}, {name} got {came}, and not {expected}"));
+        }
+        let from = at.saturating_sub(SHOWN_BEFORE);
+        let part = |bytes: &[u8]| shown(&bytes[from..bytes.len().min(at + SHOWN_BEHIND)]);
+        let (came, expected) = (part(came), part(expected));
+        self.fail_seeing(&format!(
+            "{when}, what {name} got is wrong from byte {at} on: {came}, and not {expected}"
+        ));
+    }
+
+    /// The most memory that the program has had so far, in bytes, where the system can tell (proc_pid_status(5)).
+    pub fn peak(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.pid())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    }
+
+    /// Fails if the program needed more than `limit` bytes of memory more than `before`, an earlier
+    /// [`peak`](Self::peak).
+    #[track_caller]
+    pub fn needs_little_memory(&self, before: Option<u64>, limit: u64, when: &str) {
+        if let (Some(before), Some(now)) = (before, self.peak())
+            && now - before.min(now) > limit
+        {
+            let (more, limit) = ((now - before) >> 10, limit >> 10);
+            self.fail_seeing(&format!(
+                "{when}, your program needed {more} KiB more memory than before, and {limit} KiB are plenty"
+            ));
         }
     }
 

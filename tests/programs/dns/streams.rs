@@ -13,11 +13,7 @@ use crate::house::{House, PATIENCE, Upstream, addresses, bytes, framed, hear_fra
 
 #[track_caller]
 pub fn until(mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "it never was so");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    visitors::setup::until("so", || is_so().then_some(()));
 }
 
 fn asks(id: u16, of: &str) -> Vec<u8> {

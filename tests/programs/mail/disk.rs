@@ -12,8 +12,9 @@ use ch12_kernel::mbox::{Entry, Mbox};
 use nix::sys::signal::Signal;
 use rstest::rstest;
 use visitors::program::{Program, Start};
+use visitors::setup::until;
 
-use crate::house::{Client, House, PATIENCE, PROGRAM, messages, program, start, until, with_mail};
+use crate::house::{Client, House, PATIENCE, PROGRAM, messages, program, start, with_mail};
 
 fn beside(path: &Path) -> PathBuf {
     path.with_file_name("mbox.lock")

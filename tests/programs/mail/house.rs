@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
 use ch09_timers::{Clock, Timers};
@@ -21,6 +21,7 @@ use ch12_kernel::presence::Service;
 use nix::sys::socket::{setsockopt, sockopt};
 use tempfile::TempDir;
 use visitors::program::{Program, Start};
+use visitors::setup::until;
 
 /// Nothing takes as long as that, on however busy a machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -205,19 +206,6 @@ pub fn messages(path: &Path) -> Vec<Kept> {
         kept.text.pop();
     }
     all
-}
-
-/// Looks again and again until something is so.
-#[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "it never comes to that: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Somebody who speaks SMTP.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use ch12_kernel::mail::session::{COMMAND_TIME, DATA_TIME, LONGEST_LINE};
 use rstest::rstest;
 
-use crate::house::{Client, House, PATIENCE, program, until};
+use crate::house::{Client, House, PATIENCE, program};
+use visitors::setup::until;
 
 const MIB: usize = 1 << 20;
 

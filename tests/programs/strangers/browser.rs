@@ -4,7 +4,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::house::{House, LogLine};
-use crate::tools::{one_of, run_with, until};
+use crate::tools::{one_of, run_with};
+use visitors::setup::until;
 
 /// The browser as its makers and distributions call it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

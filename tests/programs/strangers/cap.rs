@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use crate::house::{End, House, MIB, Visitor};
-use crate::tools::until;
+use visitors::setup::until;
 
 const CAP: usize = 10;
 

@@ -256,7 +256,7 @@ fn what_curl_has_already_is_not_sent() {
     fs::rename(house.path("other"), &old).unwrap();
     fs::File::options().append(true).open(&old).unwrap().set_modified(modified).unwrap();
     // As long, and as old; and yet it's another. It's seen within a second.
-    crate::tools::until("the change is seen", || {
+    visitors::setup::until("the change is seen", || {
         let said = curl(&["--etag-compare", tag, &url]).unwrap().well();
         (said.bytes == other).then_some(())
     });

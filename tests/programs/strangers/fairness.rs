@@ -7,7 +7,8 @@ use std::thread;
 use rstest::rstest;
 
 use crate::house::{End, House, LogLine, MIB, Visitor};
-use crate::tools::{alone, until};
+use crate::tools::alone;
+use visitors::setup::until;
 
 const MANY: usize = 1000;
 

@@ -13,7 +13,8 @@ use visitors::cast::Who;
 use visitors::program::{Program, Start};
 use visitors::visit::{Ending, Visit, visit};
 
-use crate::tools::{PATIENCE, until};
+use crate::tools::PATIENCE;
+use visitors::setup::until;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ch11-http-server");
 /// What the page says, for which the quick visitor asks.

@@ -20,7 +20,8 @@ use ch11_http_server::{Answer, Body, Flow, Response, Routes, Server, Settings, T
 use rstest::rstest;
 
 use crate::house::{End, MIB, Visitor, log_of};
-use crate::tools::{PATIENCE, until};
+use crate::tools::PATIENCE;
+use visitors::setup::until;
 
 /// Something that the loop does.
 type Job = Box<dyn FnOnce(&mut EventLoop, &Server) + Send>;

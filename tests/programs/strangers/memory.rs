@@ -8,7 +8,8 @@ use rstest::rstest;
 use visitors::program::Start;
 
 use crate::house::{House, MIB, PROGRAM, Visitor};
-use crate::tools::{PATIENCE, alone, until};
+use crate::tools::{PATIENCE, alone};
+use visitors::setup::until;
 
 const GREEDY: usize = 200;
 const KIB: u64 = 1024;

@@ -9,7 +9,7 @@ use rstest::rstest;
 use visitors::program::Start;
 
 use crate::house::{End, House, MIB, PROGRAM, Visitor, log_of};
-use crate::tools::until;
+use visitors::setup::until;
 
 #[rstest]
 #[case::one_worker("1")]

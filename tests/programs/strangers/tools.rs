@@ -115,19 +115,6 @@ impl Drop for Ended {
     }
 }
 
-/// Looks again and again until something is so.
-#[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "it never comes to that: {what}");
-        thread::sleep(LOOK);
-    }
-}
-
 /// Held by a test that measures, or has very many visitors: two of them at a time would measure each other.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());

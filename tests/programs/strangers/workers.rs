@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::house::{House, Visitor};
-use crate::tools::until;
+use visitors::setup::until;
 
 /// How often each thread of the program has been woken: the first one, and its workers.
 fn turns(house: &House) -> Vec<u64> {

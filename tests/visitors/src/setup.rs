@@ -29,6 +29,11 @@ const LATE: Duration = Duration::from_millis(30);
 /// What was seen is still so for this long: where very many fail, they don't all look.
 const STILL_SO: Duration = Duration::from_secs(2);
 
+/// How long something may take that is looked for: paid only where something is wrong.
+pub const LOOKED_FOR: Duration = Duration::from_secs(60);
+/// How often it's looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// Where `cargo proof` wants to hear which tests were skipped.
 const SKIPPED: &str = "PROOF_SKIPPED";
 
@@ -44,6 +49,22 @@ pub fn skipped(why: impl Display) {
     let file = OpenOptions::new().append(true).create(true).open(file);
     // Silence here would be counted as a pass.
     file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the proof hears of it");
+}
+
+/// Looks again and again until something is so, and gives what was found.
+///
+/// # Panics
+/// When it takes longer than [`LOOKED_FOR`].
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LOOKED_FOR;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it never comes to that: {what}");
+        thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// Runs something, and measures beside it how late this machine's timers are at the worst: whoever is to be

@@ -5,24 +5,20 @@
 //! made by one thread here, which asks on all connections before it reads the first answer. It may well be
 //! the one who is busy, so look at the CPU time first: what a request costs says more than how many were made.
 
+mod measuring;
+
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ch11_http_server::{Files, Response, Routes, Settings, Workers};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use measuring::{PATIENCE, Running, free, installed, middle};
 
 const ROUND: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
-/// How long a server may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Where nginx lies, if not in the PATH.
-const USUAL: &str = "/usr/sbin";
 
 /// What is asked.
 struct Scenario {
@@ -69,9 +65,9 @@ fn measure() -> io::Result<()> {
     fs::create_dir(&root)?;
     fs::write(root.join("small"), vec![b'x'; 1 << 10])?;
     fs::write(root.join("large"), vec![b'x'; 10 << 20])?;
-    let mut servers = vec![Running::ours(&root)?];
-    match nginx() {
-        Some(program) => servers.push(Running::nginx(&program, folder.path(), &root)?),
+    let mut servers = vec![ours(&root)?];
+    match installed("nginx") {
+        Some(program) => servers.push(nginx(&program, folder.path(), &root)?),
         None => println!("There is no nginx here: this server alone.\n"),
     }
     print!("{:<20}", "");
@@ -105,12 +101,6 @@ fn measure() -> io::Result<()> {
 /// Such as `151k/s`: more of it would be another number each time.
 fn short(rate: f64) -> String {
     if rate < 10_000.0 { format!("{rate:.0}/s") } else { format!("{:.0}k/s", rate / 1000.0) }
-}
-
-fn middle(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }
 
 #[derive(Clone, Copy)]
@@ -218,86 +208,30 @@ fn length_of_answer(stream: &mut TcpStream, request: &[u8]) -> io::Result<usize>
     }
 }
 
-/// A server that was started here, and is ended here.
-struct Running {
-    name: &'static str,
-    child: Child,
-    address: SocketAddr,
+fn ours(root: &Path) -> io::Result<Running> {
+    let address = free()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(address.to_string()).arg(root);
+    Running::start("ours", command, address, || TcpStream::connect(address).is_ok())
 }
 
-impl Running {
-    fn ours(root: &Path) -> io::Result<Self> {
-        let address = free()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(address.to_string()).arg(root);
-        Self::start("ours", command, address)
-    }
-
-    fn nginx(program: &Path, folder: &Path, root: &Path) -> io::Result<Self> {
-        let address = free()?;
-        let (folder, root) = (folder.display(), root.display());
-        let config = format!(
-            "daemon off;\nmaster_process off;\nworker_processes 1;\npid {folder}/pid;\n\
-             error_log {folder}/error.log;\nevents {{ worker_connections 1000; }}\n\
-             http {{\n access_log off;\n sendfile on;\n tcp_nodelay on;\n\
-             keepalive_requests 1000000000;\n open_file_cache max=100;\n\
-             client_body_temp_path {folder}/1;\n proxy_temp_path {folder}/2;\n\
-             fastcgi_temp_path {folder}/3;\n uwsgi_temp_path {folder}/4;\n\
-             scgi_temp_path {folder}/5;\n server {{\n listen {address} backlog=4096;\n\
-             root {root};\n location = /hello {{\n default_type text/plain;\n\
-             return 200 \"Hello, World!\";\n }}\n }}\n}}\n"
-        );
-        let path = PathBuf::from(format!("{folder}/nginx.conf"));
-        fs::write(&path, config)?;
-        let mut command = Command::new(program);
-        command.arg("-c").arg(path).arg("-e").arg(format!("{folder}/error.log"));
-        Self::start("nginx", command, address)
-    }
-
-    fn start(name: &'static str, mut command: Command, address: SocketAddr) -> io::Result<Self> {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let running = Self { name, child: command.spawn()?, address };
-        let began = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if began.elapsed() > PATIENCE {
-                return Err(io::Error::other(format!("{name} doesn't listen")));
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(running)
-    }
-
-    /// Of all its threads.
-    fn cpu_time(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let nanoseconds = |task: fs::DirEntry| -> Option<u64> {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse().ok()
-        };
-        let times = tasks.into_iter().flatten().flatten().filter_map(nanoseconds);
-        Duration::from_nanos(times.sum())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It's our child, and not waited for yet: the number can't be somebody else's.
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
-        let _ = self.child.wait();
-    }
-}
-
-/// An address that is free at the moment.
-fn free() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
-}
-
-fn nginx() -> Option<PathBuf> {
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&places)
-        .chain([PathBuf::from(USUAL)])
-        .map(|place| place.join("nginx"))
-        .find(|path| path.is_file())
+fn nginx(program: &Path, folder: &Path, root: &Path) -> io::Result<Running> {
+    let address = free()?;
+    let (folder, root) = (folder.display(), root.display());
+    let config = format!(
+        "daemon off;\nmaster_process off;\nworker_processes 1;\npid {folder}/pid;\n\
+         error_log {folder}/error.log;\nevents {{ worker_connections 1000; }}\n\
+         http {{\n access_log off;\n sendfile on;\n tcp_nodelay on;\n\
+         keepalive_requests 1000000000;\n open_file_cache max=100;\n\
+         client_body_temp_path {folder}/1;\n proxy_temp_path {folder}/2;\n\
+         fastcgi_temp_path {folder}/3;\n uwsgi_temp_path {folder}/4;\n\
+         scgi_temp_path {folder}/5;\n server {{\n listen {address} backlog=4096;\n\
+         root {root};\n location = /hello {{\n default_type text/plain;\n\
+         return 200 \"Hello, World!\";\n }}\n }}\n}}\n"
+    );
+    let path = PathBuf::from(format!("{folder}/nginx.conf"));
+    fs::write(&path, config)?;
+    let mut command = Command::new(program);
+    command.arg("-c").arg(path).arg("-e").arg(format!("{folder}/error.log"));
+    Running::start("nginx", command, address, || TcpStream::connect(address).is_ok())
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
+use ch11_http_server::command_line::no_options;
 use ch11_http_server::log::Opened;
 use ch11_http_server::metrics::{self, AllCounters};
 use ch11_http_server::{
@@ -73,7 +74,7 @@ struct Options {
 }
 
 fn main() {
-    let options = Options::try_parse().unwrap_or_else(|error| no_options(&error));
+    let options = Options::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
     let count = options.workers.unwrap_or_else(workers::cores);
     let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
     let room = descriptors - OTHERS.min(descriptors / 2);
@@ -151,16 +152,6 @@ impl Options {
         settings.shutdown_timeout = Duration::from_secs_f64(self.grace);
         settings
     }
-}
-
-/// Help, if that was asked for, or else one line.
-fn no_options(error: &clap::Error) -> ! {
-    if !error.use_stderr() {
-        error.exit();
-    }
-    let said = error.to_string();
-    let first = said.lines().next().unwrap_or_default();
-    complain(NAME, 2, &format!("{}; see --help", first.trim_start_matches("error: ")))
 }
 
 fn at_least_one(word: &str) -> Result<usize, String> {

@@ -5,25 +5,22 @@
 //! thread here, on 16 sockets, each with so many questions under way. It may well be the one who is busy, so look at the
 //! CPU time first.
 
+#[path = "../../11-http-server/examples/measuring/mod.rs"]
+mod measuring;
+
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use measuring::{Running, free, installed, middle};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::os::fd::AsFd;
 
 const ROUND: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
-/// How long a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Where nsd lies, if not in the PATH.
-const USUAL: &str = "/usr/sbin";
 const SOCKETS: usize = 16;
 const NAMES: usize = 100;
 /// How many questions are under way on each socket.
@@ -61,9 +58,9 @@ fn measure() -> io::Result<()> {
         text.push_str(&format!("host{number} A 192.0.2.{}\n", number + 1));
     }
     fs::write(&zone, text)?;
-    let mut servers = vec![Running::ours(&zone)?];
-    match nsd() {
-        Some(program) => servers.push(Running::nsd(&program, folder.path(), &zone)?),
+    let mut servers = vec![ours(&zone)?];
+    match installed("nsd") {
+        Some(program) => servers.push(nsd(&program, folder.path(), &zone)?),
         None => println!("There is no nsd here: this server alone.\n"),
     }
     print!("{:<22}", "under way on each");
@@ -92,12 +89,6 @@ fn measure() -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn middle(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }
 
 #[derive(Clone, Copy)]
@@ -201,98 +192,39 @@ fn question(name: &str) -> Vec<u8> {
     message
 }
 
-/// A server that was started here, and is ended here.
-struct Running {
-    name: &'static str,
-    child: Child,
-    address: SocketAddr,
+fn ours(zone: &Path) -> io::Result<Running> {
+    let address = free()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(address.to_string()).arg(zone);
+    Running::start("ours", command, address, || answers(address))
 }
 
-impl Running {
-    fn ours(zone: &Path) -> io::Result<Self> {
-        let address = free()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(address.to_string()).arg(zone);
-        Self::start("ours", command, address)
-    }
+fn nsd(program: &Path, folder: &Path, zone: &Path) -> io::Result<Running> {
+    let address = free()?;
+    let (folder, zone, port) = (folder.display(), zone.display(), address.port());
+    let config = format!(
+        "server:\n ip-address: 127.0.0.1@{port}\n server-count: 1\n username: \"\"\n\
+         \x20chroot: \"\"\n zonesdir: \"{folder}\"\n pidfile: \"{folder}/pid\"\n xfrdfile: \"\"\n\
+         \x20zonelistfile: \"{folder}/list\"\n rrl-ratelimit: 0\nremote-control:\n\
+         \x20control-enable: no\nzone:\n name: example.test\n zonefile: {zone}\n"
+    );
+    let path = PathBuf::from(format!("{folder}/nsd.conf"));
+    fs::write(&path, config)?;
+    let mut command = Command::new(program);
+    command.arg("-d").arg("-c").arg(path);
+    Running::start("nsd", command, address, || answers(address))
+}
 
-    fn nsd(program: &Path, folder: &Path, zone: &Path) -> io::Result<Self> {
-        let address = free()?;
-        let (folder, zone, port) = (folder.display(), zone.display(), address.port());
-        let config = format!(
-            "server:\n ip-address: 127.0.0.1@{port}\n server-count: 1\n username: \"\"\n\
-             \x20chroot: \"\"\n zonesdir: \"{folder}\"\n pidfile: \"{folder}/pid\"\n xfrdfile: \"\"\n\
-             \x20zonelistfile: \"{folder}/list\"\n rrl-ratelimit: 0\nremote-control:\n\
-             \x20control-enable: no\nzone:\n name: example.test\n zonefile: {zone}\n"
-        );
-        let path = PathBuf::from(format!("{folder}/nsd.conf"));
-        fs::write(&path, config)?;
-        let mut command = Command::new(program);
-        command.arg("-d").arg("-c").arg(path);
-        Self::start("nsd", command, address)
-    }
-
-    fn start(name: &'static str, mut command: Command, address: SocketAddr) -> io::Result<Self> {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let running = Self { name, child: command.spawn()?, address };
-        let began = Instant::now();
+/// Whether it gives the address of a name of its zone.
+fn answers(server: SocketAddr) -> bool {
+    let ask = || -> io::Result<bool> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-        socket.connect(address)?;
+        socket.connect(server)?;
+        socket.send(&question("host0.example.test"))?;
         let mut answer = [0; 512];
-        loop {
-            let asked = socket.send(&question("host0.example.test"));
-            if asked.and_then(|_| socket.recv(&mut answer)).is_ok() && answer[3] & 15 == 0 {
-                return Ok(running);
-            }
-            if began.elapsed() > PATIENCE {
-                return Err(io::Error::other(format!("{name} doesn't answer")));
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Of all its threads and processes: nsd has one that answers and one that sees to it.
-    fn cpu_time(&self) -> Duration {
-        let mut processes = vec![self.child.id()];
-        let mut place = 0;
-        while let Some(process) = processes.get(place) {
-            let path = format!("/proc/{process}/task/{process}/children");
-            let children = fs::read_to_string(path).unwrap_or_default();
-            processes
-                .extend(children.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
-            place += 1;
-        }
-        let nanoseconds = |task: fs::DirEntry| -> Option<u64> {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse().ok()
-        };
-        let tasks = |process: &u32| {
-            fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten()
-        };
-        Duration::from_nanos(processes.iter().flat_map(tasks).filter_map(nanoseconds).sum())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It's our child, and not waited for yet: the number can't be somebody else's.
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
-        let _ = self.child.wait();
-    }
-}
-
-/// An address that is free at the moment.
-fn free() -> io::Result<SocketAddr> {
-    UdpSocket::bind("127.0.0.1:0")?.local_addr()
-}
-
-fn nsd() -> Option<PathBuf> {
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&places)
-        .chain([PathBuf::from(USUAL)])
-        .map(|place| place.join("nsd"))
-        .find(|path| path.is_file())
+        socket.recv(&mut answer)?;
+        Ok(answer[3] & 15 == 0)
+    };
+    ask().unwrap_or(false)
 }

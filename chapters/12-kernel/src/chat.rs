@@ -12,7 +12,7 @@ use ch09_timers::Timers;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::line_server::{self, Event, LineServer, MOST_QUEUED, Session, Talk, Waits};
-use crate::presence::{Row, Service};
+use crate::presence::{Row, Service, Stopped};
 use crate::room::{Effect, LONGEST_LINE, Room, Stage};
 
 const PROTOCOL: &str = "chat";
@@ -131,7 +131,7 @@ impl Service for Chat {
         self.server.rows(event_loop)
     }
 
-    fn stop(&self, event_loop: &mut EventLoop, stopped: Box<dyn FnOnce(&mut EventLoop)>) {
+    fn stop(&self, event_loop: &mut EventLoop, stopped: Stopped) {
         self.server.stop(event_loop, stopped);
     }
 }

@@ -1,6 +1,7 @@
 //! What is typed at the console, without a console: bytes go in, lines come out, and a line is
 //! looked up in a table of commands.
 
+use crate::lines::{Lines, Piece};
 use crate::table::cut;
 
 /// Longest line, in bytes, without its end. A longer one is dropped as a whole: its rest would
@@ -10,12 +11,17 @@ pub const LONGEST: usize = 1024;
 const QUOTED: usize = 40;
 
 /// The bytes that were typed, on their way to being lines.
-#[derive(Debug, Default)]
-pub struct Lines {
+#[derive(Debug)]
+pub struct Typed {
     bytes: Vec<u8>,
-    /// The line is too long: what comes is thrown away, until its end.
-    overlong: bool,
+    lines: Lines,
     ended: bool,
+}
+
+impl Default for Typed {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), lines: Lines::new(LONGEST), ended: false }
+    }
 }
 
 /// A line, without its end.
@@ -27,7 +33,7 @@ pub enum Line {
     TooLong,
 }
 
-impl Lines {
+impl Typed {
     /// Takes over what was read. Lines are to be taken out before more is read: then never more
     /// lies here than one read and one line.
     pub fn put(&mut self, bytes: &[u8]) {
@@ -36,7 +42,7 @@ impl Lines {
 
     /// Nothing more will come. A last line counts without its end, too.
     pub fn end(&mut self) {
-        if !self.ended && !self.bytes.is_empty() {
+        if !self.ended && (!self.bytes.is_empty() || self.lines.is_dropping()) {
             self.bytes.push(b'\n');
         }
         self.ended = true;
@@ -44,7 +50,7 @@ impl Lines {
 
     /// Whether [`take`](Self::take) would give a line.
     pub fn has_line(&self) -> bool {
-        self.bytes.contains(&b'\n') || self.bytes.len() > LONGEST + 1
+        self.bytes.contains(&b'\n')
     }
 
     /// Whether this was all.
@@ -54,27 +60,16 @@ impl Lines {
 
     /// Takes out the next line. `None`: it isn't whole yet.
     pub fn take(&mut self) -> Option<Line> {
-        loop {
-            let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') else {
-                // With room for the CR of a line that is just short enough.
-                if self.bytes.len() > LONGEST + 1 || self.overlong {
-                    self.bytes.clear();
-                    let first = !std::mem::replace(&mut self.overlong, true);
-                    return first.then_some(Line::TooLong);
-                }
-                return None;
-            };
-            let line: Vec<u8> = self.bytes.drain(..=end).collect();
-            if std::mem::take(&mut self.overlong) {
-                continue; // it has been said
-            }
-            let line = line.strip_suffix(b"\n").unwrap_or(&line);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            return Some(match line.len() {
-                ..=LONGEST => Line::Text(String::from_utf8_lossy(line).into_owned()),
-                _ => Line::TooLong,
-            });
-        }
+        let mut rest = self.bytes.as_slice();
+        let line = match self.lines.next(&mut rest) {
+            Some(Piece::Line(line)) => Some(Line::Text(String::from_utf8_lossy(line).into_owned())),
+            Some(Piece::TooLong) => Some(Line::TooLong),
+            // Nobody here has asked for data.
+            Some(Piece::Data(_) | Piece::EndOfData) | None => None,
+        };
+        let taken = self.bytes.len() - rest.len();
+        self.bytes.drain(..taken);
+        line
     }
 }
 
@@ -184,7 +179,7 @@ mod tests {
 
     /// All lines of `input`, which comes in pieces of so many bytes.
     fn lines_of(input: &[u8], piece: usize) -> Vec<Line> {
-        let mut lines = Lines::default();
+        let mut lines = Typed::default();
         let mut taken = Vec::new();
         for piece in input.chunks(piece) {
             lines.put(piece);

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::commands::{Asked, LONGEST, Line, Lines, Usage, look_up};
+use crate::commands::{Asked, LONGEST, Line, Typed, Usage, look_up};
 use crate::presence::{Services, rows};
 use crate::table;
 
@@ -71,7 +71,7 @@ struct Console {
     /// can't: that is always ready, and epoll refuses it (epoll_ctl(2), EPERM).
     can_be_asked: bool,
     is_terminal: bool,
-    lines: Lines,
+    typed: Typed,
     /// Until then nothing is read.
     shut_until: Option<Instant>,
     prompts: bool,
@@ -130,7 +130,7 @@ impl Console {
             input,
             can_be_asked,
             is_terminal,
-            lines: Lines::default(),
+            typed: Typed::default(),
             shut_until: None,
             prompts,
         }))
@@ -141,7 +141,7 @@ impl Console {
         if self.shut_until.take_if(|until| *until <= Instant::now()).is_some() {
             return Ok(()); // the next wait tells whether there is anything
         }
-        if self.lines.has_line() || (self.can_be_asked && !readiness.read) {
+        if self.typed.has_line() || (self.can_be_asked && !readiness.read) {
             return Ok(());
         }
         let mut piece = [0; PIECE];
@@ -150,8 +150,8 @@ impl Console {
         match now(self.input.read(&mut piece)) {
             Ok(None) => {}
             // On a terminal this is Ctrl-D, or that it's gone.
-            Ok(Some(0)) => self.lines.end(),
-            Ok(Some(count)) => self.lines.put(piece.get(..count).unwrap_or_default()),
+            Ok(Some(0)) => self.typed.end(),
+            Ok(Some(count)) => self.typed.put(piece.get(..count).unwrap_or_default()),
             Err(error) if self.is_terminal && error.raw_os_error() == Some(Errno::EIO as i32) => {
                 // We are a job in the background, and what is typed is for somebody else. As long
                 // as it isn't read, the terminal is ready: asked about, it would make a loop that
@@ -165,7 +165,7 @@ impl Console {
 
     /// So that somebody who looks at the screen sees that something can be typed.
     fn prompt(&self) {
-        if self.prompts && !self.lines.has_line() && !self.lines.is_over() {
+        if self.prompts && !self.typed.has_line() && !self.typed.is_over() {
             print(PROMPT);
         }
     }
@@ -177,14 +177,14 @@ impl Source for Console {
     }
 
     fn interest(&self) -> Interest {
-        Interest { read: self.shut_until.is_none() && !self.lines.has_line(), write: false }
+        Interest { read: self.shut_until.is_none() && !self.typed.has_line(), write: false }
     }
 
     // ANCHOR: patience
     /// Lines that lie here aren't in the kernel any more, and it can't tell
     /// of them. Nor does it tell of a file on a disk.
     fn patience(&self) -> Option<Duration> {
-        if self.lines.has_line() || !self.can_be_asked {
+        if self.typed.has_line() || !self.can_be_asked {
             return Some(Duration::ZERO);
         }
         Some(self.shut_until?.saturating_duration_since(Instant::now()))
@@ -192,7 +192,7 @@ impl Source for Console {
     // ANCHOR_END: patience
 
     fn is_over(&self) -> bool {
-        self.lines.is_over()
+        self.typed.is_over()
     }
 
     fn closed(self: Box<Self>, _: &mut EventLoop, _: Token, ending: Ending) {
@@ -226,7 +226,7 @@ fn ready(
     console.read(readiness)?;
     let mut obeyed = 0;
     while let Some(console) = event_loop.get_mut::<Console>(me) {
-        let Some(line) = console.lines.take() else { break };
+        let Some(line) = console.typed.take() else { break };
         // A command that panics ends neither the console nor those behind it.
         event_loop.guard(None, |event_loop| print(&obey(event_loop, &line, commands)));
         obeyed += 1;
@@ -298,7 +298,7 @@ mod tests {
         thread::spawn(move || {
             let mut console = Console::new(File::from(OwnedFd::from(ours))).unwrap().unwrap();
             console.read(Readiness { read: true, ..Readiness::NONE }).unwrap();
-            tell.send(console.lines.is_over()).unwrap();
+            tell.send(console.typed.is_over()).unwrap();
         });
         assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(false));
     }

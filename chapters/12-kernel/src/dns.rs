@@ -4,7 +4,7 @@
 //! comes in is read by [`question`], what goes out is written by [`answer`]. [`zone`] are the
 //! names that we know ourselves, from a `zone_file`. [`forwarder`] are the questions that the
 //! upstream has been asked, [`believed`] is what is taken from its answers, [`cache`] keeps that,
-//! and [`packets`] keeps whole messages, for speed; both in a [`table`] with a bound.
+//! and [`packets`] keeps whole messages, for speed; both in a [`bounded_map`].
 //!
 //! The rest are sockets: [`service`] puts the server into the loop, `clients` are those who ask
 //! by TCP, with `framing`, and `asking` asks the upstream. `shared` is what they share, and
@@ -13,6 +13,7 @@
 pub mod answer;
 mod asking;
 pub mod believed;
+pub mod bounded_map;
 pub mod cache;
 mod clients;
 pub mod forwarder;
@@ -23,7 +24,7 @@ pub mod question;
 pub mod responder;
 pub mod service;
 mod shared;
-pub mod table;
+
 pub mod zone;
 mod zone_file;
 

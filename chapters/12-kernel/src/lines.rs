@@ -54,6 +54,11 @@ impl Lines {
         matches!(self.reading, Reading::LineOfData | Reading::Data)
     }
 
+    /// Whether a line is being thrown away as it comes.
+    pub fn is_dropping(&self) -> bool {
+        self.reading == Reading::LongLine
+    }
+
     // ANCHOR: next
     /// Takes the next piece off the front of `input`. None: it isn't
     /// there yet.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
 use ch11_http_server::Settings;
+use ch11_http_server::command_line::no_options;
 use ch11_http_server::listen::listen_on;
 use ch12_kernel::chat::{self, Chat};
 use ch12_kernel::dns::{self, Times, Zone};
@@ -98,7 +99,7 @@ pub type Room = Rc<OnceCell<Chat>>;
 impl Options {
     /// Help, if that is asked for, or one line if something is wrong, and the end.
     pub fn from_args() -> Self {
-        let mut options = Self::try_parse().unwrap_or_else(|error| no_options(&error));
+        let mut options = Self::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
         options.http = options.http.or(options.address);
         options.check();
         if !options.names_any() {
@@ -287,14 +288,4 @@ fn somebodys_address(word: &str) -> Result<SocketAddr, String> {
 fn at_least_one(word: &str) -> Result<usize, String> {
     let number = word.parse().ok().filter(|number| (1..=MOST_CONNECTIONS).contains(number));
     number.ok_or_else(|| format!("give a number from 1 to {MOST_CONNECTIONS}"))
-}
-
-/// Help, if that was asked for, or else one line.
-fn no_options(error: &clap::Error) -> ! {
-    if !error.use_stderr() {
-        error.exit();
-    }
-    let said = error.to_string();
-    let first = said.lines().next().unwrap_or_default();
-    complain(NAME, 2, &format!("{}; see --help", first.trim_start_matches("error: ")))
 }

@@ -501,10 +501,10 @@ fn the_cache_is_bounded() {
 /// A flood of questions that nobody repeats doesn't push out what is asked for all the time.
 #[test]
 fn a_flood_pushes_out_itself() {
-    use ch12_kernel::dns::table::Table;
+    use ch12_kernel::dns::bounded_map::BoundedMap;
     let now = Duration::ZERO;
     let hour = Duration::from_secs(3600);
-    let mut table = Table::new(100, 1_000_000);
+    let mut table = BoundedMap::new(100, 1_000_000);
     for number in 0..50u32 {
         table.insert(&number.to_be_bytes(), vec![1], now, hour);
     }

@@ -6,7 +6,7 @@ use hickory_proto::op::{Message, OpCode};
 
 use super::answer::{Answer, whole};
 use super::believed::Believed;
-use super::table::Table;
+use super::bounded_map::BoundedMap;
 
 /// How many answers are kept.
 pub const MOST_ANSWERS: usize = 10_000;
@@ -15,7 +15,7 @@ pub const MOST_BYTES: usize = 3 * 1024 * 1024;
 
 /// Answers by question. They are kept as messages: a tenth of what they take as records.
 #[derive(Debug)]
-pub struct Cache(Table);
+pub struct Cache(BoundedMap);
 
 /// An answer from the cache, with the time that is left to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct Cached {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self(Table::new(MOST_ANSWERS, MOST_BYTES))
+        Self(BoundedMap::new(MOST_ANSWERS, MOST_BYTES))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::table::Table;
+use super::bounded_map::BoundedMap;
 
 /// How many answers are kept.
 pub const MOST_PACKETS: usize = 2048;
@@ -20,14 +20,14 @@ const ID: usize = 2;
 /// Answers as they were sent, but for their number.
 #[derive(Debug)]
 pub struct Packets {
-    table: Table,
+    table: BoundedMap,
     /// The last answer. Kept, so that one needs no new memory.
     answer: Vec<u8>,
 }
 
 impl Default for Packets {
     fn default() -> Self {
-        Self { table: Table::new(MOST_PACKETS, MOST_BYTES), answer: Vec::new() }
+        Self { table: BoundedMap::new(MOST_PACKETS, MOST_BYTES), answer: Vec::new() }
     }
 }
 

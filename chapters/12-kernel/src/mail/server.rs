@@ -17,7 +17,7 @@ use crate::mail::path::Path;
 use crate::mail::session::{Failure, LONGEST_LINE, Outcome, Session, Terms, Then};
 use crate::mbox::writer::{NotWritten, Told, Writer};
 use crate::mbox::{Entry, Mbox};
-use crate::presence::{Row, Service};
+use crate::presence::{Row, Service, Stopped};
 
 /// How many messages may wait for the disk, at the most: their places are made at once.
 const MOST_WAITING: usize = 1024;
@@ -60,8 +60,6 @@ struct Shared {
     stopping: Cell<bool>,
     stopped: RefCell<Vec<Stopped>>,
 }
-
-type Stopped = Box<dyn FnOnce(&mut EventLoop)>;
 
 /// What the loop has to know of a message when it's on the disk.
 #[derive(Debug)]

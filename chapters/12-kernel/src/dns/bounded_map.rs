@@ -1,4 +1,4 @@
-//! A table with a bound: when it's full, what nobody has asked for goes first.
+//! A map with a bound: when it's full, what nobody has asked for goes first.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ const OVERHEAD: usize = 160;
 /// Bytes by bytes, each until a certain time. No more entries than a bound, and no more bytes
 /// than another.
 #[derive(Debug)]
-pub struct Table {
+pub struct BoundedMap {
     most: usize,
     most_bytes: usize,
     slots: Vec<Option<Slot>>,
@@ -43,8 +43,8 @@ pub struct Entry<'a> {
     pub until: Duration,
 }
 
-impl Table {
-    /// An empty table. It takes memory as it fills.
+impl BoundedMap {
+    /// An empty map. It takes memory as it fills.
     pub fn new(most: usize, most_bytes: usize) -> Self {
         Self {
             most,

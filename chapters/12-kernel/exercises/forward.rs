@@ -2,12 +2,12 @@
 //!
 //! A forwarder knows no names. It passes each question on to its upstream, and goes on with the next one; the
 //! answer comes later, or never. Datagrams say nothing of what they answer but a number of 16 bits, and anybody may
-//! send one. Who guesses the number puts an address of their own behind your bank's name, and the memory
+//! send one. Whoever guesses the number puts an address of their own behind your bank's name, and the memory
 //! of the forwarder keeps it for all who ask (RFC 5452). What is under way, who waits for what, what is remembered and
 //! what has taken too long is a value without a socket and without a clock.
 //!
-//! Run it:      cargo run -p ex12-kernel --bin ex12-forward 7012 9.9.9.9:53      and, in a second terminal,
-//!              dig -p 7012 @127.0.0.1 example.org
+//! Run it:      cargo run -p ex12-kernel --bin ex12-forward 7012 9.9.9.9:53      and, in a second terminal, twice:
+//!              dig -p 7012 @127.0.0.1 +nocookie example.org
 //! Be graded:   cargo grade 12
 
 // Until you have written your part, much is unused here. Take these lines out when you have.
@@ -30,15 +30,16 @@ const NAME: &str = "ex12-forward";
 const HELP: &str = "ex12-forward ADDRESS UPSTREAM [MILLISECONDS]
 
 Passes the questions that come to ADDRESS on to the DNS server at UPSTREAM, and its answers back.
-MILLISECONDS is how long it waits for an answer; 5000 where not given. Port 0 means any free one.";
+MILLISECONDS is how long it waits for an answer; 4000 where not given. Port 0 means any free one.";
 
 /// How many may wait for an answer at the same time, for all questions together. Each costs memory, and an upstream
 /// that says nothing lets them pile up.
 const MOST_WAITING: usize = 1000;
 /// How many answers are remembered: there are more names than memory.
 const MOST_REMEMBERED: usize = 500;
-/// How long an answer is waited for where nothing else is said: so long does `dig` wait for ours.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer is waited for where nothing else is said: a second less than `dig` waits for ours, so that it hears
+/// of the failure.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long a message's head is, in bytes: number, flags, and four counts (RFC 1035, section 4.1.1).
 const HEAD: usize = 12;
@@ -121,7 +122,7 @@ fn ttls(message: &Message<'_>) -> Option<Vec<usize>> {
     (at <= bytes.len()).then_some(found)
 }
 
-/// The TTL that stands there, in seconds. One that is negative is none (RFC 2181, section 8).
+/// The TTL that stands there, in seconds. A negative one counts as 0 (RFC 2181, section 8).
 fn ttl_at(bytes: &[u8], at: usize) -> u32 {
     let ttl = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
     ttl.filter(|ttl| *ttl <= i32::MAX as u32).unwrap_or_default()

@@ -8,7 +8,7 @@
 //!
 //! Run it:      cargo run -p ex12-kernel --bin ex12-fair      and, in two more terminals,
 //!              nc 127.0.0.1 7012      and type `count`
-//!              seq -s ' ' 5000 | nc -u 127.0.0.1 7012
+//!              seq -s ' ' 3000 | nc -u -w 2 127.0.0.1 7012
 //! Be graded:   cargo grade 12
 
 use std::cell::Cell;
@@ -129,7 +129,7 @@ impl Source for Worker {
         Some(self.socket.as_fd())
     }
 
-    /// What the kernel is asked for.
+    /// What the kernel is asked for: nothing while words are left.
     fn interest(&self) -> Interest {
         // your turn: say whether the next datagram may come
         // hint: While words are left, nothing is to be received. There's a constant for asking for nothing.

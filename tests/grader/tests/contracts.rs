@@ -56,6 +56,11 @@ fn faults(course: &Course, lessons: &Lessons) -> Vec<String> {
                 ));
             }
         }
+        for (place, clause) in clauses.iter().enumerate() {
+            if clauses[..place].iter().any(|before| before.says == clause.says) {
+                faults.push(format!("{}: said twice: {}", exercise.id, clause.says));
+            }
+        }
         let source = lessons.checks_source(&course.root, exercise).unwrap();
         faults.extend(
             clauses.iter().filter_map(|clause| fault(clause, exercise, &sentences, &source)),

@@ -126,6 +126,18 @@ fn large_one_is_refused_and_small_ones_are_kept(program: &Program, mbox: &Path) 
     program.says(|line| line.contains("not kept, from <large@x>: ")).expect("it says why");
 }
 
+/// A client whose message is whole, and can't be written: another program has locked the mbox.
+#[track_caller]
+fn one_who_waits_for_the_disk() -> (House, Client) {
+    let house = House::open();
+    fs::write(beside(&house.path()), "1\n").unwrap();
+    let mut client = house.client();
+    client.begins("a@b");
+    client.send("x\r\n.\r\n");
+    house.comes_to_wait_for(&["the disk"]);
+    (house, client)
+}
+
 /// `ulimit -f` limits a file's size, in blocks of 512 bytes or 1,024: the kernel sends SIGXFSZ, which would end it.
 #[test]
 fn a_file_that_may_not_grow() {
@@ -289,12 +301,7 @@ fn all_clients_send_at_once() {
 
 #[test]
 fn stopping_it_waits_for_the_disk() {
-    let house = House::open();
-    fs::write(beside(&house.path()), "1\n").unwrap();
-    let mut client = house.client();
-    client.begins("a@b");
-    client.send("x\r\n.\r\n");
-    house.comes_to_wait_for(&["the disk"]);
+    let (house, mut client) = one_who_waits_for_the_disk();
     let stopped = house.stop();
     client.hears_nothing();
     assert!(stopped.try_recv().is_err());
@@ -310,12 +317,7 @@ fn stopping_it_waits_for_the_disk() {
 /// The second time it ends at once, whatever the disk does.
 #[test]
 fn stopping_it_twice_waits_for_no_disk() {
-    let house = House::open();
-    fs::write(beside(&house.path()), "1\n").unwrap();
-    let mut client = house.client();
-    client.begins("a@b");
-    client.send("x\r\n.\r\n");
-    house.comes_to_wait_for(&["the disk"]);
+    let (house, mut client) = one_who_waits_for_the_disk();
     let first = house.stop();
     assert!(first.try_recv().is_err());
     house.stop().try_recv().expect("it has stopped");
@@ -326,12 +328,7 @@ fn stopping_it_twice_waits_for_no_disk() {
 /// So long no client waits. It will send it again, and then it's there twice: better than never.
 #[test]
 fn disk_that_takes_too_long() {
-    let house = House::open();
-    fs::write(beside(&house.path()), "1\n").unwrap();
-    let mut client = house.client();
-    client.begins("a@b");
-    client.send("x\r\n.\r\n");
-    house.comes_to_wait_for(&["the disk"]);
+    let (house, mut client) = one_who_waits_for_the_disk();
     house.passes(DISK_TIME);
     client.hears("421 4.4.2");
     client.is_hung_up_on();
@@ -343,12 +340,7 @@ fn disk_that_takes_too_long() {
 /// Its client has gone, and the program is to end. What was taken is written before.
 #[test]
 fn stopping_it_writes_what_nobody_waits_for() {
-    let house = House::open();
-    fs::write(beside(&house.path()), "1\n").unwrap();
-    let mut client = house.client();
-    client.begins("a@b");
-    client.send("x\r\n.\r\n");
-    house.comes_to_wait_for(&["the disk"]);
+    let (house, client) = one_who_waits_for_the_disk();
     client.reset();
     house.comes_to_wait_for(&[]);
     let stopped = house.stop();

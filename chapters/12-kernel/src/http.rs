@@ -13,6 +13,9 @@ use ch11_http_server::{Events, Files, Folder, Response, Routes, Server, Settings
 
 use crate::presence::{Row, Service, Stopped};
 
+/// Whose page it is.
+const CHAPTER: u32 = 12;
+
 /// A server of HTTP, in a loop that has others, too.
 pub struct Http(Server);
 
@@ -37,7 +40,7 @@ impl Http {
         if let Some(files) = files {
             routes.get("/{path...}", move |context, request| files.answer(context, request));
         } else {
-            routes.get("/", |_, _| page::small(12));
+            routes.get("/", |_, _| page::small(CHAPTER));
             routes.get("/large", |_, _| page::large());
         }
         let server =

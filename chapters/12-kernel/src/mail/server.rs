@@ -19,6 +19,13 @@ use crate::mbox::writer::{NotWritten, Told, Writer};
 use crate::mbox::{Entry, Mbox};
 use crate::presence::{Row, Service, Stopped};
 
+/// The largest message, in bytes, where nothing else is said: with its attachments, most are far
+/// smaller.
+const LARGEST: usize = 16 << 20;
+/// So much memory messages have that are under way, in bytes, all together: four of the largest.
+const MEMORY: usize = 4 * LARGEST;
+/// How many connections there are at the most, where nothing else is said.
+const MOST_CLIENTS: usize = 256;
 /// How many messages may wait for the disk, at the most: their places are made at once.
 const MOST_WAITING: usize = 1024;
 /// What one client too many is told.
@@ -42,7 +49,7 @@ pub struct Options {
 impl Options {
     /// With the usual limits: 16 MiB a message, 64 MiB for all, 256 connections.
     pub fn new(mbox: Mbox, host: String) -> Self {
-        Self { mbox, host, largest: 16 << 20, memory: 64 << 20, most: 256 }
+        Self { mbox, host, largest: LARGEST, memory: MEMORY, most: MOST_CLIENTS }
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use ch07_callbacks::{Ending, EventLoop, Interest, Readiness, Source, Token};
 use nix::errno::Errno;
 
+use crate::gathering::Gathering;
 #[cfg(target_os = "linux")]
 use by_batches::Calls;
 #[cfg(not(target_os = "linux"))]
@@ -65,6 +66,8 @@ pub struct Datagrams {
     came: Option<Callback>,
     /// Sending has told what receiving should have.
     bad_news: Option<Errno>,
+    /// With it, a crowd is let gather.
+    gathering: Option<Gathering>,
     /// Nothing is received any more; when the queue is empty, it's over.
     finishing: bool,
     lost: u64,
@@ -91,10 +94,24 @@ impl Datagrams {
             queue: Queue::default(),
             came: Some(Box::new(came)),
             bad_news: None,
+            gathering: None,
             finishing: false,
             lost: 0,
         };
         Ok(event_loop.add(datagrams, ready))
+    }
+
+    /// From now on the datagrams of a crowd are let [gather](crate::gathering).
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor for the timer.
+    pub fn gather(event_loop: &mut EventLoop, socket: Token) -> io::Result<()> {
+        let over = move |event_loop: &mut EventLoop| pause_is_over(event_loop, socket);
+        let gathering = Gathering::new(event_loop, over)?;
+        if let Some(datagrams) = event_loop.get_mut::<Self>(socket) {
+            datagrams.gathering = Some(gathering);
+        }
+        Ok(())
     }
 
     /// Queues a datagram; on a connected socket without an address. It's sent before the loop
@@ -135,7 +152,8 @@ impl Source for Datagrams {
     }
 
     fn interest(&self) -> Interest {
-        Interest { read: !self.finishing, write: self.queue.len() > 0 }
+        let pausing = self.gathering.as_ref().is_some_and(Gathering::is_pausing);
+        Interest { read: !self.finishing && !pausing, write: self.queue.len() > 0 }
     }
 
     fn patience(&self) -> Option<Duration> {
@@ -172,7 +190,10 @@ impl Source for Datagrams {
         self.finishing && self.queue.len() == 0
     }
 
-    fn closed(self: Box<Self>, _: &mut EventLoop, _: Token, ending: Ending) {
+    fn closed(self: Box<Self>, event_loop: &mut EventLoop, _: Token, ending: Ending) {
+        if let Some(gathering) = self.gathering {
+            gathering.close(event_loop);
+        }
         if let Ending::Failed(error) = ending {
             ch07_callbacks::program::say(&format!("a socket for datagrams is lost: {error}"));
         }
@@ -189,18 +210,34 @@ fn ready(event_loop: &mut EventLoop, me: Token, readiness: Readiness) -> io::Res
         });
     }
     let outcome =
-        if readiness.read || readiness.error { receive(event_loop, me, &mut came) } else { Ok(()) };
-    if let Some(datagrams) = event_loop.get_mut::<Datagrams>(me) {
-        datagrams.came = Some(came);
+        if readiness.read || readiness.error { receive(event_loop, me, &mut came) } else { Ok(0) };
+    let turn = event_loop.turns();
+    let Some(datagrams) = event_loop.get_mut::<Datagrams>(me) else { return Ok(()) };
+    datagrams.came = Some(came);
+    let count = outcome?;
+    if let Some(gathering) = &mut datagrams.gathering {
+        gathering.have_come(count, turn);
     }
-    outcome
+    Ok(())
+}
+
+/// Those who have gathered meanwhile are taken at once.
+fn pause_is_over(event_loop: &mut EventLoop, socket: Token) {
+    let Some(datagrams) = event_loop.get_mut::<Datagrams>(socket) else { return };
+    if let Some(gathering) = &mut datagrams.gathering {
+        gathering.is_over();
+    }
+    if datagrams.interest().read {
+        // If it fails, it does so once more when the loop finds it ready.
+        let _ = ready(event_loop, socket, Readiness { read: true, ..Readiness::NONE });
+    }
 }
 
 // ANCHOR: receive
-/// Takes one batch, and no more: with a flood at this socket, there is
+/// Takes one batch, and no more; how many it were. With a flood at this socket, there is
 /// still a turn for everybody else.
-fn receive(event_loop: &mut EventLoop, me: Token, came: &mut Callback) -> io::Result<()> {
-    let Some(datagrams) = event_loop.get_mut::<Datagrams>(me) else { return Ok(()) };
+fn receive(event_loop: &mut EventLoop, me: Token, came: &mut Callback) -> io::Result<usize> {
+    let Some(datagrams) = event_loop.get_mut::<Datagrams>(me) else { return Ok(0) };
     let buffers = datagrams.buffers.clone();
     // Taken out while we call: the callback may get here again, through
     // another socket.
@@ -210,12 +247,12 @@ fn receive(event_loop: &mut EventLoop, me: Token, came: &mut Callback) -> io::Re
     if let Err(error) = received {
         buffers.take_back(batch);
         return match error {
-            Errno::EAGAIN | Errno::EINTR => Ok(()),
+            Errno::EAGAIN | Errno::EINTR => Ok(0),
             error if is_of_the_network(error) => {
                 event_loop.guard(None, |event_loop| {
                     came(event_loop, me, Arrival::Undeliverable(error.into()));
                 });
-                Ok(())
+                Ok(0)
             }
             error => Err(error.into()),
         };
@@ -236,8 +273,9 @@ fn receive(event_loop: &mut EventLoop, me: Token, came: &mut Callback) -> io::Re
         // the socket.
         event_loop.guard(None, |event_loop| came(event_loop, me, arrival));
     }
+    let count = batch.arrived.len();
     buffers.take_back(batch);
-    Ok(())
+    Ok(count)
 }
 // ANCHOR_END: receive
 

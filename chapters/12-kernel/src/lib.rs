@@ -30,6 +30,7 @@ pub mod console;
 pub mod datagrams;
 pub mod date;
 pub mod dns;
+pub mod gathering;
 pub mod http;
 pub mod kernel;
 pub mod line_server;

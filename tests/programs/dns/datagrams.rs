@@ -269,3 +269,62 @@ fn whatever_the_callback_does() {
     turns(&mut event_loop, |event_loop| event_loop.get::<Datagrams>(me).is_none());
     assert_eq!(count.get(), 4);
 }
+
+/// What a crowd sends next is left where it is for a moment, and taken all at once.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_crowd_is_let_gather() {
+    use ch12_kernel::gathering::CROWD;
+
+    let mut event_loop = ch08_epoll_or_poll().unwrap();
+    let (socket, address) = bound("127.0.0.1:0");
+    let (me, heard) = open(&mut event_loop, socket, &Buffers::default());
+    Datagrams::gather(&mut event_loop, me).unwrap();
+    let reads = |event_loop: &EventLoop| {
+        let datagrams = event_loop.get::<Datagrams>(me).unwrap();
+        ch07_callbacks::Source::interest(datagrams).read
+    };
+    let (friend, _) = bound("127.0.0.1:0");
+    let send = |count: usize| {
+        for _ in 0..count {
+            friend.send_to(b"x", address).unwrap();
+        }
+    };
+    send(CROWD - 1);
+    turns(&mut event_loop, |_| heard.borrow().len() == CROWD - 1);
+    assert!(reads(&event_loop), "these are few");
+    send(CROWD);
+    turns(&mut event_loop, |_| heard.borrow().len() == 2 * CROWD - 1);
+    assert!(!reads(&event_loop), "this is a crowd");
+    // However many come now, they come in one turn, and nobody is forgotten.
+    for round in 1..=5 {
+        send(BATCH - 1);
+        let before = heard.borrow().len();
+        turns(&mut event_loop, |_| heard.borrow().len() > before);
+        assert_eq!(heard.borrow().len() - before, BATCH - 1, "round {round}");
+        assert!(!reads(&event_loop), "round {round}: still a crowd");
+    }
+    turns(&mut event_loop, |event_loop| reads(event_loop));
+    send(1);
+    let before = heard.borrow().len();
+    turns(&mut event_loop, |_| heard.borrow().len() > before);
+    assert!(reads(&event_loop));
+}
+
+/// A timer that outlived its socket would keep the loop from ending.
+#[rstest]
+#[timeout(crate::house::PATIENCE)]
+fn whoever_gathers_leaves_nothing_behind() {
+    let mut event_loop = ch08_epoll_or_poll().unwrap();
+    let (_alone, address) = bound("127.0.0.1:0");
+    for _ in 0..10 {
+        let (socket, _) = bound("127.0.0.1:0");
+        let (me, _) = open(&mut event_loop, socket, &Buffers::default());
+        Datagrams::gather(&mut event_loop, me).unwrap();
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        Datagrams::send(&mut event_loop, me, Some(address), b"last words");
+        Datagrams::finish(&mut event_loop, me);
+    }
+    // With nobody left in it, it has nothing to wait for.
+    event_loop.run().unwrap();
+}

@@ -67,6 +67,7 @@ pub fn serve(
             datagram_has_come(event_loop, &by_udp, me, bytes, from);
         }
     })?;
+    Datagrams::gather(event_loop, udp)?;
     shared.udp.set(Some(udp));
     let by_tcp = Rc::clone(&shared);
     let listener = event_loop.listen(tcp, move |event_loop, came| match came {

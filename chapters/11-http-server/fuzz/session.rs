@@ -507,10 +507,13 @@ impl Session {
             assert!(self.is_under_way() || is_refused, "it could be handed over");
             return;
         };
-        assert!(!self.is_under_way(), "somebody here has the answer");
+        let is_elsewhere = self.is_under_way() && !self.conversation.is_streaming();
+        assert!(!is_elsewhere, "somebody here has the answer");
         let copy = parts.clone();
         self.conversation = Conversation::from_parts(Rc::clone(&self.common), parts, self.now);
         self.handed_over += 1;
+        // Whoever goes on with a stream is asked for more.
+        self.is_paused = false;
         if let Some(stopped) = &mut self.stopped {
             stopped.most = None;
         }
@@ -636,8 +639,9 @@ impl Session {
 fn are_equal(one: &Parts, other: &Parts) -> bool {
     let [one, other] = [one, other].map(|parts| {
         let file = parts.file.as_ref().map(|part| (part.at, part.left));
-        let Parts { input, input_ended, output, request, place, wait, time_left, .. } = parts;
-        (file, input, input_ended, output, request, place, wait, time_left)
+        let Parts { input, input_ended, output, request, answered, .. } = parts;
+        let Parts { place, wait, time_left, .. } = parts;
+        (file, input, input_ended, output, request, answered, place, wait, time_left)
     });
     one == other
 }

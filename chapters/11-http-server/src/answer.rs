@@ -32,8 +32,30 @@ impl From<Response> for Answer {
 /// called when the kernel has taken all there was: one who reads
 /// slowly makes it slow, and not the queue long. Whether it's called
 /// again, and when, is what it gives back.
-pub type Stream = Box<dyn FnMut(&mut EventLoop, &mut Vec<u8>) -> Flow>;
+pub type Pull = Box<dyn FnMut(&mut EventLoop, &mut Vec<u8>) -> Flow>;
 // ANCHOR_END: stream
+
+/// A body that comes bit by bit.
+pub struct Stream {
+    pub(crate) pull: Pull,
+    /// Under which another process has it.
+    pub(crate) name: Option<&'static str>,
+}
+
+impl Stream {
+    /// Has this called for more.
+    pub fn new(pull: impl FnMut(&mut EventLoop, &mut Vec<u8>) -> Flow + 'static) -> Self {
+        Self { pull: Box::new(pull), name: None }
+    }
+
+    /// The same, for a server that is replaced while somebody listens: the next one goes on with
+    /// what its routes have [under this name](crate::Routes::resume).
+    #[must_use]
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+}
 
 impl Response {
     /// 200, and bytes that come bit by bit. Where it's known how many, say so:
@@ -42,9 +64,14 @@ impl Response {
         content_type: impl Into<Cow<'static, str>>,
         stream: impl FnMut(&mut EventLoop, &mut Vec<u8>) -> Flow + 'static,
     ) -> Self {
+        Self::of_stream(content_type, Stream::new(stream))
+    }
+
+    /// The same, of a stream that there is already.
+    pub fn of_stream(content_type: impl Into<Cow<'static, str>>, stream: Stream) -> Self {
         Self::new(ch10_http::Status::OK)
             .with_type(content_type)
-            .with(Body::Stream { stream: Box::new(stream), length: None })
+            .with(Body::Stream { stream, length: None })
     }
 
     /// The same, with a stream's length: what it gives beyond that isn't sent, and if it

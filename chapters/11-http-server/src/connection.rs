@@ -1,8 +1,10 @@
 //! A connection: moves bytes between a [`Conversation`] and the kernel, and asks it what to
-//! wait for. How a request gets its answer is in `handling`, its timer in `deadline`.
+//! wait for. How a request gets its answer is in `handling`, its timer in `deadline`, and
+//! what becomes of it when the program is replaced in [`handover`].
 
 mod deadline;
 mod handling;
+pub mod handover;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -158,6 +160,16 @@ impl Connection {
         if admission == Admission::TurnedAway {
             Self::turn_away(&mut conversation);
         }
+        Self::with(shared, socket, from, admission, conversation)
+    }
+
+    fn with(
+        shared: Rc<Shared>,
+        socket: TcpStream,
+        from: SocketAddr,
+        admission: Admission,
+        conversation: Conversation,
+    ) -> Self {
         Self {
             socket: Socket::new(socket),
             shared,

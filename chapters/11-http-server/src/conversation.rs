@@ -136,7 +136,7 @@ struct Streaming {
 
 /// How the client tells where a stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
+pub enum Length {
     /// After so many more bytes.
     Left(u64),
     InChunks,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
 
-use crate::answer::{Flow, Response, Ticket};
+use crate::answer::{Flow, Response, Stream, Ticket};
 use crate::routes::Context;
 
 /// So much may wait for somebody who doesn't read, in bytes. Who falls further behind is
@@ -25,6 +25,7 @@ pub struct Events(Rc<Hall>);
 struct Hall {
     listeners: RefCell<Vec<Listener>>,
     knocks: Cell<bool>,
+    name: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -46,24 +47,43 @@ impl Events {
         Self::default()
     }
 
+    /// The same, for a server that may be replaced: see [`Stream::named`].
+    pub fn named(name: &'static str) -> Self {
+        Self(Rc::new(Hall { name: Some(name), ..Hall::default() }))
+    }
+
     /// The answer to one who wants to listen.
     pub fn listen(&self, context: &mut Context<'_>) -> Response {
-        let listener = Listener { ticket: context.ticket, queue: Rc::default() };
         // Says that it has begun, for a browser that waits for a first byte.
-        listener.queue.borrow_mut().bytes.extend_from_slice(b": welcome\n\n");
-        self.0.listeners.borrow_mut().push(listener.clone());
-        self.knock(context);
-        let mut response = Response::stream("text/event-stream", move |_, to| {
-            let mut queue = listener.queue.borrow_mut();
-            to.append(&mut queue.bytes);
-            if queue.is_over { Flow::End } else { Flow::Pause }
-        });
+        let stream = self.join(context, b": welcome\n\n");
+        let mut response = Response::of_stream("text/event-stream", stream);
         // Without the second, nginx would collect events until it has some kilobytes.
         for (name, value) in [("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")] {
             let added = response.fields.add(name, value);
             debug_assert!(added.is_ok());
         }
         response
+    }
+
+    /// The rest of the answer to one who has listened to another process until now.
+    pub fn go_on(&self, context: &mut Context<'_>) -> Stream {
+        self.join(context, b"")
+    }
+
+    fn join(&self, context: &mut Context<'_>, first: &[u8]) -> Stream {
+        let listener = Listener { ticket: context.ticket, queue: Rc::default() };
+        listener.queue.borrow_mut().bytes.extend_from_slice(first);
+        self.0.listeners.borrow_mut().push(listener.clone());
+        self.knock(context);
+        let stream = Stream::new(move |_, to| {
+            let mut queue = listener.queue.borrow_mut();
+            to.append(&mut queue.bytes);
+            if queue.is_over { Flow::End } else { Flow::Pause }
+        });
+        match self.0.name {
+            Some(name) => stream.named(name),
+            None => stream,
+        }
     }
 
     /// Tells all who listen. Line breaks in `data` are lines of it; a name has none.

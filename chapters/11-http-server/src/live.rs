@@ -9,7 +9,7 @@ use ch09_timers::Timers;
 
 use crate::events::Events;
 use crate::metrics::{AllCounters, sum};
-use crate::routes::Routes;
+use crate::routes::{Context, Routes};
 
 /// How often the numbers are told.
 const EVERY: Duration = Duration::from_secs(1);
@@ -18,12 +18,23 @@ const EVERY: Duration = Duration::from_secs(1);
 /// named `numbers`, in JSON.
 pub fn live(routes: &mut Routes, path: &'static str, all: AllCounters, events: Events) {
     let ticks = Rc::new(Cell::new(false));
-    routes.get(path, move |context, _| {
-        let response = events.listen(context);
+    let begin = move |context: &mut Context<'_>, events: &Events| {
         if !ticks.replace(true) {
             tick(context.event_loop, context.timers, &all, events.clone(), Rc::clone(&ticks));
         }
+    };
+    let begin = Rc::new(begin);
+    let (of_resumed, begins) = (events.clone(), Rc::clone(&begin));
+    routes.get(path, move |context, _| {
+        let response = events.listen(context);
+        begin(context, &events);
         response
+    });
+    // Of one who has listened to the program that was here before.
+    routes.resume(path, move |context| {
+        let stream = of_resumed.go_on(context);
+        begins(context, &of_resumed);
+        stream
     });
 }
 

@@ -148,12 +148,12 @@ fn write(path: &Path, mut file: Option<File>, messages: &Receiver<Message>) {
 }
 
 /// What a line of the log says: the combined format, as Apache and nginx write it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Line {
-    from: IpAddr,
-    request: String,
-    referer: String,
-    agent: String,
+    pub from: IpAddr,
+    pub request: String,
+    pub referer: String,
+    pub agent: String,
 }
 
 impl Line {

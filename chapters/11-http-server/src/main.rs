@@ -2,16 +2,12 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
-use ch11_http_server::command_line::no_options;
+use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::Opened;
 use ch11_http_server::metrics::{self, AllCounters};
-use ch11_http_server::{
-    Events, Files, Folder, Response, Routes, Settings, Workers, live, page, workers,
-};
+use ch11_http_server::{Events, Files, Folder, Response, Routes, Workers, live, page, workers};
 use clap::Parser;
 
 const NAME: &str = "ch11-http-server";
@@ -32,56 +28,19 @@ struct Options {
     #[arg(default_value = "127.0.0.1:7011", value_parser = parse_address)]
     address: SocketAddr,
 
-    /// The folder to serve [without it: the same small page as every server of this book]
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
-
-    /// How many loops [default: one for each core]
-    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
-    workers: Option<usize>,
-
-    /// How many connections at the most [default: as many as this process may have]
-    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
-    connections: Option<usize>,
-
-    /// Longest body of a request, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = Settings::USUAL.limits.body)]
-    body: u64,
-
-    /// How long a visitor may say nothing, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.idle_timeout.as_secs_f64(), value_parser = a_time)]
-    idle: f64,
-
-    /// How long it may take to send a request's head
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.head_timeout.as_secs_f64(), value_parser = a_time)]
-    head: f64,
-
-    /// How long it may send nothing of a request's body
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.body_timeout.as_secs_f64(), value_parser = a_time)]
-    upload: f64,
-
-    /// How long it may read nothing of an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.send_timeout.as_secs_f64(), value_parser = a_time)]
-    answer: f64,
-
-    /// How long to finish what was begun, when stopped
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::USUAL.shutdown_timeout.as_secs_f64(), value_parser = a_time)]
-    grace: f64,
-
-    /// Where to log who came, in the combined format; - is stdout
-    #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerOptions,
 }
 
 fn main() {
     let options = Options::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
+    let Options { address, server: options } = options;
     let count = options.workers.unwrap_or_else(workers::cores);
     let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
     let room = descriptors - OTHERS.min(descriptors / 2);
     let settings = options.settings(count, room);
-    let mut workers = Workers::bind(options.address, count).unwrap_or_else(|error| {
-        complain(NAME, 1, &format!("can't listen on {}: {error}", options.address))
-    });
+    let mut workers = Workers::bind(address, count)
+        .unwrap_or_else(|error| complain(NAME, 1, &format!("can't listen on {address}: {error}")));
     let folder = options.root.as_ref().map(|root| {
         let folder = Folder::new(root);
         // Each loop opens it for itself. Whether it can be opened is said before.
@@ -138,27 +97,4 @@ fn routes(folder: Option<&Folder>, all: &AllCounters) -> io::Result<Routes> {
         }
     }
     Ok(routes)
-}
-
-impl Options {
-    fn settings(&self, workers: usize, room: usize) -> Settings {
-        let mut settings = Settings::USUAL;
-        settings.limits.body = self.body;
-        settings.max_connections = self.connections.unwrap_or(room).div_ceil(workers);
-        settings.idle_timeout = Duration::from_secs_f64(self.idle);
-        settings.head_timeout = Duration::from_secs_f64(self.head);
-        settings.body_timeout = Duration::from_secs_f64(self.upload);
-        settings.send_timeout = Duration::from_secs_f64(self.answer);
-        settings.shutdown_timeout = Duration::from_secs_f64(self.grace);
-        settings
-    }
-}
-
-fn at_least_one(word: &str) -> Result<usize, String> {
-    word.parse().ok().filter(|number| *number > 0).ok_or_else(|| "give a number above 0".to_owned())
-}
-
-fn a_time(word: &str) -> Result<f64, String> {
-    let is_one = |seconds: &f64| *seconds > 0.0 && Duration::try_from_secs_f64(*seconds).is_ok();
-    word.parse().ok().filter(is_one).ok_or_else(|| "give seconds, such as 10 or 0.5".to_owned())
 }

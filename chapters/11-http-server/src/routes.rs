@@ -10,7 +10,7 @@ use ch09_timers::Timers;
 use ch10_http::{Head, Status, Target};
 use percent_encoding::percent_decode_str;
 
-use crate::answer::{Answer, Response, Ticket};
+use crate::answer::{Answer, Response, Stream, Ticket};
 
 /// A whole request, as its handler sees it.
 pub struct Request<'a> {
@@ -82,6 +82,8 @@ impl Kind {
     }
 }
 
+type Resume = Box<dyn Fn(&mut Context<'_>) -> Stream>;
+
 /// All routes of a server. The first that fits has it.
 ///
 /// A path is written as it's sent. `{name}` stands for one part of it that isn't empty,
@@ -91,6 +93,7 @@ pub struct Routes {
     all: Vec<Route>,
     /// Which one was found last, if its path is the pattern.
     last: Cell<Option<usize>>,
+    resumed: Vec<(&'static str, Resume)>,
 }
 
 impl Routes {
@@ -128,6 +131,21 @@ impl Routes {
         let pattern = path.into();
         let kind = Kind::of(&pattern);
         self.all.push(Route { method, pattern, kind, handler });
+    }
+
+    /// What goes on with a stream of [this name](Stream::named) that another process has begun. The
+    /// client has had the answer's head, and what the stream has said until then.
+    pub fn resume(
+        &mut self,
+        name: &'static str,
+        stream: impl Fn(&mut Context<'_>) -> Stream + 'static,
+    ) {
+        self.resumed.push((name, Box::new(stream)));
+    }
+
+    pub(crate) fn go_on(&self, context: &mut Context<'_>, name: &str) -> Option<Stream> {
+        let (name, resume) = self.resumed.iter().find(|(known, _)| *known == name)?;
+        Some(resume(context).named(name))
     }
 
     /// Calls the handler. Where there is none, that is the answer.

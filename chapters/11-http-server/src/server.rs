@@ -3,14 +3,16 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ch07_callbacks::program::say;
-use ch07_callbacks::{EventLoop, Listener, Readiness, Token};
+use ch07_callbacks::{EventLoop, Listener, Readiness, Source, Token};
 use ch09_timers::Timers;
 
 use crate::connection::Connection;
+use crate::connection::handover::Visitor;
 use crate::conversation::wait::Wait;
 use crate::log::Log;
 use crate::metrics::Counters;
@@ -21,6 +23,15 @@ use crate::shared::Shared;
 /// A server in the loop. Clones of it are the same server.
 #[derive(Clone)]
 pub struct Server(Rc<Inner>);
+
+/// What of a server another process can have.
+pub struct HandedOver<'l> {
+    /// None: it lets nobody in any more.
+    pub listener: Option<BorrowedFd<'l>>,
+    pub visitors: Vec<(BorrowedFd<'l>, Visitor)>,
+    /// How many others there are.
+    pub staying: usize,
+}
 
 struct Inner {
     shared: Rc<Shared>,
@@ -159,6 +170,61 @@ impl Server {
             connection.is_some_and(|connection| connection.is_of(&self.0.shared))
         };
         event_loop.tokens::<Connection>().into_iter().filter(is_ours).collect()
+    }
+
+    /// Readies its connections to be handed to another process: see
+    /// [`visitors_and_sockets`](Self::visitors_and_sockets).
+    pub fn prepare(&self, event_loop: &mut EventLoop) {
+        for connection in self.all(event_loop) {
+            Connection::prepare(event_loop, connection);
+        }
+    }
+
+    /// The listener, and all connections that another process could go on with, as they are now:
+    /// nothing changes here. Those that are left out are answered by somebody in this process.
+    pub fn visitors_and_sockets<'l>(&self, event_loop: &'l EventLoop) -> HandedOver<'l> {
+        let listener = self.0.listener.get().and_then(|token| event_loop.get::<Listener>(token));
+        let listener = listener.and_then(Source::descriptor);
+        let all = self.all(event_loop);
+        let count = all.len();
+        let visitors: Vec<_> = all
+            .into_iter()
+            .filter_map(|token| event_loop.get::<Connection>(token))
+            .filter_map(|connection| connection.visitor_and_socket(&self.0.shared, event_loop))
+            .collect();
+        HandedOver { staying: count - visitors.len(), listener, visitors }
+    }
+
+    /// Another process has all that was handed over: it's let go of here, untouched. `stopped` is
+    /// called when those who stayed have got what was begun.
+    pub fn leave(
+        &self,
+        event_loop: &mut EventLoop,
+        stopped: impl FnOnce(&mut EventLoop) + 'static,
+    ) {
+        if let Some(listener) = self.0.listener.take() {
+            event_loop.close(listener);
+        }
+        for connection in self.all(event_loop) {
+            Connection::leave(event_loop, connection, &self.0.shared);
+        }
+        self.stop(event_loop, stopped);
+    }
+
+    /// Lets in all who are at another door, and closes that.
+    ///
+    /// # Errors
+    /// When it can't be told not to wait.
+    pub fn let_in_all(&self, event_loop: &mut EventLoop, door: TcpListener) -> io::Result<()> {
+        let door = event_loop.add(Listener::new(door)?, |_, _, _| Ok(()));
+        while self.accept_one(event_loop, door) {}
+        event_loop.close(door);
+        Ok(())
+    }
+
+    /// Goes on with a connection that another process has had until now.
+    pub fn adopt(&self, event_loop: &mut EventLoop, socket: TcpStream, visitor: Visitor) {
+        Connection::adopt(event_loop, &self.0.shared, socket, visitor);
     }
 
     /// Who is connected, from where, and what is waited for.

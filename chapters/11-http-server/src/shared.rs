@@ -12,7 +12,7 @@ use ch07_callbacks::EventLoop;
 use ch09_timers::Timers;
 use ch10_http::Head;
 
-use crate::answer::{Answer, Ticket};
+use crate::answer::{Answer, Stream, Ticket};
 use crate::conversation::Common;
 use crate::log::Log;
 use crate::metrics::Counters;
@@ -155,6 +155,20 @@ impl Shared {
         count.set(count.get() + 1);
         self.counters.open.set(self.open.get() as u64);
         Some(admission)
+    }
+
+    /// Counts somebody who was somebody else's visitor, and is let in whoever is here.
+    pub fn take_over(&self) -> Admission {
+        self.open.set(self.open.get() + 1);
+        self.counters.open.set(self.open.get() as u64);
+        Admission::Open
+    }
+
+    /// What goes on with a stream of this name.
+    pub fn resume(&self, event_loop: &mut EventLoop, name: &str, ticket: Ticket) -> Option<Stream> {
+        let now = self.time.get().now;
+        let mut context = Context { event_loop, timers: self.timers, now, ticket };
+        self.routes.go_on(&mut context, name)
     }
 
     /// Somebody has left.

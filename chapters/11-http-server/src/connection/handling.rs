@@ -90,7 +90,7 @@ impl Connection {
         let Some(mut stream) = connection.stream.take() else { return Ok(()) };
         connection.conversation.pause();
         let mut piece = Vec::new();
-        let flow = stream(event_loop, &mut piece);
+        let flow = (stream.pull)(event_loop, &mut piece);
         let Some(connection) = event_loop.get_mut::<Connection>(me) else { return Ok(()) };
         let streamed = connection.conversation.stream(&piece, flow);
         connection.stream = connection.conversation.is_streaming().then_some(stream);

@@ -1,0 +1,280 @@
+//! Chapter 13's server: chapter 11's, with all its options, which is replaced by another version of
+//! itself while it serves.
+
+use std::cell::{Cell, OnceCell};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use ch07_callbacks::EventLoop;
+use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
+use ch09_timers::{Clock, Timers, signals};
+use ch11_http_server::command_line::{ServerOptions, no_options};
+use ch11_http_server::log::{Log, Opened, Writer};
+use ch11_http_server::metrics::{self, AllCounters};
+use ch11_http_server::{Events, Files, Folder, Response, Routes, live, page, workers};
+use ch13_upgrade::fleet::{self, Berth, Fleet, Plan};
+use ch13_upgrade::inherit::Inheritance;
+use ch13_upgrade::upgrade::{Outcome, TAKE_OVER, Upgrade};
+use clap::Parser;
+use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const NAME: &str = "ch13-upgrade";
+/// In which field an answer says which generation has given it.
+const GENERATION: &str = "Generation";
+/// Where the server's numbers are told.
+const LIVE: &str = "/live";
+/// Descriptors that aren't connections: files, listeners, the kernel's lists.
+const OTHERS: usize = 128;
+
+/// Serves a folder over HTTP, and is replaced by another version of itself without anybody
+/// noticing.
+///
+/// It's the server of chapter 11, with all its options. SIGUSR2 makes it start its own program, as
+/// that lies there now, and hand over the port, all visitors, and whatever is under way.
+#[derive(Parser)]
+#[command(name = NAME, version, about, long_about)]
+struct Options {
+    /// Where to listen: such as 127.0.0.1:7013, localhost:7013, 7013 alone, or :7013 for all
+    /// addresses of this machine; port 0 means any free one
+    #[arg(default_value = "127.0.0.1:7013", value_parser = parse_address)]
+    address: SocketAddr,
+
+    #[command(flatten)]
+    server: ServerOptions,
+
+    /// What to be replaced by [default: this program, whatever lies there then]
+    #[arg(long, value_name = "PROGRAM")]
+    with: Option<PathBuf>,
+
+    /// Take the place of the program that has started this one
+    #[arg(long = "take-over", hide = true)]
+    takes_over: bool,
+}
+
+fn main() {
+    let options = Options::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
+    let program = options.with.clone().map_or_else(std::env::current_exe, Ok);
+    let program = program
+        .unwrap_or_else(|error| complain(NAME, 1, &format!("can't tell its own name: {error}")));
+    let served = match options.takes_over {
+        true => take_over(&options, program),
+        false => begin(&options, program),
+    };
+    match served {
+        Ok(()) => say("stopped"),
+        Err(error) => complain(NAME, 1, &error.to_string()),
+    }
+}
+
+/// The first generation.
+fn begin(options: &Options, program: PathBuf) -> io::Result<()> {
+    let address = options.address;
+    let berths = fleet::open(address, options.loops())
+        .map_err(|error| io::Error::other(format!("can't listen on {address}: {error}")))?;
+    let ready = Ready::prepare(options)?;
+    let at = berths[0].address()?;
+    writeln!(io::stdout(), "listening on {at}")
+        .map_err(|error| io::Error::other(format!("can't tell where it listens: {error}")))?;
+    serve(options, program, 1, berths, ready, || Ok(()))
+}
+
+/// Any other one.
+fn take_over(options: &Options, program: PathBuf) -> io::Result<()> {
+    let mut inheritance = Inheritance::receive()?;
+    let generation = inheritance.generation();
+    let state = inheritance.state()?;
+    let prepared = Ready::prepare(options)
+        .and_then(|ready| Ok((fleet::inherit(state, options.address, options.loops())?, ready)));
+    let inheritance = Rc::new(inheritance);
+    let says = Rc::clone(&inheritance);
+    let served = prepared.and_then(|(berths, ready)| {
+        serve(options, program, generation, berths, ready, move || says.ready())
+    });
+    if let Err(error) = &served {
+        // If it's too late for that, nobody hears it.
+        inheritance.refuse(&error.to_string());
+    }
+    served
+}
+
+/// What can go wrong, and so is done before anything else.
+struct Ready {
+    folder: Option<Folder>,
+    log: Option<Opened>,
+}
+
+impl Ready {
+    fn prepare(options: &Options) -> io::Result<Self> {
+        let folder = options.server.root.as_ref().map(|root| {
+            let folder = Folder::new(root);
+            let opened = Files::of(&folder).map(drop);
+            opened.map(|()| folder).map_err(|error| {
+                io::Error::other(format!("can't serve {}: {error}", root.display()))
+            })
+        });
+        let log = options.server.log.as_deref().map(|path| {
+            Opened::open(path).map_err(|error| {
+                io::Error::other(format!("can't log to {}: {error}", path.display()))
+            })
+        });
+        Ok(Self { folder: folder.transpose()?, log: log.transpose()? })
+    }
+}
+
+fn serve(
+    options: &Options,
+    program: PathBuf,
+    generation: u64,
+    berths: Vec<Berth>,
+    ready: Ready,
+    go: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let Ready { folder, log } = ready;
+    let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
+    let room = descriptors - OTHERS.min(descriptors / 2);
+    let settings = options.server.settings(berths.len(), room);
+    let mut event_loop = ch08_epoll::event_loop()?;
+    let timers = Timers::start(&mut event_loop, Clock::system());
+    // Before there are threads: they mustn't be interrupted either.
+    let commander: Rc<OnceCell<Commander>> = Rc::default();
+    let told = Rc::clone(&commander);
+    let heard =
+        [Some(SIGTERM), Some(SIGINT), Some(SIGUSR2), may_hear_hangup(&log).then_some(SIGHUP)];
+    let heard: Vec<Signal> = heard.into_iter().flatten().collect();
+    signals::on_signals(&mut event_loop, &heard, move |event_loop, signal| {
+        if let Some(commander) = told.get() {
+            commander.on_signal(event_loop, signal);
+        }
+    })?;
+    let writer = log.map(Opened::start).transpose()?;
+    let log = writer.as_ref().map(Writer::log);
+    let of_routes = folder.clone();
+    let plan = Plan {
+        settings,
+        log: log.clone(),
+        routes: Box::new(move |all| routes(of_routes.as_ref(), all, generation)),
+    };
+    let fleet = Fleet::start(&mut event_loop, timers, berths, plan, go)?;
+    let (gathers, told) = (fleet.clone(), fleet.clone());
+    let successor = Rc::new(Cell::new(None));
+    let succeeds = Rc::clone(&successor);
+    let upgrade = Upgrade::new(
+        timers,
+        program,
+        arguments(),
+        generation,
+        Box::new(move |event_loop, state, give| gathers.gather(event_loop, state, give)),
+        move |event_loop, outcome| {
+            if let Outcome::Taken(pid) = outcome {
+                succeeds.set(Some(pid));
+            }
+            told.tell(event_loop, outcome != Outcome::Ours);
+        },
+    );
+    let _ = commander.set(Commander { fleet: fleet.clone(), upgrade, log, folder, successor });
+    event_loop.run()?;
+    if let Some(writer) = writer {
+        writer.finish();
+    }
+    fleet.failure().map_or(Ok(()), Err)
+}
+
+/// What signals do.
+struct Commander {
+    fleet: Fleet,
+    upgrade: Upgrade,
+    log: Option<Log>,
+    folder: Option<Folder>,
+    /// The process that has taken our place.
+    successor: Rc<Cell<Option<u32>>>,
+}
+
+impl Commander {
+    fn on_signal(&self, event_loop: &mut EventLoop, signal: Signal) {
+        // Whoever has sent it meant the server, and that is somebody else now.
+        if let Some(pid) = self.successor.get().and_then(|pid| i32::try_from(pid).ok()) {
+            let _ = kill(Pid::from_raw(pid), signal);
+            return;
+        }
+        match (signal, &self.log) {
+            (SIGUSR2, _) if self.fleet.is_stopping() => say("not replaced: it's being stopped"),
+            (SIGUSR2, _) => self.upgrade.begin(event_loop),
+            (SIGHUP, Some(log)) => {
+                log.reopen();
+                if let Some(folder) = &self.folder {
+                    folder.renew();
+                }
+            }
+            // A shell and the kernel both tell that a terminal was closed: once is enough.
+            (SIGHUP, None) if self.fleet.is_stopping() => {}
+            _ => self.stop(event_loop),
+        }
+    }
+
+    fn stop(&self, event_loop: &mut EventLoop) {
+        if !self.fleet.is_stopping() {
+            say(&format!("stopping; visitors here: {}", self.fleet.visitors()));
+        }
+        self.upgrade.cancel(event_loop, "it's being stopped");
+        self.fleet.stop(event_loop);
+    }
+}
+
+/// Started by nohup, it's to outlive its terminal.
+fn may_hear_hangup(log: &Option<Opened>) -> bool {
+    log.is_some() || !workers::is_ignored(SIGHUP)
+}
+
+/// Those that it was started with.
+fn arguments() -> Vec<OsString> {
+    std::env::args_os().skip(1).filter(|argument| argument != TAKE_OVER).collect()
+}
+
+fn routes(folder: Option<&Folder>, all: &AllCounters, generation: u64) -> io::Result<Routes> {
+    let mut routes = Routes::new();
+    let generation = generation.to_string();
+    let marks = generation.clone();
+    routes.get("/hello", move |_, _| marked(Response::text("Hello, World!"), &marks));
+    let marks = generation.clone();
+    routes.post("/echo", move |_, request| {
+        let content_type = request.head.field("content-type").unwrap_or("application/octet-stream");
+        marked(Response::made(content_type.to_owned(), request.body), &marks)
+    });
+    let counters = AllCounters::clone(all);
+    routes.get("/metrics", move |_, _| {
+        Response::made("text/plain; version=0.0.4; charset=utf-8", metrics::text(&counters))
+    });
+    live::live(&mut routes, LIVE, AllCounters::clone(all), Events::named(LIVE));
+    match folder {
+        Some(folder) => {
+            let files = Files::of(folder)?;
+            routes.get("/{path...}", move |context, request| {
+                marked(files.answer(context, request), &generation)
+            });
+        }
+        None => {
+            routes.get("/", |_, _| page::small(13));
+            routes.get("/large", |_, _| page::large());
+        }
+    }
+    Ok(routes)
+}
+
+/// The same, and which generation has given it.
+fn marked(response: Response, generation: &str) -> Response {
+    let mut response = response;
+    // It's a number, and so may be a field.
+    let _ = response.fields.add(GENERATION, generation);
+    response
+}
+
+impl Options {
+    fn loops(&self) -> usize {
+        self.server.workers.unwrap_or_else(workers::cores)
+    }
+}

@@ -1,0 +1,298 @@
+//! The old program's side: it starts the new one, hands over all that it has, and ends; or goes
+//! on as if nothing had been.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ch07_callbacks::program::say;
+use ch07_callbacks::{EventLoop, Interest, Source, Token};
+use ch09_timers::{Timer, Timers};
+
+use crate::channel::{Channel, MOST_DESCRIPTORS};
+use crate::message::Message;
+use crate::peer::Peer;
+use crate::state::{self, Outgoing, VERSION};
+
+/// What tells a program that it takes over.
+pub const TAKE_OVER: &str = "--take-over";
+/// How long the new program may take to say hello. Until then we serve.
+const TO_START: Duration = Duration::from_secs(10);
+/// How long it may take then, twice: to receive all and be ready, and to begin. Nobody is served
+/// meanwhile.
+const TO_TAKE_OVER: Duration = Duration::from_secs(2);
+/// How often we look whether a program that said nothing more has ended, and how many times.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 25;
+
+/// What is handed over: puts it behind what is in the [`Outgoing`], and gives it on.
+pub type Gather = Box<dyn Fn(&mut EventLoop, Outgoing<'_>, Give<'_>) -> io::Result<()>>;
+/// Takes what was gathered, and returns when the new program has it, or doesn't want it.
+pub type Give<'g> = &'g mut dyn FnMut(Outgoing<'_>) -> io::Result<()>;
+
+/// What has become of what was gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// This process has it.
+    Taken(u32),
+    /// It's still ours.
+    Ours,
+}
+
+type Over = Box<dyn Fn(&mut EventLoop, Outcome)>;
+
+/// What replaces this program. Clones are the same.
+#[derive(Clone)]
+pub struct Upgrade(Rc<Inner>);
+
+struct Inner {
+    timers: Timers,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    generation: u64,
+    gather: Gather,
+    over: Over,
+    successor: RefCell<Option<Child>>,
+    /// While the new program hasn't said a word: the channel to it, and when it's too late.
+    hello: Cell<Option<(Token, Timer)>>,
+}
+
+impl Upgrade {
+    /// `gather` gives what is to be handed over. From then on it must not be touched, until `over`
+    /// is called.
+    pub fn new(
+        timers: Timers,
+        program: PathBuf,
+        arguments: Vec<OsString>,
+        generation: u64,
+        gather: Gather,
+        over: impl Fn(&mut EventLoop, Outcome) + 'static,
+    ) -> Self {
+        Self(Rc::new(Inner {
+            timers,
+            program,
+            arguments,
+            generation,
+            gather,
+            over: Box::new(over),
+            successor: RefCell::default(),
+            hello: Cell::default(),
+        }))
+    }
+
+    /// Starts the new program. All else follows when it has said hello.
+    pub fn begin(&self, event_loop: &mut EventLoop) {
+        if self.0.successor.borrow().is_some() {
+            return say("an upgrade is under way: ask again when it has ended");
+        }
+        if let Err(error) = self.start(event_loop) {
+            let Inner { program, generation, .. } = &*self.0;
+            let program = program.display();
+            say(&format!(
+                "not replaced: can't run {program}: {error}; generation {generation} goes on"
+            ));
+        }
+    }
+
+    /// Whatever is under way comes to nothing.
+    pub fn cancel(&self, event_loop: &mut EventLoop, why: &str) {
+        self.give_up(event_loop, why);
+    }
+
+    fn start(&self, event_loop: &mut EventLoop) -> io::Result<()> {
+        let (ours, theirs) = Channel::pair()?;
+        let child = Command::new(&self.0.program)
+            .arg(TAKE_OVER)
+            .args(&self.0.arguments)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .spawn()?;
+        self.0.successor.replace(Some(child));
+        let channel = Rc::new(ours);
+        let (hears, late) = (self.clone(), self.clone());
+        let of_channel = Rc::clone(&channel);
+        let token = event_loop.add(Hearing(channel), move |event_loop, _, _| {
+            hears.hear(event_loop, &of_channel);
+            Ok(())
+        });
+        let timer = self.0.timers.after(event_loop, TO_START, move |event_loop| {
+            late.forget_hello(event_loop);
+            late.give_up(event_loop, &format!("it said nothing for {} s", TO_START.as_secs()));
+        });
+        self.0.hello.set(Some((token, timer)));
+        Ok(())
+    }
+
+    /// The new program says hello, or is gone.
+    fn hear(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>) {
+        let packet = match channel.receive() {
+            Ok(None) => return,
+            Ok(Some(packet)) => packet,
+            Err(error) => return self.give_up(event_loop, &error.to_string()),
+        };
+        self.forget_hello(event_loop);
+        if packet.bytes.is_empty() {
+            return self.has_ended(event_loop, LOOKS);
+        }
+        match Message::from_bytes(&packet.bytes) {
+            Ok(Message::Hello { oldest, newest }) if (oldest..=newest).contains(&VERSION) => {
+                match self.hand_over(event_loop, channel) {
+                    Ok(()) => self.succeeded(event_loop),
+                    Err(failure) => {
+                        // Whatever it does: it must not begin now.
+                        self.kill();
+                        (self.0.over)(event_loop, Outcome::Ours);
+                        self.failed(event_loop, failure);
+                    }
+                }
+            }
+            Ok(Message::Hello { oldest, newest }) => {
+                let why = format!(
+                    "it reads the versions {oldest} to {newest} of the state, and this is {VERSION}"
+                );
+                self.give_up(event_loop, &why);
+            }
+            Ok(Message::Refused(why)) => self.give_up(event_loop, &why),
+            Ok(_) | Err(_) => self.give_up(event_loop, "it doesn't say hello"),
+        }
+    }
+
+    fn forget_hello(&self, event_loop: &mut EventLoop) {
+        if let Some((token, timer)) = self.0.hello.take() {
+            event_loop.close(token);
+            self.0.timers.cancel(event_loop, timer);
+        }
+    }
+
+    // ANCHOR: hand_over
+    /// From here on nobody is served, until the new program serves them,
+    /// or we do again.
+    fn hand_over(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>) -> Result<(), Failure> {
+        let mut peer = Peer::new(Rc::clone(channel), TO_TAKE_OVER)?;
+        let stdin = io::stdin();
+        let mut state = Outgoing::default();
+        state.descriptor(stdin.as_fd());
+        (self.0.gather)(event_loop, state, &mut |state| self.send(&mut peer, state))?;
+        expect(&mut peer, &Message::Ready)?;
+        peer.allow(TO_TAKE_OVER);
+        peer.send(&Message::Go, &[])?;
+        expect(&mut peer, &Message::Serving)
+    }
+    // ANCHOR_END: hand_over
+
+    fn send(&self, peer: &mut Peer, state: Outgoing<'_>) -> io::Result<()> {
+        let (bytes, descriptors) = state.finish();
+        let file = state::in_memory(&bytes)?;
+        let first = Message::State {
+            version: VERSION,
+            generation: self.0.generation,
+            descriptors: descriptors.len() as u64,
+        };
+        peer.send(&first, &[file.as_fd()])?;
+        for some in descriptors.chunks(MOST_DESCRIPTORS) {
+            peer.send(&Message::Descriptors, some)?;
+        }
+        Ok(())
+    }
+
+    fn succeeded(&self, event_loop: &mut EventLoop) {
+        let Some(child) = self.0.successor.take() else { return };
+        let (ours, pid) = (self.0.generation, child.id());
+        say(&format!("generation {ours} is replaced by generation {} (pid {pid})", ours + 1));
+        (self.0.over)(event_loop, Outcome::Taken(pid));
+    }
+
+    fn failed(&self, event_loop: &mut EventLoop, failure: Failure) {
+        match failure {
+            Failure::Gone => self.has_ended(event_loop, LOOKS),
+            Failure::Other(why) => self.give_up(event_loop, &why),
+        }
+    }
+
+    /// The new program says nothing more: how did it end?
+    fn has_ended(&self, event_loop: &mut EventLoop, looks: u32) {
+        let status = self.0.successor.borrow_mut().as_mut().map(Child::try_wait);
+        match status {
+            Some(Ok(Some(status))) => {
+                self.give_up(event_loop, &format!("it ended before it was ready ({status})"));
+            }
+            Some(Ok(None)) if looks > 0 => {
+                let again = self.clone();
+                self.0.timers.after(event_loop, LOOK_EVERY, move |event_loop| {
+                    again.has_ended(event_loop, looks - 1);
+                });
+            }
+            _ => self.give_up(event_loop, "it hung up before it was ready"),
+        }
+    }
+
+    /// Nothing has changed, and nothing will.
+    fn give_up(&self, event_loop: &mut EventLoop, why: &str) {
+        self.forget_hello(event_loop);
+        self.kill();
+        let Some(child) = self.0.successor.take() else { return };
+        self.bury(event_loop, child);
+        say(&format!("not replaced: {why}; generation {} goes on", self.0.generation));
+    }
+
+    fn kill(&self) {
+        if let Some(child) = &mut *self.0.successor.borrow_mut() {
+            // It may be gone already.
+            let _ = child.kill();
+        }
+    }
+
+    /// Until somebody asks how it has ended, a process keeps its number.
+    fn bury(&self, event_loop: &mut EventLoop, mut child: Child) {
+        if let Ok(None) = child.try_wait() {
+            let again = self.clone();
+            self.0.timers.after(event_loop, LOOK_EVERY, move |event_loop| {
+                again.bury(event_loop, child);
+            });
+        }
+    }
+}
+
+/// Why it came to nothing.
+enum Failure {
+    Gone,
+    Other(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Gone,
+            io::ErrorKind::TimedOut => {
+                Self::Other(format!("it wasn't ready within {} s", TO_TAKE_OVER.as_secs()))
+            }
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+fn expect(peer: &mut Peer, wanted: &Message) -> Result<(), Failure> {
+    match peer.receive()? {
+        Some((message, _)) if message == *wanted => Ok(()),
+        Some((Message::Refused(why), _)) => Err(Failure::Other(why)),
+        Some(_) => Err(Failure::Other("it doesn't say what it should".to_owned())),
+        None => Err(Failure::Gone),
+    }
+}
+
+/// The new program, until it has said hello.
+struct Hearing(Rc<Channel>);
+
+impl Source for Hearing {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::READ
+    }
+}

@@ -390,6 +390,23 @@ mod stopping {
         server.still_serves();
         server.does_nothing();
     }
+
+    /// What has come goes before deadlines that have passed while the program was stopped (Ctrl-Z).
+    #[test]
+    fn who_asked_while_it_was_stopped_is_answered() {
+        let server = Server::start_with(PROGRAM, CHAPTER, &["0.5"]);
+        let mut asking = server.visitor("asking visitor");
+        let mut silent = server.visitor("silent visitor");
+        asking.send_in_pieces(&REQUEST[..20], 1, &server.program).unwrap();
+        server.settled();
+        server.program.stop();
+        asking.send(&REQUEST[20..]).unwrap();
+        silent.send(REQUEST).unwrap();
+        std::thread::sleep(Duration::from_secs(1)); // both deadlines pass
+        server.program.go_on();
+        server.expect_page(&mut asking);
+        server.expect_page(&mut silent);
+    }
 }
 
 mod timers {

@@ -5,8 +5,9 @@ mod front;
 mod screen;
 
 use std::fs;
-use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
+use std::iter;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -362,6 +363,36 @@ fn an_x_server_that_stands_still_at_the_start_is_given_up() {
     let mut program = Program::start(Some(&display.name), &[]);
     program.says("no window: the X server doesn't answer; the rest goes on\n");
     program.still_serves();
+}
+
+/// Nor does what it says little by little, or says nothing at all, hold up the start.
+#[test]
+fn an_x_server_that_answers_without_end_is_given_up() {
+    for pause in [Duration::from_millis(300), Duration::MAX] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Display 0 is port 6000.
+        let number = listener.local_addr().unwrap().port() - 6000;
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut greeting = [0; 12]; // is there, and wants an answer
+            stream.read_exact(&mut greeting).unwrap();
+            // Yes: in version 11.0, and 4 * 65,535 bytes more.
+            let answer = [1, 0, 11, 0, 0, 0, 0xff, 0xff].into_iter().chain(iter::repeat(0));
+            // A pause that is too long is one until the program hangs up.
+            for byte in answer.take_while(|_| pause < PATIENCE) {
+                if stream.write_all(&[byte]).is_err() {
+                    return;
+                }
+                thread::sleep(pause);
+            }
+            let _ = stream.read(&mut [0; 1000]);
+        });
+        let mut program = Program::start(Some(&format!("127.0.0.1:{number}")), &[]);
+        program.says("no window: the X server doesn't answer; the rest goes on\n");
+        program.still_serves();
+        assert_eq!(program.stderr().lines().count(), 1, "{}", program.stderr());
+        server.join().unwrap();
+    }
 }
 
 /// It takes what its socket holds, and no more. x11rb would wait for it.

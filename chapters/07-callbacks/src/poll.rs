@@ -1,10 +1,10 @@
 //! `poll(2)` behind the seam: the whole list, made anew for each wait.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::backend::{Asked, Backend, rounded_up};
 use crate::readiness::{Interest, Readiness};
@@ -32,12 +32,19 @@ impl Backend for Poll {
             tokens.push(token);
             list.push(PollFd::new(descriptor, flags(interest)));
         }
+        let began = Instant::now();
         // waits: until anybody at all has something for us
-        match poll(&mut list, rounded_up(at_most)) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(()), // a signal: nothing was reported
-            Err(error) => return Err(error.into()),
+        let mut result = poll(&mut list, rounded_up(at_most));
+        // A signal. It may have stopped us for long: what has come meanwhile goes before deadlines
+        // that have passed meanwhile.
+        let is_over = || at_most.is_some_and(|at_most| began.elapsed() >= at_most);
+        if result == Err(Errno::EINTR) && is_over() {
+            result = poll(&mut list, PollTimeout::ZERO);
         }
+        match result {
+            Err(Errno::EINTR) => return Ok(()), // nothing was reported
+            result => result?,
+        };
         for (token, entry) in tokens.into_iter().zip(&list) {
             // A flag that nix doesn't know counts as an error: passed over, it would be
             // reported again at once, for ever.

@@ -1,10 +1,10 @@
 //! `epoll(7)` behind the seam: the kernel keeps the list, and is told what changes.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::epoll::{self, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::epoll::{self, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use ch07_callbacks::backend::{Asked, Backend, rounded_up};
 use ch07_callbacks::readiness::{Interest, Readiness};
@@ -55,12 +55,18 @@ impl Backend for Epoll {
         at_most: Option<Duration>,
         ready: &mut Vec<(Token, Readiness)>,
     ) -> io::Result<()> {
+        let began = Instant::now();
         // waits: until anybody at all has something for us
-        let count = match self.list.wait(&mut self.events, rounded_up(at_most)) {
-            Ok(count) => count,
-            // A signal: nothing was reported.
-            Err(Errno::EINTR) => return Ok(()),
-            Err(error) => return Err(error.into()),
+        let mut count = self.list.wait(&mut self.events, rounded_up(at_most));
+        // A signal. It may have stopped us for long: what has come
+        // meanwhile goes before deadlines that have passed meanwhile.
+        let is_over = || at_most.is_some_and(|at_most| began.elapsed() >= at_most);
+        if count == Err(Errno::EINTR) && is_over() {
+            count = self.list.wait(&mut self.events, EpollTimeout::ZERO);
+        }
+        let count = match count {
+            Err(Errno::EINTR) => 0, // nothing was reported
+            count => count?,
         };
         for event in &self.events[..count] {
             ready.push((Token::from_bits(event.data()), readiness(event.events())));

@@ -59,7 +59,8 @@ pub enum Event<'a> {
     /// The other side has finished sending. What isn't a whole line is
     /// lost.
     Ended,
-    /// It has taken longer than [`Waits::at_most`].
+    /// It has taken longer than [`Waits::at_most`], or all of the data
+    /// longer than it may.
     Late,
     /// The server is being stopped.
     Stopping,
@@ -84,6 +85,8 @@ pub struct Talk<'a> {
     lines: &'a mut Lines,
     next: &'a Cell<Next>,
     name: &'a Name,
+    timers: Timers,
+    data_until: &'a Cell<Duration>,
 }
 
 impl Talk<'_> {
@@ -92,9 +95,10 @@ impl Talk<'_> {
         self.event_loop.send(self.me, bytes);
     }
 
-    /// What comes next is data, until a dot.
-    pub fn expect_data(&mut self) {
+    /// What comes next is data, until a dot; all of it within so long.
+    pub fn expect_data(&mut self, within: Duration) {
         self.lines.expect_data();
+        self.data_until.set(self.timers.now(self.event_loop).saturating_add(within));
     }
 
     /// The next line isn't read before [`LineServer::resume`] is
@@ -168,6 +172,8 @@ struct Visit<S> {
     /// How much of the input is text already, in bytes.
     decoded: Cell<usize>,
     told_of_end: Cell<bool>,
+    /// While data is expected: when all of it must be there, by the timers' clock.
+    data_until: Cell<Duration>,
     deadline: Cell<Option<Timer>>,
 }
 
@@ -244,6 +250,7 @@ impl<S: Session> LineServer<S> {
             next: Cell::new(if is_full { Next::Leave } else { Next::Read }),
             decoded: Cell::new(0),
             told_of_end: Cell::new(false),
+            data_until: Cell::default(),
             deadline: Cell::new(None),
         });
         visits.borrow_mut().insert(me, Rc::clone(&visit));
@@ -346,8 +353,9 @@ impl<S: Session> Visit<S> {
     fn have(&self, event_loop: &mut EventLoop, act: impl FnOnce(&mut S, &mut Talk<'_>)) {
         let (session, lines) = (self.session.try_borrow_mut(), self.lines.try_borrow_mut());
         let (Ok(mut session), Ok(mut lines)) = (session, lines) else { return };
-        let Self { me, next, name, .. } = self;
-        act(&mut session, &mut Talk { event_loop, me: *me, lines: &mut lines, next, name });
+        let Self { me, next, name, timers, data_until, .. } = self;
+        let (me, timers, lines) = (*me, *timers, &mut *lines);
+        act(&mut session, &mut Talk { event_loop, me, lines, next, name, timers, data_until });
     }
 
     fn tell(&self, event_loop: &mut EventLoop, event: Event<'_>) {
@@ -420,7 +428,7 @@ impl<S: Session> Visit<S> {
         if let Some(before) = self.deadline.take() {
             self.timers.cancel(event_loop, before);
         }
-        let Some(at_most) = self.waits().at_most else { return };
+        let Some(at_most) = self.time_left(event_loop) else { return };
         let (visit, queued) = (Rc::clone(self), event_loop.queued(self.me));
         let late = move |event_loop: &mut EventLoop| visit.is_late(event_loop, queued);
         self.deadline.set(Some(self.timers.after(event_loop, at_most, late)));
@@ -439,6 +447,18 @@ impl<S: Session> Visit<S> {
             (Next::Read | Next::Wait, Ok(session)) => session.waits(),
             _ => GOODBYE,
         }
+    }
+
+    /// How long the other side has for what comes next.
+    fn time_left(&self, event_loop: &EventLoop) -> Option<Duration> {
+        let at_most = self.waits().at_most;
+        let in_data = self.lines.try_borrow().is_ok_and(|lines| lines.expects_data());
+        if self.next.get() != Next::Read || !in_data {
+            return at_most;
+        }
+        // Data that comes buys time for more, but not without end.
+        let left = self.data_until.get().saturating_sub(self.timers.now(event_loop));
+        Some(at_most.map_or(left, |at_most| at_most.min(left)))
     }
 
     /// It has taken too long. `queued`: how many bytes were queued when the wait began.

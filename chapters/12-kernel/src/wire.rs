@@ -8,18 +8,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use ch07_callbacks::now;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use x11rb::errors::DisplayParsingError;
-use x11rb::reexports::x11rb_protocol::{parse_display::parse_display, xauth::get_auth};
+use x11rb::reexports::x11rb_protocol::parse_display::{ConnectAddress, parse_display};
+use x11rb::reexports::x11rb_protocol::xauth::{Family, get_auth};
 use x11rb::rust_connection::{DefaultStream, PollMode, RustConnection, Stream};
 use x11rb::utils::RawFdContainer;
 
-/// How long an X server may take for each answer before the loop starts. A stopped one accepts
-/// connections, and says nothing.
+/// How long an X server may take before the loop starts, for all of its answers together. A stopped
+/// one accepts connections, and says nothing; another may say a byte now and then.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How much is read at a time, in bytes, and so in one turn. An event is 32 bytes.
 const PIECE: usize = 16 * 1024;
@@ -32,9 +34,9 @@ pub struct Wire {
     /// What is to be sent. Whoever uses the wire bounds it: no picture is sent before the one
     /// before has arrived.
     output: RefCell<VecDeque<u8>>,
-    /// Before the loop starts, the library may wait.
-    may_wait: Cell<bool>,
-    /// How much may still be read in this turn.
+    /// Until then the library may wait. None: the loop has started.
+    may_wait: Cell<Option<Instant>>,
+    /// How much may still be read in this turn, or before the next wait.
     left: Cell<usize>,
 }
 
@@ -48,11 +50,10 @@ pub fn connect() -> Result<(RustConnection<Wire>, usize), Box<dyn Error>> {
         _ => format!("DISPLAY {:?} names none", std::env::var_os("DISPLAY").unwrap_or_default()),
     })?;
     let screen = usize::from(display.screen);
+    let until = Instant::now() + PATIENCE;
     let mut last = None;
     for address in display.connect_instruction() {
-        // waits: before the loop starts; for a server on another machine, until its name has been
-        // looked up and it has answered
-        let (stream, (family, address)) = match DefaultStream::connect(&address) {
+        let (stream, (family, address)) = match reach(&address, until) {
             Ok(connected) => connected,
             Err(error) => {
                 last = Some(error);
@@ -62,7 +63,7 @@ pub fn connect() -> Result<(RustConnection<Wire>, usize), Box<dyn Error>> {
         // A server may want none.
         let (name, data) =
             get_auth(family, &address, display.display).unwrap_or_default().unwrap_or_default();
-        let wire = Wire::new(stream);
+        let wire = Wire::new(stream, until);
         let connection =
             RustConnection::connect_to_stream_with_auth_info(wire, screen, name, data)?;
         return Ok((connection, screen));
@@ -71,20 +72,54 @@ pub fn connect() -> Result<(RustConnection<Wire>, usize), Box<dyn Error>> {
     Err(last.map_or_else(|| name.clone(), |error| format!("display {name}: {error}")).into())
 }
 
+/// Connects to one address, before it's too late.
+fn reach(
+    address: &ConnectAddress<'_>,
+    until: Instant,
+) -> io::Result<(DefaultStream, (Family, Vec<u8>))> {
+    let ConnectAddress::Hostname(host, port) = address else {
+        // waits: before the loop starts, if more than its backlog want to connect to a server on
+        // this machine, and it has been stopped
+        return DefaultStream::connect(address);
+    };
+    let mut result = Err(ErrorKind::NotFound.into());
+    // waits: before the loop starts, until the name has been looked up: for as long as resolv.conf(5)
+    // says
+    for address in (*host, *port).to_socket_addrs()? {
+        // waits: before the loop starts, until the other machine answers
+        match TcpStream::connect_timeout(&address, left(until)?) {
+            Ok(stream) => return DefaultStream::from_tcp_stream(stream),
+            Err(error) if error.kind() == ErrorKind::TimedOut => return Err(no_answer()),
+            Err(error) => result = Err(error),
+        }
+    }
+    result
+}
+
+/// How much time there is left: none is an error.
+fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    Some(left).filter(|left| !left.is_zero()).ok_or_else(no_answer)
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "the X server doesn't answer")
+}
+
 impl Wire {
-    fn new(stream: DefaultStream) -> Self {
+    fn new(stream: DefaultStream, until: Instant) -> Self {
         Self {
             stream,
             output: RefCell::default(),
-            may_wait: Cell::new(true),
-            left: Cell::new(usize::MAX),
+            may_wait: Cell::new(Some(until)),
+            left: Cell::new(PIECE),
         }
     }
 
     /// From now on nothing waits, and a turn reads no more than a piece. To be called at the
     /// beginning of each turn.
     pub fn begin_turn(&self) {
-        self.may_wait.set(false);
+        self.may_wait.set(None);
         self.left.set(PIECE);
     }
 
@@ -113,24 +148,21 @@ impl Wire {
 
     /// Until there is something to read. What is queued goes out meanwhile: the answer may be one
     /// to that.
-    fn wait(&self) -> io::Result<()> {
-        let until = Instant::now() + PATIENCE;
+    fn wait(&self, until: Instant) -> io::Result<()> {
+        // However much there is, it looks at the time in between.
+        self.left.set(PIECE);
         loop {
             self.send()?;
             let mut flags = PollFlags::POLLIN;
             flags.set(PollFlags::POLLOUT, self.queued() > 0);
             let mut asked = [PollFd::new(self.stream.as_fd(), flags)];
-            let left = until.saturating_duration_since(Instant::now());
-            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let left = PollTimeout::try_from(left(until)?).unwrap_or(PollTimeout::MAX);
             // waits: before the loop starts, until the X server answers
-            let count = now(poll(&mut asked, left).map_err(io::Error::from))?;
+            now(poll(&mut asked, left).map_err(io::Error::from))?;
             let [answer] = asked;
             let events = answer.revents().unwrap_or(PollFlags::empty());
             if events.intersects(!PollFlags::POLLOUT) {
                 return Ok(()); // a read tells of errors, too
-            }
-            if count == Some(0) {
-                return Err(io::Error::new(ErrorKind::TimedOut, "the X server doesn't answer"));
             }
         }
     }
@@ -143,8 +175,10 @@ impl Stream for Wire {
     fn poll(&self, mode: PollMode) -> io::Result<()> {
         match mode {
             PollMode::Writable | PollMode::ReadAndWritable => Ok(()),
-            PollMode::Readable if self.may_wait.get() => self.wait(),
-            PollMode::Readable => Err(io::Error::other("only the loop waits")),
+            PollMode::Readable => match self.may_wait.get() {
+                Some(until) => self.wait(until),
+                None => Err(io::Error::other("only the loop waits")),
+            },
         }
     }
 
@@ -184,7 +218,7 @@ mod tests {
     fn wire() -> (Wire, UnixStream) {
         let (ours, server) = UnixStream::pair().unwrap();
         let (stream, _) = DefaultStream::from_unix_stream(ours).unwrap();
-        (Wire::new(stream), server)
+        (Wire::new(stream, Instant::now() + PATIENCE), server)
     }
 
     #[test]
@@ -226,6 +260,29 @@ mod tests {
         assert_eq!(read(), PIECE);
         wire.begin_turn();
         assert_eq!(read(), 1);
+    }
+
+    #[test]
+    fn what_comes_does_not_prolong_the_time_for_all_of_it() {
+        let (ours, server) = UnixStream::pair().unwrap();
+        let (stream, _) = DefaultStream::from_unix_stream(ours).unwrap();
+        let wire = Wire::new(stream, Instant::now() + Duration::from_millis(50));
+        let writes =
+            std::thread::spawn(
+                move || {
+                    while io::Write::write_all(&mut &server, &[7; 1000]).is_ok() {}
+                },
+            );
+        let error = loop {
+            match wire.poll(PollMode::Readable) {
+                // As the library does: for as long as there is something.
+                Ok(()) => while wire.read(&mut [0; 1000], &mut Vec::new()).is_ok() {},
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        drop(wire);
+        writes.join().unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ch07_callbacks::Token;
-use ch12_kernel::dns::forwarder::{Step, Whom};
+use ch12_kernel::dns::forwarder::{ENOUGH, Step, Whom};
 use ch12_kernel::dns::question::Transport;
 use ch12_kernel::dns::responder::{Delivery, Said};
 use ch12_kernel::dns::{Responder, Times, Zone};
@@ -462,6 +462,41 @@ fn questions_under_way_and_askers_are_bounded() {
         waiting += usize::from(matches!(got, Got::Later));
     }
     assert_eq!(waiting, 1024);
+}
+
+/// What unbound calls jostling.
+#[test]
+fn a_new_question_takes_the_place_of_one_that_has_had_long_enough() {
+    let mut desk = Desk::new();
+    let first = desk.asks("silent0.other.test.", 1000);
+    desk.turn(0.001);
+    for number in 1..256 {
+        desk.asks(&format!("silent{number}.other.test."), 1000 + number);
+    }
+    let refused = desk.answer(&question(1, "a.other.test.", RecordType::A));
+    assert_eq!(refused.metadata.response_code, ResponseCode::ServFail, "none is that old");
+    desk.now = ENOUGH + Duration::from_micros(1);
+    assert!(desk.responder.forwarder().jostle(desk.now).is_none(), "nobody has come");
+    let new = desk.asks("a.other.test.", 2);
+    let (oldest, step) = desk.responder.forwarder().jostle(desk.now).unwrap();
+    assert_eq!(oldest, first);
+    let deliveries = desk.over(step);
+    let [delivery] = deliveries.as_slice() else { panic!("{deliveries:?}") };
+    assert_eq!(delivery.whom, whom(1000));
+    let failure = Message::from_vec(&delivery.bytes).unwrap();
+    assert_eq!(failure.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(desk.responder.forwarder().len(), 256);
+    assert!(desk.responder.forwarder().jostle(desk.now).is_none(), "one for one");
+    let refused = desk.answer(&question(1, "b.other.test.", RecordType::A));
+    assert_eq!(
+        refused.metadata.response_code,
+        ResponseCode::ServFail,
+        "the others aren't that old"
+    );
+    let answer = answer_to(&desk.asked(new));
+    assert_eq!(desk.upstream_says(new, &answer).len(), 1);
+    // It may be asked for again at once.
+    desk.asks("silent0.other.test.", 1000);
 }
 
 /// Ten thousand names, and not one more, in the memory that they may have.

@@ -257,6 +257,31 @@ fn more_than_there_is_room_for_is_a_failure_and_our_own_names_are_none_the_worse
 }
 
 #[test]
+fn many_names_that_nobody_answers_for_keep_nobody_from_theirs() {
+    let (house, _upstream) = open_patient();
+    let asker = house.asker();
+    for number in 0..256 {
+        asker
+            .send(&bytes(&question(number, &format!("silent.n{number}.test."), RecordType::A)))
+            .unwrap();
+    }
+    crate::streams::until(|| house.order(|_, dns| dns.under_way()) == 256);
+    std::thread::sleep(Duration::from_millis(250)); // each is under way for longer than ENOUGH
+    for number in 0..3 {
+        assert_eq!(addresses(&house.ask_for(&format!("a.n{number}.test."))), [1]);
+        let failure = hear(&asker);
+        let oldest = (failure.metadata.id, failure.metadata.response_code);
+        assert_eq!(oldest, (number, ResponseCode::ServFail));
+        // The new one's place is free again.
+        house.order(|_, dns| assert_eq!(dns.under_way(), 255));
+        asker
+            .send(&bytes(&question(300, &format!("silent.more{number}.test."), RecordType::A)))
+            .unwrap();
+        crate::streams::until(|| house.order(|_, dns| dns.under_way()) == 256);
+    }
+}
+
+#[test]
 fn it_stops_when_those_who_wait_have_their_answers() {
     use ch12_kernel::presence::Service;
     let (house, _upstream) = open();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ch12_kernel::mail::session::{COMMAND_TIME, DATA_TIME, LONGEST_LINE};
+use ch12_kernel::mail::session::{COMMAND_TIME, DATA_TIME, LONGEST_LINE, MESSAGE_TIME};
 use rstest::rstest;
 
 use crate::house::{Client, House, PATIENCE, program};
@@ -174,6 +174,43 @@ fn each_time_comes_to_an_end() {
     data.hears("421 4.4.2");
     data.is_hung_up_on();
     house.works();
+}
+
+/// Who sends a byte now and then holds no memory without end.
+#[test]
+fn a_message_as_a_whole_comes_to_an_end_too() {
+    let house = House::with(|options| (options.memory, options.largest) = (100_000, 80_000));
+    let has_room = |client: &mut Client| {
+        client.send("MAIL FROM:<a@b> SIZE=50000\r\nRSET\r\n");
+        let reply = client.reply();
+        client.hears("250 2.0.0 OK");
+        reply.starts_with("250")
+    };
+    let (mut slow, mut other) = (house.client(), house.client());
+    // Its first message takes its time, and takes none from the second.
+    slow.begins("a@b");
+    house.passes(DATA_TIME - Duration::from_secs(1));
+    slow.says("x\r\n.", "250 2.0.0");
+    slow.begins("a@b");
+    slow.send("x".repeat(70_000));
+    until("there is no room", || (!has_room(&mut other)).then_some(()));
+    let step = MESSAGE_TIME / 5;
+    assert!(step < DATA_TIME);
+    for _ in 0..4 {
+        house.passes(step);
+        slow.hears_nothing();
+        slow.send("x");
+        // What it has sent has been heard of, and others have their own times.
+        assert!(!has_room(&mut other));
+        assert!(!has_room(&mut other));
+    }
+    house.passes(step - Duration::from_secs(1));
+    slow.send("x");
+    slow.hears_nothing();
+    house.passes(Duration::from_secs(1));
+    slow.hears("421 4.4.2");
+    slow.is_hung_up_on();
+    assert!(has_room(&mut other));
 }
 
 #[test]

@@ -16,6 +16,10 @@ use crate::datagrams::{Arrival, Datagrams};
 /// Asks a question for the first time.
 pub fn begin(event_loop: &mut EventLoop, shared: &Rc<Shared>, question: Token) {
     let now = shared.now(event_loop);
+    let jostled = shared.responder.borrow_mut().forwarder().jostle(now);
+    if let Some((oldest, step)) = jostled {
+        take(event_loop, shared, oldest, step);
+    }
     shared.links.borrow_mut().insert(question, Link::default());
     let step = match random() {
         Ok(id) => match shared.responder.borrow_mut().forwarder().ask(question, id, now) {

@@ -19,6 +19,10 @@ use super::question::{HEADER, Question, Request, Transport};
 /// How many questions are under way at the most. Each has a socket, and so a port that whoever
 /// wants to lie has to guess. With an upstream that is silent all of them wait.
 pub const MOST_UNDER_WAY: usize = 256;
+/// With all places taken, a new question takes the place of one that has been under way for longer
+/// than this: most upstreams answer sooner. Or whoever asks for many names that nobody answers for
+/// would keep all others from theirs.
+pub const ENOUGH: Duration = Duration::from_millis(200);
 /// How many wait for the answer to one question at the most.
 pub const MOST_ASKERS: usize = 1024;
 /// How many wait at the most, for whatever question.
@@ -100,7 +104,8 @@ pub struct Forwarder {
 /// What became of somebody's question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// It's to be asked now. The token names it.
+    /// It's to be asked now. The token names it. There may be one too many
+    /// under way: see [`Forwarder::jostle`].
     First(Token),
     /// It has been asked already.
     Waits,
@@ -183,7 +188,7 @@ impl Forwarder {
             self.waiting += 1;
             return Joined::Waits;
         }
-        if self.len() >= self.most {
+        if self.len() >= self.most && self.jostled(now).is_none() {
             return Joined::Full;
         }
         let token = self.under_way.insert(UnderWay {
@@ -202,6 +207,26 @@ impl Forwarder {
         Joined::First(token)
     }
     // ANCHOR_END: join
+
+    /// With one too many under way, the oldest is over. To be called before a question that has just
+    /// joined is asked.
+    pub fn jostle(&mut self, now: Duration) -> Option<(Token, Step)> {
+        if self.len() <= self.most {
+            return None;
+        }
+        let oldest = self.jostled(now)?;
+        // Not to be remembered: its answer may have been on the way.
+        let believed = Believed { ttl: 0, ..Believed::failure() };
+        Some((oldest, self.over(oldest, believed, false)))
+    }
+
+    /// Whose place a new question takes.
+    fn jostled(&self, now: Duration) -> Option<Token> {
+        // All have equally long: the oldest is the one that is given up first.
+        let (token, oldest) = self.under_way.iter().min_by_key(|(_, one)| one.deadline)?;
+        let began = oldest.deadline.saturating_sub(self.times.deadline);
+        (now.saturating_sub(began) > ENOUGH).then_some(token)
+    }
 
     /// The bytes that ask it for the first time, with a number that nobody can guess.
     pub fn ask(&mut self, token: Token, id: u16, now: Duration) -> Option<Vec<u8>> {

@@ -14,7 +14,7 @@ use ch11_http_server::mailbox::mailbox;
 use crate::line_server::{self, Event, LineServer, Talk, Waits};
 use crate::mail::message::Message;
 use crate::mail::path::Path;
-use crate::mail::session::{Failure, LONGEST_LINE, Outcome, Session, Terms, Then};
+use crate::mail::session::{Failure, LONGEST_LINE, MESSAGE_TIME, Outcome, Session, Terms, Then};
 use crate::mbox::writer::{NotWritten, Told, Writer};
 use crate::mbox::{Entry, Mbox};
 use crate::presence::{Row, Service, Stopped};
@@ -246,7 +246,7 @@ impl Client {
         }
         match then {
             Then::GoOn => {}
-            Then::ExpectData => talk.expect_data(),
+            Then::ExpectData => talk.expect_data(MESSAGE_TIME),
             Then::Keep(message) => self.keep(message, talk),
             Then::HangUp => talk.hang_up(),
         }

@@ -24,6 +24,9 @@ pub const COMMAND_TIME: Duration = Duration::from_secs(5 * 60);
 /// How long it may take to send some more of a message: so long it waits itself until the
 /// network takes the next piece (section 4.5.3.2.5).
 pub const DATA_TIME: Duration = Duration::from_secs(3 * 60);
+/// How long it may take to send all of a message, however it comes; so long it would wait itself for
+/// the answer to the end (section 4.5.3.2.6). A byte now and then would hold the memory of all.
+pub const MESSAGE_TIME: Duration = Duration::from_secs(10 * 60);
 /// How long the disk may take: so long the client waits for the answer (section 4.5.3.2.6).
 pub const DISK_TIME: Duration = Duration::from_secs(10 * 60);
 /// The least that is reserved for a message, in bytes: most are smaller.

@@ -62,9 +62,24 @@ pub struct Connection {
     close_callback: Option<CloseCallback>,
 }
 
+/// A connection in plain data, besides its socket and its callbacks: to be handed to another
+/// process, which goes on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// What has come, and hasn't been taken out.
+    pub input: Vec<u8>,
+    /// The other side has finished sending.
+    pub ended: bool,
+    /// Nobody wants to know what comes.
+    pub deaf: bool,
+    /// What is to be sent.
+    pub output: Vec<u8>,
+    pub ours: Ours,
+}
+
 /// How far we are with sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ours {
+pub enum Ours {
     /// More may be queued.
     Open,
     /// What is queued is the last.
@@ -93,6 +108,18 @@ impl Connection {
     /// How many bytes are queued, and not yet with the kernel.
     pub fn queued(&self) -> usize {
         self.output.len()
+    }
+
+    /// Its socket, and all else, as it is now. `None`: it isn't connected yet.
+    pub fn parts(&self) -> Option<(BorrowedFd<'_>, Parts)> {
+        if self.connecting {
+            return None;
+        }
+        let Self { input, deaf, output, ours, .. } = self;
+        let output = output.iter().copied().collect();
+        let (bytes, ended) = (input.bytes.clone(), input.ended);
+        let parts = Parts { input: bytes, ended, deaf: *deaf, output, ours: *ours };
+        Some((self.socket.as_fd(), parts))
     }
 
     /// One read. Whether it has brought anything that the callback should know.
@@ -245,6 +272,25 @@ impl EventLoop {
     pub fn add_socket(&mut self, socket: TcpStream) -> io::Result<Token> {
         socket.set_nonblocking(true)?;
         Ok(self.add(Connection::new(socket, false), ready))
+    }
+
+    /// Goes on with a connection that another process has had until now. The next read callback
+    /// is told of the input that has come with it, and of its end.
+    ///
+    /// # Errors
+    /// When it can't be told not to wait.
+    pub fn add_parts(&mut self, socket: TcpStream, parts: Parts) -> io::Result<Token> {
+        socket.set_nonblocking(true)?;
+        let Parts { input, ended, deaf, output, ours } = parts;
+        let connection = Connection {
+            input: Input { bytes: input, ended },
+            deaf,
+            output: output.into(),
+            roomy: false,
+            ours,
+            ..Connection::new(socket, false)
+        };
+        Ok(self.add(connection, ready))
     }
 
     /// Begins to connect, and doesn't wait for it. If it fails later, the close

@@ -85,7 +85,10 @@ pub fn inherit(mut state: Detached, address: SocketAddr, count: usize) -> io::Re
     }
     state.end()?;
     if berths.iter().all(|berth| berth.listeners.is_empty()) {
-        for (berth, listener) in berths.iter_mut().zip(listen_together(address, count)?) {
+        let listeners = listen_together(address, count).map_err(|error| {
+            io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
+        })?;
+        for (berth, listener) in berths.iter_mut().zip(listeners) {
             berth.listeners.push(listener);
         }
     }

@@ -7,8 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ch07_callbacks::program::raise_limit;
+use nix::errno::Errno;
 use nix::unistd::dup2_stdin;
 
+use crate::TAKE_OVER;
 use crate::channel::Channel;
 use crate::message::Message;
 use crate::peer::Peer;
@@ -31,16 +33,13 @@ impl Inheritance {
     ///
     /// # Errors
     /// When it can't be had, or be read. The old program has been told why.
-    pub fn receive() -> io::Result<Self> {
+    pub fn receive() -> Result<Self, Failure> {
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
         // What finds no free place is lost.
         raise_limit();
         let mut peer = Peer::new(Rc::new(Channel::from(stdin)), PATIENCE)?;
-        let received = receive(&mut peer);
-        if let Err(error) = &received {
-            refuse(&mut peer, &error.to_string());
-        }
-        let (generation, bytes, descriptors) = received?;
+        let (generation, bytes, descriptors) =
+            receive(&mut peer).map_err(|error| refused(&mut peer, error))?;
         Ok(Self { peer: RefCell::new(peer), bytes, descriptors, generation })
     }
 
@@ -62,8 +61,8 @@ impl Inheritance {
     }
 
     /// We can't go on, and the old program is told why: it does.
-    pub fn refuse(&self, why: &str) {
-        refuse(&mut self.peer.borrow_mut(), why);
+    pub fn refuse(&self, why: io::Error) -> Failure {
+        refused(&mut self.peer.borrow_mut(), why)
     }
 
     // ANCHOR: ready
@@ -112,9 +111,29 @@ fn receive(peer: &mut Peer) -> io::Result<Received> {
     Ok((generation, bytes, descriptors))
 }
 
-fn refuse(peer: &mut Peer, why: &str) {
-    // If it's gone, nobody needs to know.
-    let _ = peer.send(&Message::Refused(why.to_owned()), &[]);
+fn refused(peer: &mut Peer, why: io::Error) -> Failure {
+    if why.raw_os_error() == Some(Errno::ENOTSOCK as i32) {
+        let why = format!("{TAKE_OVER} is for a program that another one starts in its place");
+        return Failure::Untold(io::Error::other(why));
+    }
+    match peer.send(&Message::Refused(why.to_string()), &[]) {
+        Ok(()) => Failure::Told,
+        Err(_) => Failure::Untold(why),
+    }
+}
+
+/// We can't take over.
+#[derive(Debug)]
+pub enum Failure {
+    /// The old program knows why, and says so.
+    Told,
+    Untold(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Untold(error)
+    }
 }
 
 /// Whether the old program still listens doesn't matter: in one that has become this one, nobody

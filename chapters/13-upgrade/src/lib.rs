@@ -18,3 +18,6 @@ pub mod message;
 pub mod peer;
 pub mod state;
 pub mod upgrade;
+
+/// What tells a program that it takes over: its first argument.
+pub const TAKE_OVER: &str = "--take-over";

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::exit;
 use std::rc::Rc;
 
 use ch07_callbacks::EventLoop;
@@ -15,9 +16,10 @@ use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::{Log, Opened, Writer};
 use ch11_http_server::metrics::{self, AllCounters};
 use ch11_http_server::{Events, Files, Folder, Response, Routes, live, page, workers};
+use ch13_upgrade::TAKE_OVER;
 use ch13_upgrade::fleet::{self, Berth, Fleet, Plan};
-use ch13_upgrade::inherit::Inheritance;
-use ch13_upgrade::upgrade::{Outcome, TAKE_OVER, Upgrade};
+use ch13_upgrade::inherit::{Failure, Inheritance};
+use ch13_upgrade::upgrade::{Outcome, Upgrade};
 use clap::Parser;
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use nix::sys::signal::{Signal, kill};
@@ -63,11 +65,12 @@ fn main() {
         .unwrap_or_else(|error| complain(NAME, 1, &format!("can't tell its own name: {error}")));
     let served = match options.takes_over {
         true => take_over(&options, program),
-        false => begin(&options, program),
+        false => begin(&options, program).map_err(Failure::Untold),
     };
     match served {
         Ok(()) => say("stopped"),
-        Err(error) => complain(NAME, 1, &error.to_string()),
+        Err(Failure::Told) => exit(1),
+        Err(Failure::Untold(error)) => complain(NAME, 1, &error.to_string()),
     }
 }
 
@@ -84,7 +87,7 @@ fn begin(options: &Options, program: PathBuf) -> io::Result<()> {
 }
 
 /// Any other one.
-fn take_over(options: &Options, program: PathBuf) -> io::Result<()> {
+fn take_over(options: &Options, program: PathBuf) -> Result<(), Failure> {
     let mut inheritance = Inheritance::receive()?;
     let generation = inheritance.generation();
     let state = inheritance.state()?;
@@ -95,11 +98,7 @@ fn take_over(options: &Options, program: PathBuf) -> io::Result<()> {
     let served = prepared.and_then(|(berths, ready)| {
         serve(options, program, generation, berths, ready, move || says.ready())
     });
-    if let Err(error) = &served {
-        // If it's too late for that, nobody hears it.
-        inheritance.refuse(&error.to_string());
-    }
-    served
+    served.map_err(|error| inheritance.refuse(error))
 }
 
 /// What can go wrong, and so is done before anything else.

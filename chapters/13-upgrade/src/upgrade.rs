@@ -14,13 +14,12 @@ use ch07_callbacks::program::say;
 use ch07_callbacks::{EventLoop, Interest, Source, Token};
 use ch09_timers::{Timer, Timers};
 
+use crate::TAKE_OVER;
 use crate::channel::{Channel, MOST_DESCRIPTORS};
 use crate::message::Message;
 use crate::peer::Peer;
 use crate::state::{self, Outgoing, VERSION};
 
-/// What tells a program that it takes over.
-pub const TAKE_OVER: &str = "--take-over";
 /// How long the new program may take to say hello. Until then we serve.
 const TO_START: Duration = Duration::from_secs(10);
 /// How long it may take then, twice: to receive all and be ready, and to begin. Nobody is served

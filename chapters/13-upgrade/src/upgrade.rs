@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ch07_callbacks::program::say;
 use ch07_callbacks::{EventLoop, Interest, Source, Token};
@@ -139,8 +139,9 @@ impl Upgrade {
         }
         match Message::from_bytes(&packet.bytes) {
             Ok(Message::Hello { oldest, newest }) if (oldest..=newest).contains(&VERSION) => {
+                let began = Instant::now();
                 match self.hand_over(event_loop, channel) {
-                    Ok(()) => self.succeeded(event_loop),
+                    Ok(()) => self.succeeded(event_loop, began.elapsed()),
                     Err(failure) => {
                         // Whatever it does: it must not begin now.
                         self.kill();
@@ -198,10 +199,11 @@ impl Upgrade {
         Ok(())
     }
 
-    fn succeeded(&self, event_loop: &mut EventLoop) {
+    fn succeeded(&self, event_loop: &mut EventLoop, took: Duration) {
         let Some(child) = self.0.successor.take() else { return };
         let (ours, pid) = (self.0.generation, child.id());
-        say(&format!("generation {ours} is replaced by generation {} (pid {pid})", ours + 1));
+        let (next, took) = (ours + 1, took.as_millis());
+        say(&format!("generation {ours} is replaced by generation {next} (pid {pid}) in {took} ms"));
         (self.0.over)(event_loop, Outcome::Taken(pid));
     }
 

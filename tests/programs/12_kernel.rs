@@ -239,18 +239,22 @@ fn a_reset_in_any_protocol_ends_that_one() {
     assert!(program.exit_status().is_none(), "it goes on");
 }
 
+/// All services, with an upstream, and no more descriptors than that.
+fn on_200_descriptors(folder: &TempDir, upstream: SocketAddr) -> Program {
+    let script = format!(
+        "ulimit -n 200 && exec {PROGRAM} --http 127.0.0.1:0 --dns 127.0.0.1:0 --upstream {upstream} \
+         --mail 127.0.0.1:0 --mbox {} --chat 127.0.0.1:0",
+        folder.path().join("mbox").display()
+    );
+    Start::new("/bin/sh").arg("-c").arg(script).start().unwrap()
+}
+
 /// A crowd at HTTP takes none of the descriptors that the others need.
 #[test]
 fn a_crowd_of_one_protocol_leaves_room_for_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let upstream_address = upstream.local_addr().unwrap();
-    let script = format!(
-        "ulimit -n 200 && exec {PROGRAM} --http 127.0.0.1:0 --dns 127.0.0.1:0 --upstream {upstream_address} \
-         --mail 127.0.0.1:0 --mbox {} --chat 127.0.0.1:0",
-        folder.path().join("mbox").display()
-    );
-    let program = Start::new("/bin/sh").arg("-c").arg(script).start().unwrap();
+    let program = on_200_descriptors(&folder, upstream.local_addr().unwrap());
     let http = address(&program, "http");
     let _crowd: Vec<TcpStream> = (0..300).map(|_| connect(http)).collect();
     hears(&mut connect(address(&program, "mail")), "220 ");
@@ -264,6 +268,41 @@ fn a_crowd_of_one_protocol_leaves_room_for_the_others() {
     upstream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (length, _) = upstream.recv_from(&mut [0; 512]).expect("the upstream is asked");
     assert!(length > 12);
+}
+
+/// Crowds at all of them together leave the descriptors that DNS needs to ask others: each has its share.
+#[test]
+fn crowds_of_all_protocols_leave_room_for_questions() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let program = on_200_descriptors(&folder, upstream.local_addr().unwrap());
+    let crowd = |service: &str, count| -> Vec<TcpStream> {
+        let address = address(&program, service);
+        (0..count).map(|_| connect(address)).collect()
+    };
+    let mut crowds = [crowd("mail", 60), crowd("chat", 60), crowd("dns", 60), crowd("http", 300)];
+    // Those who were first at each have been let in.
+    hears(&mut crowds[0][0], "220 ");
+    hears(&mut crowds[1][0], "name? ");
+    let first = &mut crowds[3][0];
+    first.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    hears(first, "Hello, World!");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    upstream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for name in b'a'..=b'j' {
+        let mut question =
+            b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03far\x04away\0\0\x01\0\x01".to_vec();
+        question[13] = name;
+        client.send_to(&question, address(&program, "dns")).unwrap();
+        let mut asked = [0; 512];
+        let (length, from) = upstream.recv_from(&mut asked).expect("the upstream is asked");
+        asked[2..4].copy_from_slice(&[0x81, 0x83]);
+        upstream.send_to(&asked[..length], from).unwrap();
+        client.recv(&mut [0; 512]).expect("it's answered");
+    }
+    let complaint = program.stderr().into_iter().find(|line| line.contains("Too many open files"));
+    assert_eq!(complaint, None);
 }
 
 /// One line waits, through all protocols: with an upstream that takes its time, a message that the disk takes its time

@@ -249,6 +249,16 @@ fn on_200_descriptors(folder: &TempDir, upstream: SocketAddr) -> Program {
     Start::new("/bin/sh").arg("-c").arg(script).start().unwrap()
 }
 
+/// So many visitors, each of whom begins to say something: at HTTP nobody is let in before that.
+fn crowd_at(address: SocketAddr, count: usize, begun: &[u8]) -> Vec<TcpStream> {
+    let visitor = |_| {
+        let mut stream = connect(address);
+        stream.write_all(begun).unwrap();
+        stream
+    };
+    (0..count).map(visitor).collect()
+}
+
 /// A crowd at HTTP takes none of the descriptors that the others need.
 #[test]
 fn a_crowd_of_one_protocol_leaves_room_for_the_others() {
@@ -256,7 +266,7 @@ fn a_crowd_of_one_protocol_leaves_room_for_the_others() {
     let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
     let program = on_200_descriptors(&folder, upstream.local_addr().unwrap());
     let http = address(&program, "http");
-    let _crowd: Vec<TcpStream> = (0..300).map(|_| connect(http)).collect();
+    let _crowd = crowd_at(http, 100, b"GET /");
     hears(&mut connect(address(&program, "mail")), "220 ");
     let mut chat = connect(address(&program, "chat"));
     chat.write_all(b"Ada\r\n").unwrap();
@@ -270,22 +280,37 @@ fn a_crowd_of_one_protocol_leaves_room_for_the_others() {
     assert!(length > 12);
 }
 
+/// HTTP has half of them.
+#[test]
+fn a_crowd_at_http_gets_its_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = on_200_descriptors(&folder, "127.0.0.1:9".parse().unwrap());
+    let mut crowd = crowd_at(address(&program, "http"), 70, b"GET /");
+    for (number, answer) in [(67, "200 OK"), (68, "503 "), (69, "503 ")] {
+        // Whoever is turned away is told before it has asked.
+        let _ = crowd[number].write_all(b"hello HTTP/1.1\r\nHost: x\r\n\r\n");
+        hears(&mut crowd[number], &format!("HTTP/1.1 {answer}"));
+    }
+}
+
 /// Crowds at all of them together leave the descriptors that DNS needs to ask others: each has its share.
 #[test]
 fn crowds_of_all_protocols_leave_room_for_questions() {
     let folder = tempfile::tempdir().unwrap();
     let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
     let program = on_200_descriptors(&folder, upstream.local_addr().unwrap());
-    let crowd = |service: &str, count| -> Vec<TcpStream> {
-        let address = address(&program, service);
-        (0..count).map(|_| connect(address)).collect()
-    };
-    let mut crowds = [crowd("mail", 60), crowd("chat", 60), crowd("dns", 60), crowd("http", 300)];
+    let crowd = |service, count, said| crowd_at(address(&program, service), count, said);
+    let mut crowds = [
+        crowd("mail", 100, b""),
+        crowd("chat", 100, b""),
+        crowd("dns", 100, b""),
+        crowd("http", 68, b"GET /"),
+    ];
     // Those who were first at each have been let in.
     hears(&mut crowds[0][0], "220 ");
     hears(&mut crowds[1][0], "name? ");
     let first = &mut crowds[3][0];
-    first.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    first.write_all(b"hello HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     hears(first, "Hello, World!");
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -8,17 +8,21 @@ use std::time::{Duration, Instant};
 
 use ch07_callbacks::EventLoop;
 use ch09_timers::{Clock, Timers};
-use ch12_kernel::line_server::{Event, LineServer, Options, Session, Talk, Waits};
+use ch12_kernel::line_server::{Event, LineServer, MOST_QUEUED, Options, Session, Talk, Waits};
 use ch12_kernel::presence::Service;
 
 use crate::house::PATIENCE;
 
-/// Counts lines, and says nothing.
+/// As long as the answer to `more`, in bytes.
+const MUCH: usize = 10_000;
+
+/// Counts lines, and says nothing to most.
 struct Counter(Rc<Cell<usize>>);
 
 impl Session for Counter {
     fn receive(&mut self, event: Event<'_>, talk: &mut Talk<'_>) {
         match event {
+            Event::Line(b"more") => talk.say(&[b'x'; MUCH]),
             Event::Line(_) => self.0.set(self.0.get() + 1),
             Event::Ended => talk.hang_up(),
             _ => {}
@@ -84,6 +88,21 @@ fn one_who_says_a_lot_is_heard_turn_by_turn() {
     });
     // Called twice in a turn at the most: for what has come, and for what was left.
     assert!((256..=2 * 256).contains(&most_in_a_turn), "{most_in_a_turn} in one turn");
+}
+
+/// Whoever asks and asks and reads nothing isn't answered for ever.
+#[test]
+fn one_who_never_reads_is_not_heard_any_more() {
+    let mut hall = Hall::open();
+    hall.say(&b"more\r\n".repeat(4000));
+    let mut most_queued = 0;
+    for _ in 0..200 {
+        hall.event_loop.turn(Some(Duration::from_millis(1))).unwrap();
+        let rows = hall.server.rows(&hall.event_loop);
+        let queued = rows.first().map_or(0, |row| hall.event_loop.queued(row.token));
+        most_queued = most_queued.max(queued);
+    }
+    assert!((MOST_QUEUED..MOST_QUEUED + MUCH).contains(&most_queued), "{most_queued}");
 }
 
 /// One deadline for one connection, however much it has said; and none when it's gone.

@@ -239,20 +239,34 @@ fn a_reset_in_any_protocol_ends_that_one() {
     assert!(program.exit_status().is_none(), "it goes on");
 }
 
+/// All services, with an upstream, and no more descriptors than that.
+fn on_200_descriptors(folder: &TempDir, upstream: SocketAddr) -> Program {
+    let script = format!(
+        "ulimit -n 200 && exec {PROGRAM} --http 127.0.0.1:0 --dns 127.0.0.1:0 --upstream {upstream} \
+         --mail 127.0.0.1:0 --mbox {} --chat 127.0.0.1:0",
+        folder.path().join("mbox").display()
+    );
+    Start::new("/bin/sh").arg("-c").arg(script).start().unwrap()
+}
+
+/// So many visitors, each of whom begins to say something: at HTTP nobody is let in before that.
+fn crowd_at(address: SocketAddr, count: usize, begun: &[u8]) -> Vec<TcpStream> {
+    let visitor = |_| {
+        let mut stream = connect(address);
+        stream.write_all(begun).unwrap();
+        stream
+    };
+    (0..count).map(visitor).collect()
+}
+
 /// A crowd at HTTP takes none of the descriptors that the others need.
 #[test]
 fn a_crowd_of_one_protocol_leaves_room_for_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let upstream_address = upstream.local_addr().unwrap();
-    let script = format!(
-        "ulimit -n 200 && exec {PROGRAM} --http 127.0.0.1:0 --dns 127.0.0.1:0 --upstream {upstream_address} \
-         --mail 127.0.0.1:0 --mbox {} --chat 127.0.0.1:0",
-        folder.path().join("mbox").display()
-    );
-    let program = Start::new("/bin/sh").arg("-c").arg(script).start().unwrap();
+    let program = on_200_descriptors(&folder, upstream.local_addr().unwrap());
     let http = address(&program, "http");
-    let _crowd: Vec<TcpStream> = (0..300).map(|_| connect(http)).collect();
+    let _crowd = crowd_at(http, 100, b"GET /");
     hears(&mut connect(address(&program, "mail")), "220 ");
     let mut chat = connect(address(&program, "chat"));
     chat.write_all(b"Ada\r\n").unwrap();
@@ -264,6 +278,56 @@ fn a_crowd_of_one_protocol_leaves_room_for_the_others() {
     upstream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (length, _) = upstream.recv_from(&mut [0; 512]).expect("the upstream is asked");
     assert!(length > 12);
+}
+
+/// HTTP has half of them.
+#[test]
+fn a_crowd_at_http_gets_its_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = on_200_descriptors(&folder, "127.0.0.1:9".parse().unwrap());
+    let mut crowd = crowd_at(address(&program, "http"), 70, b"GET /");
+    for (number, answer) in [(67, "200 OK"), (68, "503 "), (69, "503 ")] {
+        // Whoever is turned away is told before it has asked.
+        let _ = crowd[number].write_all(b"hello HTTP/1.1\r\nHost: x\r\n\r\n");
+        hears(&mut crowd[number], &format!("HTTP/1.1 {answer}"));
+    }
+}
+
+/// Crowds at all of them together leave the descriptors that DNS needs to ask others: each has its share.
+#[test]
+fn crowds_of_all_protocols_leave_room_for_questions() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let program = on_200_descriptors(&folder, upstream.local_addr().unwrap());
+    let crowd = |service, count, said| crowd_at(address(&program, service), count, said);
+    let mut crowds = [
+        crowd("mail", 100, b""),
+        crowd("chat", 100, b""),
+        crowd("dns", 100, b""),
+        crowd("http", 68, b"GET /"),
+    ];
+    // Those who were first at each have been let in.
+    hears(&mut crowds[0][0], "220 ");
+    hears(&mut crowds[1][0], "name? ");
+    let first = &mut crowds[3][0];
+    first.write_all(b"hello HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    hears(first, "Hello, World!");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    upstream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for name in b'a'..=b'j' {
+        let mut question =
+            b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03far\x04away\0\0\x01\0\x01".to_vec();
+        question[13] = name;
+        client.send_to(&question, address(&program, "dns")).unwrap();
+        let mut asked = [0; 512];
+        let (length, from) = upstream.recv_from(&mut asked).expect("the upstream is asked");
+        asked[2..4].copy_from_slice(&[0x81, 0x83]);
+        upstream.send_to(&asked[..length], from).unwrap();
+        client.recv(&mut [0; 512]).expect("it's answered");
+    }
+    let complaint = program.stderr().into_iter().find(|line| line.contains("Too many open files"));
+    assert_eq!(complaint, None);
 }
 
 /// One line waits, through all protocols: with an upstream that takes its time, a message that the disk takes its time

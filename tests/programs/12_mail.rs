@@ -8,3 +8,5 @@ mod disk;
 mod house;
 #[path = "mail/serving.rs"]
 mod serving;
+#[path = "mail/turns.rs"]
+mod turns;

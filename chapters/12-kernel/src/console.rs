@@ -269,9 +269,9 @@ fn obey(event_loop: &mut EventLoop, line: &Line, commands: &mut [Command]) -> St
 /// socket; a terminal of another user's; not on Linux), what there is
 /// has to do.
 fn without_waiting(input: File) -> File {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let path = format!("/proc/self/fd/{}", input.as_raw_fd());
-    OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).unwrap_or(input)
+    OpenOptions::new().read(true).custom_flags(flags).open(path).unwrap_or(input)
 }
 // ANCHOR_END: without_waiting
 

@@ -55,6 +55,9 @@ pub enum Arrival<'a> {
 
 type Callback = Box<dyn FnMut(&mut EventLoop, Token, Arrival<'_>)>;
 
+/// How many have come.
+type Count = io::Result<usize>;
+
 // ANCHOR: datagrams
 /// A socket for datagrams, in the loop.
 pub struct Datagrams {
@@ -234,9 +237,9 @@ fn pause_is_over(event_loop: &mut EventLoop, socket: Token) {
 }
 
 // ANCHOR: receive
-/// Takes one batch, and no more; how many it were. With a flood at this socket, there is
+/// Takes one batch, and no more: with a flood at this socket, there is
 /// still a turn for everybody else.
-fn receive(event_loop: &mut EventLoop, me: Token, came: &mut Callback) -> io::Result<usize> {
+fn receive(event_loop: &mut EventLoop, me: Token, came: &mut Callback) -> Count {
     let Some(datagrams) = event_loop.get_mut::<Datagrams>(me) else { return Ok(0) };
     let buffers = datagrams.buffers.clone();
     // Taken out while we call: the callback may get here again, through

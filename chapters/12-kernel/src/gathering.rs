@@ -161,11 +161,35 @@ mod timer {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Instant;
+
     use super::*;
 
     fn gathering() -> Gathering {
         let mut event_loop = ch08_epoll::event_loop().unwrap();
         Gathering::new(&mut event_loop, |_| {}).unwrap()
+    }
+
+    /// On a busy machine one may take longer; of several, at least one doesn't.
+    #[test]
+    fn a_pause_is_short() {
+        let mut event_loop = ch08_epoll::event_loop().unwrap();
+        let over = Rc::new(Cell::new(0));
+        let is_over = Rc::clone(&over);
+        let over_again = move |_: &mut EventLoop| is_over.set(is_over.get() + 1);
+        let mut gathering = Gathering::new(&mut event_loop, over_again).unwrap();
+        let pauses = (1..=10).map(|round| {
+            let begun = Instant::now();
+            gathering.have_come(CROWD, round);
+            while over.get() < round {
+                event_loop.turn(Some(Duration::from_secs(30))).unwrap();
+            }
+            begun.elapsed()
+        });
+        let shortest = pauses.min().unwrap();
+        assert!(shortest >= PAUSE && shortest < Duration::from_millis(100), "{shortest:?}");
     }
 
     #[test]

@@ -29,7 +29,10 @@ pub struct Opened {
 }
 
 /// Puts a service into the loop.
-pub type Start = Box<dyn FnOnce(&mut EventLoop, Timers) -> io::Result<Rc<dyn Service>>>;
+pub type Start = Box<dyn FnOnce(&mut EventLoop, Timers) -> Started>;
+
+/// The service, if it could be started.
+pub type Started = io::Result<Rc<dyn Service>>;
 // ANCHOR_END: plan
 
 /// A program's services, and the loop that they share.

@@ -389,9 +389,10 @@ impl<S: Session> Visit<S> {
         input.bytes = all;
         input.bytes.drain(..taken);
         self.decoded.set(self.decoded.get().saturating_sub(taken));
+        let is_at_end = input.ended && self.is_reading(event_loop);
         if pieces == LINES_A_TURN {
             self.go_on(event_loop);
-        } else if input.ended && self.is_reading(event_loop) && !self.told_of_end.replace(true) {
+        } else if is_at_end && !self.told_of_end.replace(true) {
             self.tell(event_loop, Event::Ended);
             pieces += 1;
         }

@@ -85,8 +85,9 @@ impl Mbox {
         let mut length = Length(0);
         write(&mut length, separator, entries)?;
         lock.note(begin, begin + length.0)?;
-        let written = write_to(&file, separator, entries).and_then(|()| self.sync(&file, begin));
-        if let Err(error) = written {
+        let written = write_to(&file, separator, entries);
+        let synced = written.and_then(|()| self.sync(&file, begin));
+        if let Err(error) = synced {
             // Cut back, or the half of it would be the beginning of the
             // next message. If that fails too, the lock stays, and says
             // where to cut.

@@ -248,6 +248,12 @@ impl Client {
         self.hears(reply)
     }
 
+    /// Says the same again and again and reads nothing, until nobody listens.
+    pub fn pours(&mut self, lines: &[u8]) {
+        self.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        while self.stream.write(lines).is_ok() {}
+    }
+
     #[track_caller]
     pub fn hears(&mut self, begins: &str) -> String {
         let reply = self.reply();

@@ -230,6 +230,7 @@ fn so_many_and_no_more() {
     let house = House::with(|options| options.most = 2);
     let inside = [house.client(), house.client()];
     let mut late = std::net::TcpStream::connect(house.address).unwrap();
+    late.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut said = String::new();
     std::io::Read::read_to_string(&mut late, &mut said).unwrap();
     assert!(said.starts_with("421 ") && said.ends_with("\r\n"), "{said:?}");
@@ -240,6 +241,72 @@ fn so_many_and_no_more() {
     }
     until("there is room", || house.waits_for().is_empty().then_some(()));
     house.works();
+}
+
+/// There isn't even time to tell so many that there is no room.
+#[test]
+fn a_crowd_that_there_is_no_room_for() {
+    let house = House::with(|options| options.most = 2);
+    let _inside = [house.client(), house.client()];
+    let hears = || {
+        let mut stream = std::net::TcpStream::connect(house.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut said = Vec::new();
+        // A reset, or an end; either says it.
+        let _ = std::io::Read::read_to_end(&mut stream, &mut said);
+        (stream, String::from_utf8(said).unwrap())
+    };
+    let told = [hears(), hears()];
+    assert!(told.iter().all(|(_, said)| said.starts_with("421 ")), "{told:?}");
+    assert_eq!(hears().1, "");
+}
+
+/// Whoever has said QUIT has a moment to hang up.
+#[test]
+fn who_stays_is_shown_the_door() {
+    let house = House::open();
+    let mut client = house.client();
+    client.says("QUIT", "221");
+    house.comes_to_wait_for(&["it to hang up"]);
+    house.passes(Duration::from_secs(1));
+    house.ask(|_, _, _| ());
+    house.comes_to_wait_for(&["it to hang up"]);
+    house.passes(Duration::from_secs(2));
+    house.comes_to_wait_for(&[]);
+}
+
+/// What the documentation promises, and what a client is told of it.
+#[test]
+fn the_usual_limits() {
+    let mut limits = (0, 0, 0);
+    let house = House::with(|options| {
+        limits = (options.largest, options.memory, options.most);
+    });
+    assert_eq!(limits, (16 * MIB, 64 * MIB, 256));
+    let reply = Client::call(house.address).says("EHLO x", "250-");
+    assert!(reply.contains("\n250-SIZE 16777216\n"), "{reply}");
+}
+
+/// Ten seconds for those who are in the middle of something, whether they read what they are told or not.
+#[test]
+fn stopping_it_waits_for_nobody_for_long() {
+    let house = House::open();
+    let (mut slow, mut deaf) = (house.client(), house.client());
+    slow.begins("a@b");
+    deaf.says("MAIL FROM:<a@b>", "250");
+    deaf.pours(&b"HELP\r\n".repeat(1000));
+    let stopped = house.stop();
+    house.passes(Duration::from_secs(9));
+    house.ask(|_, _, _| ());
+    assert_eq!(house.waits_for().len(), 2);
+    house.passes(Duration::from_secs(2));
+    slow.hears("421 4.4.2");
+    slow.is_hung_up_on();
+    drop(slow);
+    assert!(stopped.try_recv().is_err(), "one is here that reads nothing");
+    // A moment more, to hang up.
+    house.passes(Duration::from_secs(3));
+    stopped.recv_timeout(PATIENCE).expect("it stops");
 }
 
 #[test]

@@ -42,8 +42,7 @@ impl Believed {
         let mut answer = Answer::of_code(code);
         let mut name = question.name.clone();
         for _ in 0..LONGEST_CHAIN {
-            let of_name = |record: &&Record| record.name == name && is_wanted(record, question);
-            let here: Vec<Record> = message.answers.iter().filter(of_name).cloned().collect();
+            let here = wanted_of(&name, &message.answers, question);
             let is_data = |record: &Record| is_data(record, question.kind);
             if here.iter().any(is_data) {
                 answer.answers.extend(here);
@@ -53,7 +52,10 @@ impl Believed {
                 RData::CNAME(target) => Some(target.0.clone()),
                 _ => None,
             });
-            let Some(target) = alias else { return Self::no(answer, &message, &name, question) };
+            let Some(target) = alias else {
+                // The way ends without what was asked for.
+                return Self::no(answer, &message, &name, question);
+            };
             answer.answers.extend(here);
             name = target;
         }
@@ -84,6 +86,12 @@ impl Believed {
         let ttl = level(&mut answer.answers, LONGEST_TTL).min(ttl);
         Self { answer, ttl }
     }
+}
+
+/// Those that are of this name, in their order.
+fn wanted_of(name: &Name, records: &[Record], question: &Question) -> Vec<Record> {
+    let is_here = |record: &&Record| record.name == *name && is_wanted(record, question);
+    records.iter().filter(is_here).cloned().collect()
 }
 
 fn is_wanted(record: &Record, question: &Question) -> bool {

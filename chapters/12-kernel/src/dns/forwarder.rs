@@ -243,14 +243,20 @@ impl Forwarder {
 
     // ANCHOR: heard
     /// A message has come on the socket that asks this question.
-    pub fn heard(&mut self, token: Token, message: &[u8], by: Transport, now: Duration) -> Step {
+    pub fn heard(
+        &mut self,
+        token: Token,
+        message: &[u8],
+        came_by: Transport,
+        now: Duration,
+    ) -> Step {
         let Some(under_way) = self.under_way.get_mut(token) else { return Step::Wait };
         // Of an earlier try, by the other way.
-        if by != under_way.by {
+        if came_by != under_way.by {
             return Step::Wait;
         }
         let Some(answer) = under_way.answer(message) else { return Step::Ignore };
-        if answer.metadata.truncation && by == Transport::Udp {
+        if answer.metadata.truncation && came_by == Transport::Udp {
             under_way.by = Transport::Tcp;
             return under_way.again(now);
         }

@@ -89,7 +89,8 @@ fn datagram_has_come(
     message: &[u8],
     from: SocketAddr,
 ) {
-    // While stopping, no new question is taken: or it might never be done.
+    // While stopping, no new question is taken: or it might never be
+    // done.
     if shared.stopping.get() {
         return;
     }

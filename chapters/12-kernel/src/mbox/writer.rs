@@ -1,6 +1,7 @@
 //! The thread that writes: a disk that is slow stops no loop.
 
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ struct Job<T> {
     entry: Entry,
     ticket: T,
 }
+
+type Jobs<T> = Receiver<Job<T>>;
 
 /// What the thread tells.
 #[derive(Debug)]
@@ -80,13 +83,11 @@ impl<T: Send + 'static> Writer<T> {
 // ANCHOR: write
 /// What the thread does. It takes all that wait at once: however many
 /// they are, the disk is waited for once.
-fn write<T>(mbox: &Mbox, jobs: &Receiver<Job<T>>, most: usize, tell: &impl Fn(Told<T>)) {
+fn write<T>(mbox: &Mbox, jobs: &Jobs<T>, most: usize, tell: &impl Fn(Told<T>)) {
     // waits: for a message. This thread may: nobody waits for it
     while let Ok(first) = jobs.recv() {
-        let waiting = jobs.try_iter().take(most);
-        let all: (Vec<Entry>, Vec<T>) =
-            std::iter::once(first).chain(waiting).map(|job| (job.entry, job.ticket)).unzip();
-        let (entries, tickets) = all;
+        let all = iter::once(first).chain(jobs.try_iter().take(most));
+        let (entries, tickets): (Vec<Entry>, Vec<T>) = all.map(Job::apart).unzip();
         let together = append(mbox, &entries);
         let is_full = together.as_ref().is_err_and(|error| error.is_full);
         let by_itself = is_full && entries.len() > 1;
@@ -116,6 +117,12 @@ fn append(mbox: &Mbox, entries: &[Entry]) -> Result<(), NotWritten> {
         }
         // waits: for the other program
         thread::sleep(AGAIN);
+    }
+}
+
+impl<T> Job<T> {
+    fn apart(self) -> (Entry, T) {
+        (self.entry, self.ticket)
     }
 }
 

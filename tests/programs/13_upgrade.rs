@@ -489,3 +489,152 @@ fn many_are_handed_over() {
         assert_eq!(client.answer().generation(), 2);
     }
 }
+
+/// The short way: the process stays, and everybody in it.
+#[rstest]
+fn in_place(#[values(LOOPS[0], LOOPS[1])] loops: &str) {
+    let site = site(&[("large.bin", &content(3_000_000))]);
+    let log = site.path().join("log");
+    let root = site.path().to_str().unwrap();
+    let family = Family::start(
+        PROGRAM,
+        &[
+            "127.0.0.1:0",
+            "--in-place",
+            "--workers",
+            loops,
+            "--root",
+            root,
+            "--log",
+            log.to_str().unwrap(),
+        ],
+    );
+    let mut client = family.connect();
+    let mut downloading = family.connect();
+    downloading.send("GET /large.bin HTTP/1.1\r\nHost: here\r\n\r\n");
+    assert_eq!(downloading.head().generation(), 1);
+    let mut got = downloading.take(1000);
+    let mut descriptors = 0;
+    for generation in 1..=10 {
+        assert_eq!(client.ask("/hello").generation(), generation);
+        client.send("POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nab");
+        family.signal(SIGUSR2);
+        family.says(&format!("generation {generation} becomes generation {}", generation + 1));
+        client.send("cd");
+        let answer = client.answer();
+        assert_eq!((text(&answer.body), answer.generation()), ("abcd".to_owned(), generation + 1));
+        got.extend(downloading.take(10_000));
+        if generation == 2 {
+            descriptors = family.descriptors();
+        }
+    }
+    assert_eq!(family.descriptors(), descriptors);
+    got.extend(downloading.take(3_000_000 - got.len()));
+    assert!(got == content(3_000_000));
+    family.signal(SIGTERM);
+    family.has_ended();
+    let log = fs::read_to_string(log).unwrap();
+    assert_eq!(log.lines().count(), 21, "{log}");
+}
+
+/// What can't be run is no danger. What fails when it runs is the end.
+#[test]
+fn in_place_there_is_no_way_back() {
+    let with = With::new();
+    let family = with.start(&["--in-place"]);
+    let mut client = family.connect();
+    client.ask("/hello");
+    family.signal(SIGUSR2);
+    family.goes_on("No such file or directory");
+    assert_eq!(client.ask("/hello").generation(), 1);
+    with.script("exit 3");
+    family.signal(SIGUSR2);
+    client.is_at_its_end();
+    family.has_ended();
+}
+
+/// Whoever replaces the file need do nothing else.
+#[test]
+fn watched_it_is_replaced_by_itself() {
+    let with = With::new();
+    with.right();
+    let mut family = with.start(&["--watch"]);
+    let mut client = family.connect();
+    for generation in 1..4 {
+        assert_eq!(client.ask("/hello").generation(), generation);
+        // Another file beside it is none of its business.
+        fs::write(with.program.with_extension("else"), "x").unwrap();
+        with.right();
+        family.has_been_replaced();
+    }
+    assert_eq!(client.ask("/hello").generation(), 4);
+}
+
+#[test]
+fn another_process_asks_for_it() {
+    let mut family = Family::start(PROGRAM, &["127.0.0.1:0"]);
+    let ask = |pid: String| Command::new(PROGRAM).args(["--upgrade", &pid]).output().unwrap();
+    let asked = ask(family.pid().to_string());
+    assert!(asked.status.success(), "{}", text(&asked.stderr));
+    family.has_been_replaced();
+    assert_eq!(family.connect().ask("/hello").generation(), 2);
+    // One that knows nothing of it would be ended by the signal.
+    let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+    let asked = ask(other.id().to_string());
+    assert_eq!(asked.status.code(), Some(1));
+    let said = text(&asked.stderr);
+    let expected = format!("ch13-upgrade: process {} isn't one that can be replaced\n", other.id());
+    assert_eq!(said, expected);
+    assert!(other.try_wait().unwrap().is_none(), "it has been ended");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(
+        text(&ask("999999999".to_owned()).stderr),
+        "ch13-upgrade: there is no process 999999999\n"
+    );
+}
+
+/// The door may have been opened by whoever has started it (sd_listen_fds(3)): it's never closed, whatever address is
+/// asked for.
+#[test]
+fn its_door_may_be_given() {
+    let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap();
+    let mut command = Command::new("sh");
+    let script = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec {PROGRAM} 127.0.0.1:1 3<&0 </dev/null");
+    command.args(["-c", &script]);
+    let mut family = Family::of_with_stdin(command, std::os::fd::OwnedFd::from(door).into());
+    assert_eq!(family.address, address);
+    let mut client = family.connect();
+    let mut descriptors = Vec::new();
+    for generation in 1..4 {
+        assert_eq!(client.ask("/hello").generation(), generation);
+        assert_eq!(family.connect().ask("/hello").generation(), generation);
+        descriptors.push(family.descriptors());
+        family.upgrade();
+    }
+    assert_eq!(descriptors[1], descriptors[2]);
+}
+
+/// The same with the tool that systemd has for it.
+#[test]
+fn systemd_opens_its_door() {
+    let tool = "/usr/bin/systemd-socket-activate";
+    if !std::path::Path::new(tool).exists() {
+        return visitors::skipped("systemd-socket-activate isn't installed");
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = Command::new(tool);
+    command.args(["--listen", &free.to_string(), PROGRAM]);
+    // It's started when somebody comes.
+    let first = std::thread::spawn(move || {
+        until("somebody listens", || std::net::TcpStream::connect(free).ok())
+    });
+    let mut family = Family::of(command);
+    assert_eq!(family.address, free);
+    drop(first.join());
+    let mut client = family.connect();
+    assert_eq!(client.ask("/hello").generation(), 1);
+    family.upgrade();
+    assert_eq!(client.ask("/hello").generation(), 2);
+}

@@ -32,6 +32,8 @@ pub struct Log(SyncSender<Message>);
 enum Message {
     Line(String),
     Reopen,
+    /// Tell this one when all is written that came before.
+    Flush(SyncSender<()>),
     End,
 }
 
@@ -88,6 +90,17 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Returns when all lines are written that are there.
+    pub fn flush(&self) {
+        let (tell, written) = sync_channel(1);
+        // waits: for the disk
+        if self.0.send(Message::Flush(tell)).is_ok() {
+            let _ = written.recv();
+        }
+    }
+}
+
 impl Writer {
     /// What lines are written to.
     pub fn log(&self) -> Log {
@@ -117,10 +130,12 @@ fn write(path: &Path, mut file: Option<File>, messages: &Receiver<Message>) {
         let mut text = String::new();
         let mut reopens = false;
         let mut ends = false;
+        let mut flushed = Vec::new();
         for message in std::iter::once(first).chain(messages.try_iter()) {
             match message {
                 Message::Line(line) => text.push_str(&line),
                 Message::Reopen => reopens = true,
+                Message::Flush(tell) => flushed.push(tell),
                 Message::End => ends = true,
             }
         }
@@ -135,6 +150,9 @@ fn write(path: &Path, mut file: Option<File>, messages: &Receiver<Message>) {
             say(&format!("the log can't be written: {error}"));
         }
         failed = written.is_err();
+        for tell in flushed {
+            let _ = tell.send(());
+        }
         if reopens {
             match open(path) {
                 Ok(other) => file = other,

@@ -148,7 +148,7 @@ impl Shared {
         };
         if is_full {
             self.counters.turned_away.add(1);
-            if count.get() >= TURNED_AWAY {
+            if count.get() >= turned_away(self.settings().max_connections) {
                 return None;
             }
         }
@@ -201,9 +201,11 @@ impl Shared {
     }
 }
 
-/// So many more than [`Settings::max_connections`] are told that there is no room. Beyond
-/// that there is no time even for that.
-const TURNED_AWAY: usize = 256;
+/// So many more than [`Settings::max_connections`] are told that there is no room: a quarter of
+/// those who may be here, but some, and no more than there is time for. They need descriptors, too.
+fn turned_away(max_connections: usize) -> usize {
+    (max_connections / 4).clamp(16, 256)
+}
 
 /// Among whom a connection is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

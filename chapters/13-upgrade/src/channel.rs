@@ -47,7 +47,9 @@ impl Channel {
     pub fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<bool> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut with = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() && !with.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        let too_many = descriptors.len() > MOST_DESCRIPTORS;
+        let rights = SendAncillaryMessage::ScmRights(descriptors);
+        if too_many || !descriptors.is_empty() && !with.push(rights) {
             return Err(io::Error::other("too many descriptors for one packet"));
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;

@@ -25,6 +25,8 @@ use crate::upgrade::Give;
 
 /// What a server is called in the state.
 const SECTION: &str = "http";
+/// Says that the doors were given to the program.
+const GIVEN: &str = "given";
 /// How long another loop may take to finish its turn, or to begin.
 const TO_GATHER: Duration = Duration::from_secs(1);
 /// There is nothing else to do.
@@ -39,6 +41,8 @@ pub struct Berth {
     closing: Vec<TcpListener>,
     /// Visitors of another program.
     visitors: Vec<Detached>,
+    /// Its doors were given to the program, and aren't its own to close.
+    given: bool,
 }
 
 impl Berth {
@@ -62,6 +66,20 @@ pub fn open(address: SocketAddr, count: usize) -> io::Result<Vec<Berth>> {
     Ok(listeners.into_iter().map(berth).collect())
 }
 
+/// With doors that somebody else has opened. They stay open, whatever address is asked for.
+///
+/// # Errors
+/// When they can't be shared.
+pub fn with_doors(doors: Vec<TcpListener>, count: usize) -> io::Result<Vec<Berth>> {
+    let mut berths: Vec<Berth> =
+        (0..count).map(|_| Berth { given: true, ..Berth::default() }).collect();
+    for (at, door) in doors.into_iter().enumerate() {
+        berths[at % count].listeners.push(door);
+    }
+    share(&mut berths)?;
+    Ok(berths)
+}
+
 /// Goes on with what another program has had, in so many loops. A port that is new is opened.
 ///
 /// # Errors
@@ -71,13 +89,19 @@ pub fn inherit(mut state: Detached, address: SocketAddr, count: usize) -> io::Re
     let mut berths: Vec<Berth> = (0..count).map(|_| Berth::default()).collect();
     let mut at = 0;
     while let Some((name, mut section)) = state.section()? {
+        if name == GIVEN {
+            berths.iter_mut().for_each(|berth| berth.given = true);
+            continue;
+        }
         if name != SECTION {
             return Err(io::Error::other(format!("the state has {name:?}, and we don't know it")));
         }
         let berth = &mut berths[at % count];
         at += 1;
         match http::read_listener(&mut section)? {
-            Some(listener) if is_at(&listener, address) => berth.listeners.push(listener),
+            Some(listener) if berth.given || is_at(&listener, address) => {
+                berth.listeners.push(listener)
+            }
             Some(listener) => berth.closing.push(listener),
             None => {}
         }
@@ -129,6 +153,7 @@ pub struct Plan {
 pub struct Fleet(Rc<Inner>);
 
 struct Inner {
+    given: bool,
     servers: Vec<Server>,
     all: AllCounters,
     others: Vec<Sender<Order>>,
@@ -178,6 +203,7 @@ impl Fleet {
         go: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<Self> {
         let all: AllCounters = berths.iter().map(|_| Arc::new(Counters::default())).collect();
+        let given = berths.iter().any(|berth| berth.given);
         let plan = Arc::new(plan);
         let mut berths = berths.into_iter().zip(all.iter().cloned());
         let Some((first, counters)) = berths.next() else {
@@ -210,6 +236,7 @@ impl Fleet {
             orders
         });
         let fleet = Self(Rc::new(Inner {
+            given,
             servers,
             running: Cell::new(all.len()),
             others: orders.collect(),
@@ -287,6 +314,9 @@ impl Fleet {
         let ours: Vec<_> =
             self.0.servers.iter().map(|server| server.visitors_and_sockets(event_loop)).collect();
         let mut state: Outgoing<'_> = state;
+        if self.0.given {
+            state.section(GIVEN, b"", &[]);
+        }
         for server in &ours {
             let mut section = Outgoing::default();
             http::write(&mut section, server);
@@ -428,7 +458,7 @@ fn moor(
     all: &AllCounters,
     counters: &Arc<Counters>,
 ) -> io::Result<Vec<Server>> {
-    let Berth { listeners, closing, visitors } = berth;
+    let Berth { listeners, closing, visitors, given: _ } = berth;
     let mut servers = Vec::new();
     for listener in listeners {
         let routes = (plan.routes)(all)?;

@@ -2,7 +2,8 @@
 //!
 //! Read [`message`] first: what the two say to each other. [`upgrade`] is the old program's side,
 //! [`inherit`] the new one's. [`format`](mod@format) and [`state`] are what is handed over, [`http`]
-//! is a server's; [`channel`] moves it, and [`peer`] waits for the other side. [`fleet`] is chapter
+//! is a server's; [`channel`] moves it, and [`peer`] waits for the other side. [`in_place`] is the
+//! short way. [`watch`](mod@watch) and [`request`] are who asks for it. [`fleet`] is chapter
 //! 11's server with all its loops, which can be handed over.
 //!
 //! The story is told on the book's page `13-upgrade`. Lines that can wait say so, in a comment that
@@ -13,11 +14,14 @@ pub mod channel;
 pub mod fleet;
 pub mod format;
 pub mod http;
+pub mod in_place;
 pub mod inherit;
 pub mod message;
 pub mod peer;
+pub mod request;
 pub mod state;
 pub mod upgrade;
+pub mod watch;
 
 /// What tells a program that it takes over: its first argument.
 pub const TAKE_OVER: &str = "--take-over";

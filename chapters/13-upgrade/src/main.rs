@@ -4,7 +4,7 @@
 use std::cell::{Cell, OnceCell};
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::exit;
 use std::rc::Rc;
@@ -19,8 +19,10 @@ use ch11_http_server::{Events, Files, Folder, Response, Routes, live, page, work
 use ch13_upgrade::TAKE_OVER;
 use ch13_upgrade::fleet::{self, Berth, Fleet, Plan};
 use ch13_upgrade::inherit::{Failure, Inheritance};
-use ch13_upgrade::upgrade::{Outcome, Upgrade};
+use ch13_upgrade::upgrade::{Outcome, Upgrade, Way};
+use ch13_upgrade::{request, watch};
 use clap::Parser;
+use listenfd::ListenFd;
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -53,6 +55,19 @@ struct Options {
     #[arg(long, value_name = "PROGRAM")]
     with: Option<PathBuf>,
 
+    /// Become the new program in place (exec): the process stays, and if the new program fails, all
+    /// is lost
+    #[arg(long)]
+    in_place: bool,
+
+    /// Be replaced whenever that program's file is
+    #[arg(long)]
+    watch: bool,
+
+    /// Have the process of this number replaced, as SIGUSR2 does, and do nothing else
+    #[arg(long, value_name = "PID")]
+    upgrade: Option<i32>,
+
     /// Take the place of the program that has started this one
     #[arg(long = "take-over", hide = true)]
     takes_over: bool,
@@ -60,6 +75,9 @@ struct Options {
 
 fn main() {
     let options = Options::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
+    if let Some(pid) = options.upgrade {
+        return request::replace(pid).unwrap_or_else(|error| complain(NAME, 1, &error.to_string()));
+    }
     let program = options.with.clone().map_or_else(std::env::current_exe, Ok);
     let program = program
         .unwrap_or_else(|error| complain(NAME, 1, &format!("can't tell its own name: {error}")));
@@ -68,17 +86,29 @@ fn main() {
         false => begin(&options, program).map_err(Failure::Untold),
     };
     match served {
-        Ok(()) => say("stopped"),
+        // The one that has taken its place has nothing to say either.
+        Ok(Ended::Replaced) => {}
+        Ok(Ended::Stopped) => say("stopped"),
         Err(Failure::Told) => exit(1),
         Err(Failure::Untold(error)) => complain(NAME, 1, &error.to_string()),
     }
 }
 
+/// How it has ended.
+enum Ended {
+    Stopped,
+    Replaced,
+}
+
 /// The first generation.
-fn begin(options: &Options, program: PathBuf) -> io::Result<()> {
+fn begin(options: &Options, program: PathBuf) -> io::Result<Ended> {
     let address = options.address;
-    let berths = fleet::open(address, options.loops())
-        .map_err(|error| io::Error::other(format!("can't listen on {address}: {error}")))?;
+    let given = given()?;
+    let berths = match given.is_empty() {
+        true => fleet::open(address, options.loops())
+            .map_err(|error| because(&format!("can't listen on {address}"), &error))?,
+        false => fleet::with_doors(given, options.loops())?,
+    };
     let ready = Ready::prepare(options)?;
     let at = berths[0].address()?;
     writeln!(io::stdout(), "listening on {at}")
@@ -86,8 +116,23 @@ fn begin(options: &Options, program: PathBuf) -> io::Result<()> {
     serve(options, program, 1, berths, ready, || Ok(()))
 }
 
+/// Doors that whoever has started us has opened (sd_listen_fds(3)).
+fn given() -> io::Result<Vec<TcpListener>> {
+    let mut given = ListenFd::from_env();
+    let mut doors = Vec::new();
+    for at in 0..given.len() {
+        let door = given.take_tcp_listener(at);
+        doors.extend(door.map_err(|error| because("can't serve what LISTEN_FDS has", &error))?);
+    }
+    Ok(doors)
+}
+
+fn because(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
 /// Any other one.
-fn take_over(options: &Options, program: PathBuf) -> Result<(), Failure> {
+fn take_over(options: &Options, program: PathBuf) -> Result<Ended, Failure> {
     let mut inheritance = Inheritance::receive()?;
     let generation = inheritance.generation();
     let state = inheritance.state()?;
@@ -132,7 +177,7 @@ fn serve(
     berths: Vec<Berth>,
     ready: Ready,
     go: impl FnOnce() -> io::Result<()>,
-) -> io::Result<()> {
+) -> io::Result<Ended> {
     let Ready { folder, log } = ready;
     let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
     let room = descriptors - OTHERS.min(descriptors / 2);
@@ -162,12 +207,21 @@ fn serve(
     let (gathers, told) = (fleet.clone(), fleet.clone());
     let successor = Rc::new(Cell::new(None));
     let succeeds = Rc::clone(&successor);
+    let watched = program.clone();
+    let flushed = log.clone().filter(|_| options.in_place);
     let upgrade = Upgrade::new(
         timers,
         program,
         arguments(),
+        if options.in_place { Way::InPlace } else { Way::ByChild },
         generation,
-        Box::new(move |event_loop, state, give| gathers.gather(event_loop, state, give)),
+        Box::new(move |event_loop, state, give| {
+            // Of a program that has become another one, no thread is left.
+            if let Some(log) = &flushed {
+                log.flush();
+            }
+            gathers.gather(event_loop, state, give)
+        }),
         move |event_loop, outcome| {
             if let Outcome::Taken(pid) = outcome {
                 succeeds.set(Some(pid));
@@ -175,12 +229,24 @@ fn serve(
             told.tell(event_loop, outcome != Outcome::Ours);
         },
     );
+    let replaced = Rc::clone(&successor);
+    if options.watch {
+        let upgrade = upgrade.clone();
+        watch::watch(&mut event_loop, timers, &watched, move |event_loop| {
+            upgrade.begin(event_loop);
+        })
+        .map_err(|error| because(&format!("can't watch {}", watched.display()), &error))?;
+    }
     let _ = commander.set(Commander { fleet: fleet.clone(), upgrade, log, folder, successor });
     event_loop.run()?;
     if let Some(writer) = writer {
         writer.finish();
     }
-    fleet.failure().map_or(Ok(()), Err)
+    match (fleet.failure(), replaced.get()) {
+        (Some(error), _) => Err(error),
+        (None, Some(_)) => Ok(Ended::Replaced),
+        (None, None) => Ok(Ended::Stopped),
+    }
 }
 
 /// What signals do.

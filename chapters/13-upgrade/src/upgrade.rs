@@ -16,6 +16,7 @@ use ch09_timers::{Timer, Timers};
 
 use crate::TAKE_OVER;
 use crate::channel::{Channel, MOST_DESCRIPTORS};
+use crate::in_place;
 use crate::message::Message;
 use crate::peer::Peer;
 use crate::state::{self, Outgoing, VERSION};
@@ -33,6 +34,15 @@ const LOOKS: u32 = 25;
 pub type Gather = Box<dyn Fn(&mut EventLoop, Outgoing<'_>, Give<'_>) -> io::Result<()>>;
 /// Takes what was gathered, and returns when the new program has it, or doesn't want it.
 pub type Give<'g> = &'g mut dyn FnMut(Outgoing<'_>) -> io::Result<()>;
+
+/// How this program is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a child, which may fail.
+    ByChild,
+    /// It becomes the other one. That mustn't fail.
+    InPlace,
+}
 
 /// What has become of what was gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +63,7 @@ struct Inner {
     timers: Timers,
     program: PathBuf,
     arguments: Vec<OsString>,
+    way: Way,
     generation: u64,
     gather: Gather,
     over: Over,
@@ -68,6 +79,7 @@ impl Upgrade {
         timers: Timers,
         program: PathBuf,
         arguments: Vec<OsString>,
+        way: Way,
         generation: u64,
         gather: Gather,
         over: impl Fn(&mut EventLoop, Outcome) + 'static,
@@ -76,6 +88,7 @@ impl Upgrade {
             timers,
             program,
             arguments,
+            way,
             generation,
             gather,
             over: Box::new(over),
@@ -89,13 +102,31 @@ impl Upgrade {
         if self.0.successor.borrow().is_some() {
             return say("an upgrade is under way: ask again when it has ended");
         }
-        if let Err(error) = self.start(event_loop) {
+        let begun = match self.0.way {
+            Way::ByChild => self.start(event_loop),
+            Way::InPlace => self.become_it(event_loop),
+        };
+        if let Err(error) = begun {
             let Inner { program, generation, .. } = &*self.0;
             let program = program.display();
             say(&format!(
                 "not replaced: can't run {program}: {error}; generation {generation} goes on"
             ));
         }
+    }
+
+    /// The short way. It comes back only if it fails.
+    fn become_it(&self, event_loop: &mut EventLoop) -> io::Result<()> {
+        let Inner { program, arguments, generation, gather, over, .. } = &*self.0;
+        say(&format!("generation {generation} becomes generation {}", generation + 1));
+        let stdin = io::stdin();
+        let mut state = Outgoing::default();
+        state.descriptor(stdin.as_fd());
+        let become_it =
+            &mut |state: Outgoing<'_>| in_place::become_it(program, arguments, *generation, state);
+        let failed = gather(event_loop, state, become_it);
+        over(event_loop, Outcome::Ours);
+        failed
     }
 
     /// Whatever is under way comes to nothing.
@@ -203,7 +234,9 @@ impl Upgrade {
         let Some(child) = self.0.successor.take() else { return };
         let (ours, pid) = (self.0.generation, child.id());
         let (next, took) = (ours + 1, took.as_millis());
-        say(&format!("generation {ours} is replaced by generation {next} (pid {pid}) in {took} ms"));
+        say(&format!(
+            "generation {ours} is replaced by generation {next} (pid {pid}) in {took} ms"
+        ));
         (self.0.over)(event_loop, Outcome::Taken(pid));
     }
 

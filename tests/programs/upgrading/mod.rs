@@ -33,11 +33,15 @@ impl Family {
         Self::of(command)
     }
 
-    pub fn of(mut command: Command) -> Self {
+    pub fn of(command: Command) -> Self {
+        Self::of_with_stdin(command, Stdio::null())
+    }
+
+    pub fn of_with_stdin(mut command: Command, stdin: Stdio) -> Self {
         let folder = TempDir::new().unwrap();
         let open = |name| File::create(folder.path().join(name)).unwrap();
         // A group of their own: whoever is left at the end is in it.
-        command.process_group(0).stdin(Stdio::null());
+        command.process_group(0).stdin(stdin);
         command.stdout(open("stdout")).stderr(open("stderr"));
         let first = command.spawn().unwrap();
         let pid = i32::try_from(first.id()).unwrap();

@@ -103,3 +103,8 @@ names:
 # Measure anew who is disturbed when one of chapter 12's protocols is in trouble; write it down.
 disturbed:
     WAITING_GAME_TABLE="$PWD/book/figures/12-disturbed.txt" cargo test --quiet --release --package ch12-kernel --test disturbed12 the_table
+
+# How long nobody is served while chapter 13's server is replaced.
+handover:
+    cargo build --quiet --release --package ch13-upgrade
+    cargo run --quiet --release --package ch13-upgrade --example handover target/release/ch13-upgrade > book/figures/13-handover.txt

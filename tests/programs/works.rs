@@ -9,7 +9,7 @@ use serving::{REQUEST, Server};
 use visitors::connection::Connection;
 
 /// The chapters' servers. Each is known in its own package only.
-const SERVERS: [(u32, &str, Option<&str>); 8] = [
+const SERVERS: [(u32, &str, Option<&str>); 9] = [
     (4, "select", option_env!("CARGO_BIN_EXE_ch04-select")),
     (5, "poll", option_env!("CARGO_BIN_EXE_ch05-poll")),
     (6, "poll", option_env!("CARGO_BIN_EXE_ch06-nonblocking")),
@@ -18,6 +18,7 @@ const SERVERS: [(u32, &str, Option<&str>); 8] = [
     (9, BEST, option_env!("CARGO_BIN_EXE_ch09-timers")),
     (11, BEST, option_env!("CARGO_BIN_EXE_ch11-http-server")),
     (12, BEST, option_env!("CARGO_BIN_EXE_ch12-kernel")),
+    (13, BEST, option_env!("CARGO_BIN_EXE_ch13-upgrade")),
 ];
 
 /// In which call the later chapters wait.
@@ -29,7 +30,7 @@ fn start() -> (Server, &'static str) {
     let (chapter, call, path) = ours.expect("this package has a server");
     // With deadlines that a busy machine keeps.
     let patient = ["--workers", "1", "--idle", "600", "--head", "600", "--answer", "600"];
-    let arguments = if chapter == 11 { &patient[..] } else { &[] };
+    let arguments = if [11, 13].contains(&chapter) { &patient[..] } else { &[] };
     (Server::start_with(path, chapter, arguments), call)
 }
 

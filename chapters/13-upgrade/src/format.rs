@@ -68,6 +68,7 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
+    // ANCHOR: reader
     fn take(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
         let count = usize::try_from(count).map_err(|_| Malformed)?;
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
@@ -84,6 +85,8 @@ impl<'a> Reader<'a> {
         let length = self.number()?;
         self.take(length)
     }
+
+    // ANCHOR_END: reader
 
     pub fn text(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)

@@ -1,12 +1,12 @@
-//! What a program and its successor say to each other.
+//! What a program and its successor say to each other, from the top down:
 //!
 //! ```text
-//! the old one                        the new one
-//!                        Hello <──   which versions of the state it reads
-//! State, Descriptors …   ──>
-//!                        Ready <──   it has all, and has touched nothing
-//! Go                     ──>         from here on the old one touches nothing
-//!                      Serving <──   the old one may end
+//! the old one                 the new one
+//!                         <── Hello    which versions it reads
+//! State, Descriptors …    ──>
+//!                         <── Ready    it has all, and touches nothing
+//! Go                      ──>          the old one touches nothing
+//!                         <── Serving  the old one may end
 //! ```
 //!
 //! Until Go is said, the old one can go on as if nothing had been. A successor that can't go on

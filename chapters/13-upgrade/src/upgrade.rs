@@ -233,9 +233,9 @@ impl Upgrade {
     fn succeeded(&self, event_loop: &mut EventLoop, took: Duration) {
         let Some(child) = self.0.successor.take() else { return };
         let (ours, pid) = (self.0.generation, child.id());
-        let (next, took) = (ours + 1, took.as_millis());
+        let (next, took) = (ours + 1, took.as_secs_f64() * 1000.0);
         say(&format!(
-            "generation {ours} is replaced by generation {next} (pid {pid}) in {took} ms"
+            "generation {ours} is replaced by generation {next} (pid {pid}) in {took:.1} ms"
         ));
         (self.0.over)(event_loop, Outcome::Taken(pid));
     }

@@ -10,6 +10,7 @@ use super::{After, Answered, Common, Conversation, Length, State, Streaming, Upl
 use crate::queue::{FilePart, Queue};
 use crate::response::Flow;
 
+// ANCHOR: parts
 /// A conversation in plain data.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -31,6 +32,7 @@ pub struct Parts {
     /// How long it may take still.
     pub time_left: Option<Duration>,
 }
+// ANCHOR_END: parts
 
 /// Where a conversation is that can be taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

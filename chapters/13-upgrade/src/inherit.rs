@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ch07_callbacks::program::raise_limit;
 use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::dup2_stdin;
 
 use crate::TAKE_OVER;
@@ -34,6 +35,9 @@ impl Inheritance {
     /// # Errors
     /// When it can't be had, or be read. The old program has been told why.
     pub fn receive() -> Result<Self, Failure> {
+        // Whoever asks for an upgrade by the program's name asks us, too. We aren't ready for that, and
+        // it would be our end.
+        SigSet::from_iter([Signal::SIGUSR2]).thread_block().map_err(io::Error::from)?;
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
         // What finds no free place is lost.
         raise_limit();

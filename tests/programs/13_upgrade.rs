@@ -605,15 +605,18 @@ fn its_door_may_be_given() {
     command.args(["-c", &script]);
     let mut family = Family::of_with_stdin(command, std::os::fd::OwnedFd::from(door).into());
     assert_eq!(family.address, address);
-    let mut client = family.connect();
-    let mut descriptors = Vec::new();
+    let mut clients = Vec::new();
     for generation in 1..4 {
-        assert_eq!(client.ask("/hello").generation(), generation);
-        assert_eq!(family.connect().ask("/hello").generation(), generation);
-        descriptors.push(family.descriptors());
+        clients.push(family.connect());
+        for client in &mut clients {
+            assert_eq!(client.ask("/hello").generation(), generation);
+        }
         family.upgrade();
     }
-    assert_eq!(descriptors[1], descriptors[2]);
+    let descriptors = family.descriptors();
+    family.upgrade();
+    assert_eq!(clients[0].ask("/hello").generation(), 5);
+    assert_eq!(family.descriptors(), descriptors);
 }
 
 /// The same with the tool that systemd has for it.

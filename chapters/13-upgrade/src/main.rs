@@ -111,9 +111,11 @@ fn begin(options: &Options, program: PathBuf) -> io::Result<Ended> {
     };
     let ready = Ready::prepare(options)?;
     let at = berths[0].address()?;
-    writeln!(io::stdout(), "listening on {at}")
-        .map_err(|error| io::Error::other(format!("can't tell where it listens: {error}")))?;
-    serve(options, program, 1, berths, ready, || Ok(()))
+    // When signals are heard: whoever reads it may send one.
+    serve(options, program, 1, berths, ready, || {
+        let said = writeln!(io::stdout(), "listening on {at}");
+        said.map_err(|error| because("can't tell where it listens", &error))
+    })
 }
 
 /// Doors that whoever has started us has opened (sd_listen_fds(3)).

@@ -464,7 +464,6 @@ fn all_who_have_asked_the_same_get_the_answer(
 ) {
     let mut world = World::open();
     let (one, other, mut client) = (world.asker(), world.asker(), world.client());
-    let gone = world.client();
     let mut with_cookie = theirs(1, "a.other.test.");
     let mut edns = Edns::new();
     edns.set_max_payload(4000);
@@ -475,7 +474,7 @@ fn all_who_have_asked_the_same_get_the_answer(
     other.send(&bytes(&theirs(2, "a.OTHER.test."))).unwrap();
     let both = [theirs(3, "a.other.test."), theirs(4, "a.other.test.")];
     client.say(&both.iter().flat_map(|one| framed(&bytes(one))).collect::<Vec<_>>());
-    let mut leaves = gone;
+    let mut leaves = world.client();
     leaves.say(&framed(&bytes(&theirs(5, "a.other.test."))));
     let waiting = |world: &World| world.look(|server| server.questions[0].1.waiting.len());
     world.until(|world| (waiting(world) == 5).then_some(()));
@@ -504,8 +503,7 @@ fn all_who_have_asked_the_same_get_the_answer(
 #[test]
 fn a_question_whose_asker_is_gone_goes_on_without() {
     let mut world = World::open();
-    let client = world.client();
-    let mut asks = client;
+    let mut asks = world.client();
     asks.say(&framed(&bytes(&theirs(5, "a.other.test."))));
     let (message, port) = world.asked();
     // Reset: with an answer unread, closing is that.
@@ -674,6 +672,32 @@ fn an_alias_leads_to_the_same_place(
     is_answer(&heard, 7, 1);
     assert_eq!(heard.answers.len(), 2);
     assert!(heard.metadata.authoritative);
+    world.nothing_more(&asker);
+}
+
+/// How long an answer somebody takes is remembered.
+#[rstest]
+#[case::anybody(None, true)]
+#[case::a_little(Some(600), true)]
+#[case::enough(Some(1000), false)]
+fn everybody_gets_what_they_can_take(#[case] takes: Option<u16>, #[case] is_too_long: bool) {
+    let mut world = World::open();
+    let asker = world.asker();
+    let asks = theirs(7, "a.other.test.");
+    let asks = takes.map_or(asks.clone(), |takes| house::with_edns(asks, takes));
+    asker.send(&bytes(&asks)).unwrap();
+    let (message, port) = world.asked();
+    world.attempt(Attempt::SucceedsTwice);
+    let mut long = answer_to(&message);
+    for last in 0..50 {
+        long.add_answer(address(name("a.other.test."), 300, last));
+    }
+    assert!((601..1000).contains(&bytes(&long).len()));
+    world.says(port, &long);
+    let heard = world.hears(&asker);
+    assert_eq!((heard.metadata.id, heard.metadata.truncation), (7, is_too_long));
+    assert_eq!(heard.answers.len(), if is_too_long { 0 } else { 50 });
+    assert_eq!(heard.edns.is_some(), takes.is_some());
     world.nothing_more(&asker);
 }
 

@@ -9,14 +9,17 @@
 mod house;
 
 use std::cell::Cell;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ch07_callbacks::EventLoop;
 use ch09_timers::{Clock, Timers};
+use ch12_kernel::dns::forwarder::ENOUGH;
 use ch12_kernel::dns::handover::{HandedOver, Way};
 use ch12_kernel::dns::{self, Dns, Options};
 use ch12_kernel::presence::Service;
@@ -549,6 +552,10 @@ fn who_is_held_back_goes_on(
             .until(|world| world.look(|server| server.clients[0].1.connection.ended).then_some(()));
     }
     world.attempt(attempt);
+    let asker = world.asker();
+    world.nothing_more(&asker);
+    let there = if ends { all.len() } else { cut };
+    assert_eq!(untaken(&world), there - whole, "it's held back as before");
     if !ends {
         client.say(&all[cut..]);
     }
@@ -580,6 +587,9 @@ fn who_has_ended_gets_the_answer_and_then_the_end(
     let (message, port) = world.asked();
     world.until(|world| world.look(|server| server.clients[0].1.connection.ended).then_some(()));
     world.attempt(attempt);
+    let other = world.asker();
+    world.nothing_more(&other);
+    assert_eq!(client.has_ended(), None, "not before it has its answer");
     world.says(port, &answer(&message, 1));
     is_answer(&world.hears_framed(&mut client), 7, 1);
     world.until(|_| client.has_ended());
@@ -632,6 +642,26 @@ fn deadlines_go_on(
     is_failure(&world.hears(&asker), 7);
     world.nothing_more(&asker);
     assert_eq!(world.process.dns.under_way(), 0);
+}
+
+/// How long it has been under way is known, though the new process's clock has only begun.
+#[rstest]
+fn who_has_waited_long_enough_makes_room_for_another(
+    #[values(Attempt::Succeeds, Attempt::Fails, Attempt::SucceedsTwice)] attempt: Attempt,
+) {
+    let mut world = World::open();
+    let (old, new) = (world.asker(), world.asker());
+    old.send(&bytes(&theirs(7, "a.other.test."))).unwrap();
+    world.asked();
+    world.process.clock.turn(ENOUGH + MILLISECOND);
+    world.asked();
+    world.attempt(attempt);
+    world.process.dns.allow(1);
+    new.send(&bytes(&theirs(8, "b.other.test."))).unwrap();
+    let (message, port) = world.asked();
+    is_failure(&world.hears(&old), 7);
+    world.says(port, &answer(&message, 1));
+    is_answer(&world.hears(&new), 8, 1);
 }
 
 #[rstest]
@@ -853,21 +883,32 @@ fn who_is_stopping_hands_nothing_over() {
 }
 
 /// A server with a bit of everything.
-fn full() -> (World, Vec<UdpSocket>, Vec<Stream>) {
+struct Full {
+    world: World,
+    askers: [UdpSocket; 2],
+    clients: [Stream; 2],
+    /// The one that asks the upstream by TCP, and the rest of the answer.
+    upstream: Stream,
+    rest: Vec<u8>,
+}
+
+fn full() -> Full {
     let mut world = World::open();
-    let askers = vec![world.asker(), world.asker()];
-    let mut streams = vec![world.client(), world.client()];
+    let askers = [world.asker(), world.asker()];
+    let mut clients = [world.client(), world.client()];
     askers[0].send(&bytes(&theirs(1, "a.other.test."))).unwrap();
     let (message, port) = world.asked();
     world.says(port, &truncated(&message));
     let mut upstream = world.connected();
     let asked = world.hears_framed(&mut upstream);
-    upstream.say(&framed(&bytes(&answer(&asked, 1)))[..20]);
+    let mut whole = framed(&bytes(&answer(&asked, 1)));
+    let rest = whole.split_off(20);
+    upstream.say(&whole);
     world.until(|world| (world.on_the_way() == Some((20, 0))).then_some(()));
     askers[1].send(&bytes(&theirs(2, "a.other.test."))).unwrap();
-    streams[0].say(&framed(&bytes(&theirs(3, "a.other.test."))));
-    streams[0].say(&framed(&bytes(&theirs(4, "b.other.test.")))[..9]);
-    streams[1].say(&framed(&bytes(&theirs(5, "c.other.test."))));
+    clients[0].say(&framed(&bytes(&theirs(3, "a.other.test."))));
+    clients[0].say(&framed(&bytes(&theirs(4, "b.other.test.")))[..9]);
+    clients[1].say(&framed(&bytes(&theirs(5, "c.other.test."))));
     world.until(|world| {
         let is_full = |server: HandedOver<BorrowedFd<'_>>| {
             server.questions.len() == 2
@@ -876,8 +917,41 @@ fn full() -> (World, Vec<UdpSocket>, Vec<Stream>) {
         };
         world.look(is_full).then_some(())
     });
-    streams.push(upstream);
-    (world, askers, streams)
+    Full { world, askers, clients, upstream, rest }
+}
+
+/// What the kernel calls a descriptor's socket (proc_pid_fd(5)).
+fn socket_of(descriptor: RawFd) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()
+}
+
+/// All of this program's descriptors, those of other tests included.
+fn sockets() -> Vec<PathBuf> {
+    let all = fs::read_dir("/proc/self/fd").unwrap();
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    all.filter_map(|entry| socket_of(number(entry.ok()?)?)).collect()
+}
+
+#[test]
+fn a_hundred_times_leave_no_descriptor_behind() {
+    let Full { mut world, askers, mut clients, mut upstream, rest } = full();
+    let ours: Vec<PathBuf> = {
+        let (_, descriptors) = world.process.state();
+        descriptors.iter().filter_map(|one| socket_of(one.as_raw_fd())).collect()
+    };
+    assert_eq!(ours.len(), 6, "datagrams, listener, two clients, two questions");
+    for number in 0..100 {
+        world.attempt(if number % 3 == 0 { Attempt::Fails } else { Attempt::Succeeds });
+    }
+    let all = sockets();
+    for socket in &ours {
+        assert_eq!(all.iter().filter(|one| *one == socket).count(), 1, "{socket:?}");
+    }
+    assert_eq!(world.process.dns.under_way(), 2);
+    upstream.say(&rest);
+    is_answer(&world.hears(&askers[0]), 1, 1);
+    is_answer(&world.hears(&askers[1]), 2, 1);
+    is_answer(&world.hears_framed(&mut clients[0]), 3, 1);
 }
 
 fn again((bytes, descriptors): &State) -> State {
@@ -887,7 +961,7 @@ fn again((bytes, descriptors): &State) -> State {
 
 #[test]
 fn a_state_that_is_cut_short_is_refused() {
-    let (world, ..) = full();
+    let Full { world, .. } = full();
     let state = world.process.state();
     assert!(Process::from_state(again(&state), world.options()).is_ok());
     for length in 0..state.0.len() {
@@ -910,7 +984,7 @@ fn a_state_that_is_cut_short_is_refused() {
 /// Whatever it is: it's refused, or it's a server.
 #[test]
 fn a_state_that_was_altered_makes_no_trouble() {
-    let (mut world, ..) = full();
+    let Full { mut world, .. } = full();
     let state = world.process.state();
     let mut random = fastrand::Rng::with_seed(13);
     let (mut refused, mut served) = (0, 0);

@@ -61,8 +61,9 @@ impl Dns {
         let shared = &self.0;
         let udp = event_loop.get::<Datagrams>(shared.udp.get()?)?.parts()?;
         let listener = event_loop.get::<Listener>(shared.listener.get()?)?.descriptor()?;
-        let (tokens, clients): (Vec<Token>, Vec<_>) = shared.lend_clients(event_loop).unzip();
-        // They are in order.
+        let clients = shared.lend_clients(event_loop);
+        let (tokens, clients): (Vec<Token>, Vec<_>) = clients.into_iter().unzip();
+        // They come out of a map, and so in order.
         let number_of = |token| tokens.binary_search(&token).ok();
         let now = shared.now(event_loop);
         let questions = shared.responder.borrow_mut().forwarder().parts(now, number_of);
@@ -89,7 +90,7 @@ impl Shared {
     fn lend_clients<'l>(
         &self,
         event_loop: &'l EventLoop,
-    ) -> impl Iterator<Item = (Token, (BorrowedFd<'l>, Client))> {
+    ) -> Vec<(Token, (BorrowedFd<'l>, Client))> {
         let now = self.now(event_loop);
         let clients = self.clients.borrow();
         let lend = |(token, client): (&Token, &super::shared::Client)| {
@@ -97,7 +98,7 @@ impl Shared {
             let time_left = client.idle.saturating_sub(now);
             Some((*token, (socket, Client { from: client.from, connection, time_left })))
         };
-        clients.iter().filter_map(lend).collect::<Vec<_>>().into_iter()
+        clients.iter().filter_map(lend).collect()
     }
 
     fn lend_way<'l>(

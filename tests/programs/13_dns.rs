@@ -17,10 +17,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ch07_callbacks::EventLoop;
+use ch07_callbacks::{EventLoop, Token};
 use ch09_timers::{Clock, Timers};
-use ch12_kernel::dns::forwarder::ENOUGH;
+use ch12_kernel::dns::forwarder::handover::{Parts, Place, Waiting};
+use ch12_kernel::dns::forwarder::{ENOUGH, Forwarder};
 use ch12_kernel::dns::handover::{HandedOver, Way};
+use ch12_kernel::dns::question::Transport;
 use ch12_kernel::dns::{self, Dns, Options};
 use ch12_kernel::presence::Service;
 use ch13_upgrade::dns::{read, write};
@@ -362,6 +364,12 @@ fn what_was_asked_twice_is_asked_again_when_it_is_due(
     world.process.clock.turn(MILLISECOND);
     world.attempt(attempt);
     world.process.clock.turn(next - 2 * MILLISECOND);
+    world.nothing_more(&asker);
+    assert!(heard(&world.upstream).is_none(), "too early");
+    world.process.clock.turn(MILLISECOND);
+    let (message, port) = world.asked();
+    assert_eq!((&message, port), (&first.0, first.1));
+    world.process.clock.turn(2 * next - MILLISECOND);
     world.nothing_more(&asker);
     assert!(heard(&world.upstream).is_none(), "too early");
     world.process.clock.turn(MILLISECOND);
@@ -979,6 +987,43 @@ fn a_state_that_is_cut_short_is_refused() {
     let mut fewer = again(&state);
     fewer.1.pop();
     assert!(Process::from_state(fewer, world.options()).is_err());
+}
+
+/// Read without an error, it may still be no question under way.
+#[test]
+fn what_is_no_question_is_not_adopted() {
+    let parts = |message: &Message, waiting: Waiting| Parts {
+        message: bytes(message),
+        edns: true,
+        by: Transport::Udp,
+        refused: false,
+        patience: QUICK.retry,
+        due: QUICK.retry,
+        time_left: Duration::MAX,
+        waiting: vec![waiting],
+    };
+    let asks = theirs(7, "a.other.test.");
+    let waits =
+        |place, message: &Message| Waiting { place, message: bytes(message), is_plain: true };
+    let here = Place::Connection(0);
+    let mut forwarder = Forwarder::new(QUICK);
+    let token = Token::from_bits(7);
+    let mut adopt = |parts: &Parts| {
+        let adopted =
+            forwarder.adopt(parts, Duration::ZERO, |number| (number == 0).then_some(token));
+        (adopted.is_some(), forwarder.len(), forwarder.waiting())
+    };
+    let no_question = answer(&asks, 1);
+    assert_eq!(adopt(&parts(&no_question, waits(here, &asks))), (false, 0, 0));
+    assert_eq!(adopt(&parts(&asks, waits(here, &no_question))), (false, 0, 0));
+    assert_eq!(adopt(&parts(&asks, waits(Place::Connection(1), &asks))), (false, 0, 0));
+    assert_eq!(adopt(&parts(&asks, waits(here, &asks))), (true, 1, 1));
+    let twice = theirs(8, "A.other.test.");
+    assert_eq!(adopt(&parts(&twice, waits(here, &twice))), (false, 1, 1));
+    // Nobody waits for longer than anybody may.
+    let (question, parts) = forwarder.parts(Duration::ZERO, |_| Some(0)).pop().unwrap();
+    assert_eq!(parts.time_left, QUICK.deadline);
+    assert_eq!(forwarder.due(question), Some(QUICK.retry));
 }
 
 /// Whatever it is: it's refused, or it's a server.

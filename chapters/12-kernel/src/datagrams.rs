@@ -77,6 +77,16 @@ pub struct Datagrams {
 }
 // ANCHOR_END: datagrams
 
+/// A socket for datagrams in plain data, besides the socket itself and its callback: to be handed to
+/// another process, which goes on with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// What is to be sent, and to whom; on a connected socket without an address.
+    pub queued: Vec<(Option<SocketAddr>, Vec<u8>)>,
+    /// What the callback is still to be told: the kernel's number of an error (errno(3)).
+    pub bad_news: Option<i32>,
+}
+
 impl Datagrams {
     /// Takes over a socket. `came` is called with all that arrives. The buffers are lent, for
     /// as long as it's called: so a thousand sockets need no more of them than one.
@@ -89,19 +99,50 @@ impl Datagrams {
         buffers: &Buffers,
         came: impl FnMut(&mut EventLoop, Token, Arrival<'_>) + 'static,
     ) -> io::Result<Token> {
+        Self::add_parts(event_loop, socket, &Parts::default(), buffers, came)
+    }
+
+    /// The same, with one that another process has had until now.
+    ///
+    /// # Errors
+    /// When the socket can't be told not to wait.
+    pub fn add_parts(
+        event_loop: &mut EventLoop,
+        socket: UdpSocket,
+        parts: &Parts,
+        buffers: &Buffers,
+        came: impl FnMut(&mut EventLoop, Token, Arrival<'_>) + 'static,
+    ) -> io::Result<Token> {
         socket.set_nonblocking(true)?;
+        let mut queue = Queue::default();
+        for (to, bytes) in &parts.queued {
+            // There was room for it there, and the room is the same here; what has none is lost.
+            queue.push(*to, bytes);
+        }
         let datagrams = Self {
             is_v6: socket.local_addr()?.is_ipv6(),
             socket,
             buffers: buffers.clone(),
-            queue: Queue::default(),
+            queue,
             came: Some(Box::new(came)),
-            bad_news: None,
+            bad_news: parts.bad_news.map(Errno::from_raw),
             gathering: None,
             finishing: false,
             lost: 0,
         };
         Ok(event_loop.add(datagrams, ready))
+    }
+
+    /// Its socket, and all else, as it is now. A pause in which a crowd gathers isn't handed over:
+    /// whoever goes on with the socket looks at once. `None`: it's finishing.
+    pub fn parts(&self) -> Option<(BorrowedFd<'_>, Parts)> {
+        if self.finishing {
+            return None;
+        }
+        let all = self.queue.datagrams.iter();
+        let queued = all.map(|queued| (queued.to, self.queue.bytes_of(queued).to_vec())).collect();
+        let bad_news = self.bad_news.map(|error| error as i32);
+        Some((self.socket.as_fd(), Parts { queued, bad_news }))
     }
 
     /// From now on the datagrams of a crowd are let [gather](crate::gathering).

@@ -6,6 +6,8 @@
 //! upstream has been asked, [`believed`] is what is taken from its answers, [`cache`] keeps that,
 //! and [`packets`] keeps whole messages, for speed; both in a [`bounded_map`].
 //!
+//! [`handover`] is all of it in plain data, for another process to go on with.
+//!
 //! The rest are sockets: [`service`] puts the server into the loop, `clients` are those who ask
 //! by TCP, with `framing`, and `asking` asks the upstream. `shared` is what they share, and
 //! `notice` keeps them from saying the same too often.
@@ -18,6 +20,7 @@ pub mod cache;
 mod clients;
 pub mod forwarder;
 mod framing;
+pub mod handover;
 mod notice;
 pub mod packets;
 pub mod question;

@@ -11,6 +11,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod channel;
+pub mod dns;
 pub mod fleet;
 pub mod format;
 pub mod http;

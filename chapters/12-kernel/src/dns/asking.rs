@@ -10,7 +10,7 @@ use super::forwarder::{Ended, Step};
 use super::framing;
 use super::question::Transport;
 use super::shared::{Link, Shared};
-use crate::datagrams::{Arrival, Datagrams};
+use crate::datagrams::{Arrival, Datagrams, Parts};
 
 // ANCHOR: begin
 /// Asks a question for the first time.
@@ -59,19 +59,22 @@ fn send(
     by: Transport,
     bytes: &[u8],
 ) -> io::Result<()> {
-    let Some(upstream) = shared.upstream else { return Ok(()) };
     let socket = shared.links.borrow().get(&question).and_then(|link| link.socket);
+    // A question that another process has begun goes on by the socket that it has.
+    let upstream = || shared.upstream.ok_or_else(|| io::Error::other("there is none any more"));
     match (by, socket) {
         (Transport::Udp, Some(socket)) => {
             Datagrams::send(event_loop, socket, None, bytes);
         }
         (Transport::Udp, None) => {
-            let socket = open_datagrams(event_loop, shared, question, upstream)?;
+            let socket = open_datagrams(upstream()?)?;
+            let socket = hear_datagrams(event_loop, shared, question, socket, &Parts::default())?;
             Datagrams::send(event_loop, socket, None, bytes);
             set_socket(event_loop, shared, question, socket);
         }
         (Transport::Tcp, _) => {
-            let socket = open_connection(event_loop, shared, question, upstream)?;
+            let socket = event_loop.connect(upstream()?)?;
+            hear_connection(event_loop, shared, question, socket);
             event_loop.send(socket, &framing::prefix(bytes).unwrap_or_default());
             event_loop.send(socket, bytes);
             set_socket(event_loop, shared, question, socket);
@@ -83,19 +86,26 @@ fn send(
 // ANCHOR: socket
 /// The kernel chooses the port, at random; and connected, the socket
 /// hears nobody but the upstream (udp(7)).
-fn open_datagrams(
-    event_loop: &mut EventLoop,
-    shared: &Rc<Shared>,
-    question: Token,
-    upstream: SocketAddr,
-) -> io::Result<Token> {
+fn open_datagrams(upstream: SocketAddr) -> io::Result<UdpSocket> {
     let socket = match upstream {
         SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
         SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?,
     };
     socket.connect(upstream)?;
+    Ok(socket)
+}
+// ANCHOR_END: socket
+
+/// What comes on a socket is about this question.
+pub fn hear_datagrams(
+    event_loop: &mut EventLoop,
+    shared: &Rc<Shared>,
+    question: Token,
+    socket: UdpSocket,
+    parts: &Parts,
+) -> io::Result<Token> {
     let of_question = Rc::clone(shared);
-    Datagrams::add(event_loop, socket, &shared.buffers, move |event_loop, _, arrival| {
+    let hears = move |event_loop: &mut EventLoop, _, arrival: Arrival<'_>| {
         let shared = &of_question;
         let now = shared.now(event_loop);
         let mut responder = shared.responder.borrow_mut();
@@ -109,23 +119,25 @@ fn open_datagrams(
         };
         drop(responder);
         take(event_loop, shared, question, step);
-    })
+    };
+    Datagrams::add_parts(event_loop, socket, parts, &shared.buffers, hears)
 }
-// ANCHOR_END: socket
 
-fn open_connection(
+/// What comes on a connection is about this question.
+pub fn hear_connection(
     event_loop: &mut EventLoop,
     shared: &Rc<Shared>,
     question: Token,
-    upstream: SocketAddr,
-) -> io::Result<Token> {
-    let socket = event_loop.connect(upstream)?;
+    socket: Token,
+) {
     let (hears, of_question) = (Rc::clone(shared), Rc::clone(shared));
-    // A message may be longer than what a connection keeps for us.
-    let mut stream = Vec::new();
     event_loop.set_read_callback(socket, move |event_loop, me, input| {
-        stream.append(&mut input.bytes);
-        messages_available(event_loop, &hears, question, &mut stream);
+        if let Some(link) = hears.links.borrow_mut().get_mut(&question) {
+            link.stream.append(&mut input.bytes);
+        }
+        while let Some(step) = next_step(event_loop, &hears, question) {
+            take(event_loop, &hears, question, step);
+        }
         if input.ended {
             event_loop.close(me);
         }
@@ -133,22 +145,18 @@ fn open_connection(
     event_loop.set_close_callback(socket, move |event_loop, me, _| {
         connection_is_gone(event_loop, &of_question, question, me);
     });
-    Ok(socket)
 }
 
-fn messages_available(
-    event_loop: &mut EventLoop,
-    shared: &Rc<Shared>,
-    question: Token,
-    stream: &mut Vec<u8>,
-) {
-    while let Some(message) = framing::first(stream) {
-        let length = framing::PREFIX + message.len();
-        let now = shared.now(event_loop);
-        let step = shared.responder.borrow_mut().heard(question, message, Transport::Tcp, now);
-        stream.drain(..length);
-        take(event_loop, shared, question, step);
-    }
+/// What the next message says, if it's whole. Once the question is over, there is none.
+fn next_step(event_loop: &EventLoop, shared: &Shared, question: Token) -> Option<Step> {
+    let now = shared.now(event_loop);
+    let mut links = shared.links.borrow_mut();
+    let stream = &mut links.get_mut(&question)?.stream;
+    let message = framing::first(stream)?;
+    let length = framing::PREFIX + message.len();
+    let step = shared.responder.borrow_mut().heard(question, message, Transport::Tcp, now);
+    stream.drain(..length);
+    Some(step)
 }
 
 /// If it's the one that the question goes by, there won't be an answer on it.
@@ -163,6 +171,7 @@ fn connection_is_gone(
         return;
     };
     link.socket = None;
+    link.stream = Vec::new();
     drop(links);
     let now = shared.now(event_loop);
     let step = shared.responder.borrow_mut().forwarder().refused(question, now);
@@ -172,7 +181,9 @@ fn connection_is_gone(
 /// The new socket takes the place of the one before, which is closed.
 fn set_socket(event_loop: &mut EventLoop, shared: &Shared, question: Token, socket: Token) {
     let mut links = shared.links.borrow_mut();
-    let before = links.get_mut(&question).and_then(|link| link.socket.replace(socket));
+    let Some(link) = links.get_mut(&question) else { return };
+    let before = link.socket.replace(socket);
+    link.stream = Vec::new();
     drop(links);
     if let Some(before) = before {
         event_loop.close(before);
@@ -180,7 +191,7 @@ fn set_socket(event_loop: &mut EventLoop, shared: &Shared, question: Token, sock
 }
 
 /// Something is to be done when the question is due.
-fn set_timer(event_loop: &mut EventLoop, shared: &Rc<Shared>, question: Token) {
+pub fn set_timer(event_loop: &mut EventLoop, shared: &Rc<Shared>, question: Token) {
     let Some(due) = shared.responder.borrow_mut().forwarder().due(question) else { return };
     let of_question = Rc::clone(shared);
     let timer = shared.timers.at(event_loop, due, move |event_loop| {

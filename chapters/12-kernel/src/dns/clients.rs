@@ -12,7 +12,7 @@ use super::forwarder::Whom;
 use super::framing;
 use super::question::{HEADER, Transport};
 use super::responder::Said;
-use super::shared::{Client, MOST_UNSENT, Shared, send_framed};
+use super::shared::{Client, IDLE, MOST_UNSENT, Shared, send_framed};
 
 /// How many connections there are at the most. The next one is closed at once.
 pub const MOST_CLIENTS: usize = 256;
@@ -24,9 +24,6 @@ const QUESTIONS_A_TURN: usize = 64;
 const MUCH_UNSENT: usize = MOST_UNSENT / 4;
 /// The longest question, in bytes. A name has 255, and EDNS adds some options.
 const LONGEST_QUESTION: usize = 4096;
-/// How long a connection may do nothing: send no whole question, get no answer (RFC 7766,
-/// section 6.2.3: some seconds).
-pub const IDLE: Duration = Duration::from_secs(10);
 
 /// Somebody has connected.
 pub fn welcome(event_loop: &mut EventLoop, shared: &Rc<Shared>, me: Token, from: SocketAddr) {
@@ -36,12 +33,24 @@ pub fn welcome(event_loop: &mut EventLoop, shared: &Rc<Shared>, me: Token, from:
         shared.tell(event_loop, &shared.notices.crowd, &what);
         return event_loop.close(me);
     }
-    let active = shared.now(event_loop);
     // To a listener of both kinds, 127.0.0.1 is ::ffff:127.0.0.1 (RFC 4291, section 2.5.5.2).
     let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-    let client = Client { from, under_way: 0, go_on: None, has_ended: false, active, timer: None };
+    serve(event_loop, shared, me, from, IDLE);
+}
+
+/// Takes what somebody asks, and what they have asked already and wasn't looked at. Their
+/// connection is closed after so much time, unless they do something.
+pub fn serve(
+    event_loop: &mut EventLoop,
+    shared: &Rc<Shared>,
+    me: Token,
+    from: SocketAddr,
+    time_left: Duration,
+) {
+    let idle = shared.now(event_loop).saturating_add(time_left);
+    let client = Client { from, under_way: 0, go_on: None, has_ended: false, idle, timer: None };
     shared.clients.borrow_mut().insert(me, client);
-    watch(event_loop, shared, me, active + IDLE);
+    watch(event_loop, shared, me, idle);
     let of_client = Rc::clone(shared);
     listen(event_loop, shared, me);
     event_loop.set_close_callback(me, move |event_loop, me, _| {
@@ -138,7 +147,7 @@ fn question_has_come(event_loop: &mut EventLoop, shared: &Rc<Shared>, me: Token,
     let whom = Whom::Connection(me);
     let mut clients = shared.clients.borrow_mut();
     let Some(client) = clients.get_mut(&me) else { return };
-    client.active = now;
+    client.idle = now.saturating_add(IDLE);
     let mut responder = shared.responder.borrow_mut();
     match responder.hear(message, Transport::Tcp, whom, now) {
         Said::Answer(bytes) => send_framed(event_loop, me, bytes),
@@ -172,10 +181,10 @@ fn watch(event_loop: &mut EventLoop, shared: &Rc<Shared>, me: Token, due: Durati
         let clients = shared.clients.borrow();
         let Some(client) = clients.get(&me) else { return };
         // While we are asked to wait, it can't be blamed for waiting.
-        let active = if client.under_way > 0 { now } else { client.active };
+        let idle = if client.under_way > 0 { now.saturating_add(IDLE) } else { client.idle };
         drop(clients);
-        if active + IDLE > now {
-            watch(event_loop, shared, me, active + IDLE);
+        if idle > now {
+            watch(event_loop, shared, me, idle);
         } else {
             event_loop.close(me);
         }

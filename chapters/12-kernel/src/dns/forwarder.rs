@@ -2,6 +2,10 @@
 //!
 //! No socket, no clock and no chance in here: what has come and what time it is are told, and
 //! what to do about it is given back.
+//!
+//! [`handover`] are questions that go on in another process.
+
+pub mod handover;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -224,8 +228,8 @@ impl Forwarder {
     fn jostled(&self, now: Duration) -> Option<Token> {
         // All have equally long: the oldest is the one that is given up first.
         let (token, oldest) = self.under_way.iter().min_by_key(|(_, one)| one.deadline)?;
-        let began = oldest.deadline.saturating_sub(self.times.deadline);
-        (now.saturating_sub(began) > ENOUGH).then_some(token)
+        let left = oldest.deadline.saturating_sub(now);
+        (self.times.deadline.saturating_sub(left) > ENOUGH).then_some(token)
     }
 
     /// The bytes that ask it for the first time, with a number that nobody can guess.

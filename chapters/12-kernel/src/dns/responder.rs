@@ -147,7 +147,8 @@ impl Responder {
     fn resolve(&mut self, request: &Request, now: Duration, fresh: Option<&Ended>) -> Resolved {
         let question = &request.question;
         let zone = self.zone.as_ref().filter(|zone| zone.covers(&question.name));
-        let may_ask = self.has_upstream && request.recursion_desired;
+        // Who has waited till now may have been promised it by another process, which could.
+        let may_ask = (self.has_upstream || fresh.is_some()) && request.recursion_desired;
         let found = match zone {
             Some(zone) => zone.find(&question.name, question.kind),
             // A server that answers for nobody in particular isn't asked by those who mean it.

@@ -15,7 +15,7 @@ use super::question::Transport;
 use super::responder::{Responder, Said};
 use super::shared::{Notices, Shared};
 use super::zone::Zone;
-use crate::datagrams::{Arrival, Buffers, Datagrams};
+use crate::datagrams::{Arrival, Buffers, Datagrams, Parts};
 use crate::presence::{Row, Service, Stopped};
 
 /// What a DNS server is told.
@@ -31,7 +31,7 @@ pub struct Options {
 
 /// A DNS server in the loop. Clones of it are the same server.
 #[derive(Clone)]
-pub struct Dns(Rc<Shared>);
+pub struct Dns(pub(super) Rc<Shared>);
 
 // ANCHOR: serve
 /// Answers all who ask by UDP or by TCP.
@@ -42,6 +42,18 @@ pub fn serve(
     event_loop: &mut EventLoop,
     timers: Timers,
     udp: UdpSocket,
+    tcp: TcpListener,
+    options: Options,
+) -> io::Result<Dns> {
+    serve_with(event_loop, timers, udp, &Parts::default(), tcp, options)
+}
+
+/// The same, by a socket that may have had another process before.
+pub(super) fn serve_with(
+    event_loop: &mut EventLoop,
+    timers: Timers,
+    udp: UdpSocket,
+    parts: &Parts,
     tcp: TcpListener,
     options: Options,
 ) -> io::Result<Dns> {
@@ -61,12 +73,13 @@ pub fn serve(
         notices: Notices::default(),
     });
     let by_udp = Rc::clone(&shared);
-    let udp = Datagrams::add(event_loop, udp, &shared.buffers, move |event_loop, me, arrival| {
+    let hears = move |event_loop: &mut EventLoop, me, arrival: Arrival<'_>| {
         // One that is cut short is no question, and nobody hears of our answers' fates.
         if let Arrival::Datagram { bytes, from } = arrival {
             datagram_has_come(event_loop, &by_udp, me, bytes, from);
         }
-    })?;
+    };
+    let udp = Datagrams::add_parts(event_loop, udp, parts, &shared.buffers, hears)?;
     Datagrams::gather(event_loop, udp)?;
     shared.udp.set(Some(udp));
     let by_tcp = Rc::clone(&shared);
@@ -162,7 +175,7 @@ impl Service for Dns {
 
 impl Dns {
     /// Whoever still waits gets nothing.
-    fn end(&self, event_loop: &mut EventLoop) {
+    pub(super) fn end(&self, event_loop: &mut EventLoop) {
         let shared = &self.0;
         let links = std::mem::take(&mut *shared.links.borrow_mut());
         for link in links.into_values() {

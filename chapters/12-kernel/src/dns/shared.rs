@@ -16,6 +16,9 @@ use super::responder::{Delivery, Responder};
 use crate::datagrams::{Buffers, Datagrams};
 use crate::presence::Stopped;
 
+/// How long a connection may do nothing: send no whole question, get no answer (RFC 7766,
+/// section 6.2.3: some seconds).
+pub const IDLE: Duration = Duration::from_secs(10);
 /// With so much on its way to a connection, in bytes, it gets nothing more: it doesn't read.
 pub const MOST_UNSENT: usize = 256 * 1024;
 
@@ -48,8 +51,8 @@ pub struct Client {
     pub go_on: Option<GoOn>,
     /// Nothing more will come from it.
     pub has_ended: bool,
-    /// When it last did something.
-    pub active: Duration,
+    /// When it has done nothing for too long, if it does nothing till then.
+    pub idle: Duration,
     /// When it's looked after.
     pub timer: Option<Timer>,
 }
@@ -58,6 +61,9 @@ pub struct Client {
 #[derive(Default)]
 pub struct Link {
     pub socket: Option<Token>,
+    /// What has come on it by TCP, and isn't a whole message yet: that may be longer than what a
+    /// connection keeps for us.
+    pub stream: Vec<u8>,
     pub timer: Option<Timer>,
 }
 
@@ -99,7 +105,7 @@ impl Shared {
                 let mut clients = self.clients.borrow_mut();
                 let Some(client) = clients.get_mut(&token) else { return };
                 client.under_way = client.under_way.saturating_sub(1);
-                client.active = now;
+                client.idle = now.saturating_add(IDLE);
                 let go_on = client.go_on.take();
                 send_framed(event_loop, token, bytes);
                 if client.has_ended && client.under_way == 0 {

@@ -2,7 +2,7 @@
 //!
 //! Read [`message`] first: what the two say to each other. [`upgrade`] is the old program's side,
 //! [`inherit`] the new one's. [`format`](mod@format) and [`state`] are what is handed over, [`http`]
-//! is a server's; [`channel`] moves it, and [`peer`] waits for the other side. [`fleet`] is chapter
+//! is a server's, [`lines`] what [`mail`] and [`chat`] have in common; [`channel`] moves it, and [`peer`] waits for the other side. [`fleet`] is chapter
 //! 11's server with all its loops, which can be handed over.
 //!
 //! The story is told on the book's page `13-upgrade`. Lines that can wait say so, in a comment that
@@ -10,10 +10,13 @@
 #![cfg(target_os = "linux")]
 
 pub mod channel;
+pub mod chat;
 pub mod fleet;
 pub mod format;
 pub mod http;
 pub mod inherit;
+pub mod lines;
+pub mod mail;
 pub mod message;
 pub mod peer;
 pub mod state;

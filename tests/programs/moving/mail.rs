@@ -238,7 +238,7 @@ fn pours(client: &mut Client, house: &mut House<Mail>, bytes: &[u8]) {
 fn one_who_doesnt_read_loses_nothing() {
     let (_folder, mut house, call) = open();
     let mut client = call(&mut house);
-    setsockopt(client.socket(), sockopt::RcvBuf, &2048).unwrap();
+    setsockopt(client.socket(), sockopt::RcvBuf, &(32 * 1024)).unwrap();
     let lines: String = (0..1000).map(|number| format!("HELO n{number}\r\n")).collect();
     let (mut sent, mut asked) = (0, 0);
     house.turn_until("it isn't read any more", |house| {
@@ -254,6 +254,7 @@ fn one_who_doesnt_read_loses_nothing() {
         state.lines.visitors.iter().any(|(_, visitor)| waits(&visitor.connection)).then_some(())
     });
     let mut house = house.moves().moves();
+    setsockopt(client.socket(), sockopt::RcvBuf, &(1 << 20)).unwrap();
     // The rest of the last line.
     let rest = lines.as_bytes()[sent % lines.len()..].split_inclusive(|it| *it == b'\n').next();
     let rest = [rest.unwrap_or_default(), b"QUIT\r\n"].concat();

@@ -269,7 +269,9 @@ impl Client {
         self.listen();
         let new = self.heard.get(self.seen..).unwrap_or_default();
         let found = new.windows(what.len()).position(|bytes| bytes == what);
-        self.seen += found.map_or(0, |start| start + what.len());
+        // What isn't there now doesn't begin earlier, either.
+        let skip = (new.len() + 1).saturating_sub(what.len());
+        self.seen += found.map_or(skip, |start| start + what.len());
         found.is_some()
     }
 

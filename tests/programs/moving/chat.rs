@@ -5,7 +5,9 @@ use std::time::Duration;
 use ch12_kernel::chat::Chat;
 use rstest::rstest;
 
-use crate::house::{Client, House, KEY, Step, When, cuts, play, step, survives_anything};
+use crate::house::{
+    Client, House, KEY, Step, When, cuts, make_large, owned, panics, play, step, survives_anything,
+};
 
 const GREETING: &str = "What is your name? ";
 const ADA: usize = 0;
@@ -201,6 +203,35 @@ fn time_goes_on() {
     house.turn();
     assert!(!late.has_heard(b"took too long"));
     let mut house = house.moves();
+    let mut next = Client::at(address);
+    next.hears(&mut house, GREETING);
+    let state = house.server.visitors(&house.event_loop).unwrap();
+    let numbers: Vec<u64> = state.visitors.iter().map(|(_, visitor)| visitor.number).collect();
+    assert_eq!((numbers, state.last), (vec![1, 2], 2));
     house.clock.turn(Duration::from_secs(6));
     late.hears(&mut house, "took too long");
+}
+
+/// A number that nobody counts to is one, too.
+#[test]
+fn no_number_is_too_large() {
+    let before = panics();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut house, address) = House::<Chat>::open(&folder);
+    let mut client = Client::at(address);
+    client.hears(&mut house, GREETING);
+    let mut other = House::<Chat>::open(&folder).0;
+    let state = house.server.visitors(&house.event_loop).unwrap();
+    let mut state = owned(state);
+    state.last = u64::MAX;
+    for (_, visitor) in &mut state.visitors {
+        make_large(visitor);
+        visitor.session.lines = usize::MAX;
+        let member = visitor.session.member.as_mut().unwrap();
+        (member.tries, member.telnet.answers) = (u8::MAX, u16::MAX);
+    }
+    other.server.adopt(&mut other.event_loop, state).unwrap();
+    client.send(b"\xff\xfd\x06\n");
+    client.hears(&mut other, "Goodbye.\r\n");
+    assert_eq!(panics(), before);
 }

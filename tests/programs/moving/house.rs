@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use ch07_callbacks::EventLoop;
 use ch09_timers::{Clock, Timers};
 use ch12_kernel::chat::{self, Chat};
+use ch12_kernel::line_server::{HandedOver, Visitor};
 use ch12_kernel::mail::{self, Mail};
 use ch12_kernel::mbox::Mbox;
 use ch13_upgrade::state::{Incoming, Outgoing};
@@ -264,6 +265,14 @@ impl Client {
         }
     }
 
+    /// No more than so much.
+    pub fn listen_to(&mut self, most: usize) {
+        let mut piece = vec![0; most];
+        if let Ok(count) = self.socket.read(&mut piece) {
+            self.heard.extend_from_slice(&piece[..count]);
+        }
+    }
+
     /// Whether that has come, behind what was waited for before.
     pub fn has_heard(&mut self, what: &[u8]) -> bool {
         self.listen();
@@ -437,4 +446,18 @@ fn works<M: Moves>(house: &mut House<M>, greeting: &str, round: usize) {
         house.turn_until(&what, |_| client.has_heard(greeting.as_bytes()).then_some(()));
         return;
     }
+}
+
+/// What was lent, as one's own.
+pub fn owned<P>(state: HandedOver<BorrowedFd<'_>, P>) -> HandedOver<OwnedFd, P> {
+    let HandedOver { last, visitors, .. } = state;
+    let one = |(socket, visitor): (BorrowedFd<'_>, Visitor<P>)| {
+        (socket.try_clone_to_owned().unwrap(), visitor)
+    };
+    HandedOver { listener: None, last, visitors: visitors.into_iter().map(one).collect() }
+}
+
+pub fn make_large<P>(visitor: &mut Visitor<P>) {
+    (visitor.decoded, visitor.queued, visitor.number) = (usize::MAX, usize::MAX, u64::MAX);
+    (visitor.data_left, visitor.time_left) = (Duration::MAX, Some(Duration::MAX));
 }

@@ -7,12 +7,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use ch12_kernel::mail::Mail;
+use ch12_kernel::mail::server::HandedOver;
 use ch12_kernel::mail::session::{COMMAND_TIME, DATA_TIME, MESSAGE_TIME};
 use nix::sys::socket::{setsockopt, sockopt};
 use rstest::rstest;
 use tempfile::TempDir;
 
-use crate::house::{Client, House, Moves, Step, When, cuts, play, step, survives_anything};
+use crate::house::{
+    Client, House, Moves, Step, When, cuts, make_large, owned, panics, play, step,
+    survives_anything,
+};
 
 const GREETING: &str = "220 mx.example";
 
@@ -169,8 +173,8 @@ fn who_holds_goes_on() {
 }
 
 /// A server that was made ready, and hears that it's not to begin, has written nothing.
-#[test]
-fn who_isnt_told_to_go_on_writes_nothing() {
+#[rstest]
+fn who_isnt_told_to_go_on_writes_nothing(#[values(false, true)] moves_then: bool) {
     let (folder, mut house, call) = open();
     let mut client = call(&mut house);
     house.server.hold(&mut house.event_loop);
@@ -188,6 +192,9 @@ fn who_isnt_told_to_go_on_writes_nothing() {
     for _ in 0..3 {
         house.stays();
         house.server.hold(&mut house.event_loop);
+    }
+    if moves_then {
+        house = house.moves();
     }
     client.hears(&mut house, "250 2.0.0 Kept\r\n");
     let kept = kept(&folder.path().join("mbox"));
@@ -213,7 +220,18 @@ fn a_large_message_moves_and_its_memory_is_counted() {
     // Four have nearly all of it.
     last.send(b"MAIL FROM:<a@b> SIZE=16000000\r\n");
     last.hears(&mut house, "452 4.3.1");
-    for client in others {
+    // One is held back, and then the disk has it.
+    let lock = folder.path().join("mbox.lock");
+    fs::write(&lock, "1\n").unwrap();
+    house.server.hold(&mut house.event_loop);
+    others[0].send(b".\r\n");
+    house.turn();
+    house = house.moves();
+    last.send(b"MAIL FROM:<a@b> SIZE=16000000\r\n");
+    last.hears(&mut house, "452 4.3.1");
+    fs::remove_file(&lock).unwrap();
+    others[0].hears(&mut house, "250 2.0.0 Kept\r\n");
+    for client in &mut others[1..] {
         client.send(b".\r\n");
         client.hears(&mut house, "250 2.0.0 Kept\r\n");
         house = house.moves();
@@ -326,4 +344,66 @@ fn an_altered_state_is_refused_or_works() {
     }
     let state = house.gather();
     survives_anything::<Mail>(&folder, &state, GREETING);
+}
+
+/// A number that nobody counts to is one, too.
+#[test]
+fn no_number_is_too_large() {
+    let before = panics();
+    let (folder, mut house, call) = open();
+    let mut client = call(&mut house);
+    let (mut other, address) = House::<Mail>::open(&folder);
+    let state = house.server.visitors(&house.event_loop).unwrap();
+    let mut lines = owned(state.lines);
+    lines.last = u64::MAX;
+    for (_, visitor) in &mut lines.visitors {
+        make_large(visitor);
+        visitor.session.session.errors = u32::MAX;
+    }
+    let state = HandedOver { lines, left_behind: Vec::new() };
+    other.server.adopt(&mut other.event_loop, state).unwrap();
+    client.send(b"NOPE\r\n");
+    client.hears(&mut other, "421 4.7.0 Too many errors\r\n");
+    Client::at(address).hears(&mut other, GREETING);
+    assert_eq!(panics(), before);
+}
+
+/// Who reads slowly before the server moves isn't taken for one who doesn't read.
+#[test]
+fn what_it_has_read_counts() {
+    let (_folder, mut house, call) = open();
+    let mut client = call(&mut house);
+    setsockopt(client.socket(), sockopt::RcvBuf, &(32 * 1024)).unwrap();
+    let help = b"HELP\r\n".repeat(100);
+    // Behind a line's end it's sent from the first again.
+    let mut at = 0;
+    house.turn_until("it isn't read any more", |house| {
+        at = (at + client.send_some(&help[at..])) % help.len();
+        (outgoing(house).0 >= 64 * 1024).then_some(())
+    });
+    house.turn_until("it has read some", |house| {
+        client.listen_to(1000);
+        let (left, queued) = outgoing(house);
+        (left < queued).then_some(())
+    });
+    let mut house = house.moves();
+    house.clock.turn(COMMAND_TIME);
+    for _ in 0..3 {
+        house.turn();
+    }
+    client.hears(&mut house, "214 ");
+    house.turn_until("all the rest", |house| {
+        client.listen();
+        (outgoing(house).0 == 0).then_some(())
+    });
+    let rest = help[at..].split_inclusive(|it| *it == b'\n').next().unwrap_or_default();
+    client.send(&[rest, b"QUIT\r\n"].concat());
+    client.hears(&mut house, "221 ");
+}
+
+/// How much is queued for the only client; and how much that was when it began to be waited for.
+fn outgoing(house: &House<Mail>) -> (usize, usize) {
+    let state = house.server.visitors(&house.event_loop).unwrap();
+    let (_, visitor) = state.lines.visitors.first().expect("it's here");
+    (visitor.connection.output.len(), visitor.queued)
 }

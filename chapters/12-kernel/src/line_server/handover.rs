@@ -100,7 +100,6 @@ impl<S: Session> LineServer<S> {
         self.enter(event_loop, &visit);
         // Its input may have whole lines, for which there was no time, or no room.
         visit.go_on(event_loop);
-        visit.wait_for_room(event_loop);
         // Not a new time: who is asked again and again must not have for ever.
         if let Some(left) = time_left {
             visit.set_deadline(event_loop, left, queued);

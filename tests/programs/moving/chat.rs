@@ -1,8 +1,10 @@
 //! Chat: what everybody hears must be the same to the byte, wherever the chat moves.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use ch12_kernel::chat::Chat;
+use ch12_kernel::presence::Service;
 use rstest::rstest;
 
 use crate::house::{
@@ -218,20 +220,39 @@ fn no_number_is_too_large() {
     let before = panics();
     let folder = tempfile::tempdir().unwrap();
     let (mut house, address) = House::<Chat>::open(&folder);
-    let mut client = Client::at(address);
-    client.hears(&mut house, GREETING);
+    let [mut first, mut second] = [(); 2].map(|()| Client::at(address));
+    first.hears(&mut house, GREETING);
+    second.hears(&mut house, GREETING);
     let mut other = House::<Chat>::open(&folder).0;
     let state = house.server.visitors(&house.event_loop).unwrap();
     let mut state = owned(state);
     state.last = u64::MAX;
-    for (_, visitor) in &mut state.visitors {
-        make_large(visitor);
-        visitor.session.lines = usize::MAX;
-        let member = visitor.session.member.as_mut().unwrap();
-        (member.tries, member.telnet.answers) = (u8::MAX, u16::MAX);
-    }
+    let [(_, one), (_, two)] = state.visitors.as_mut_slice() else { panic!("two are here") };
+    make_large(one);
+    make_large(two);
+    one.session.member.as_mut().unwrap().tries = u8::MAX;
+    (two.session.lines, two.decoded) = (usize::MAX, 0);
+    two.session.member.as_mut().unwrap().telnet.answers = u16::MAX;
     other.server.adopt(&mut other.event_loop, state).unwrap();
-    client.send(b"\xff\xfd\x06\n");
-    client.hears(&mut other, "Goodbye.\r\n");
+    first.send(b"\n");
+    first.hears(&mut other, "Goodbye.\r\n");
+    second.send(b"\xff\xfd\x06Bob\n");
+    second.hears(&mut other, "And the key");
     assert_eq!(panics(), before);
+}
+
+/// Who is gone in the very turn has left, and the others hear of it: once.
+#[test]
+fn who_is_gone_is_waited_for() {
+    let (_folder, mut house, mut clients) = full();
+    let row = house.server.rows(&house.event_loop).into_iter().nth(1).expect("Bob is here");
+    house.event_loop.close(row.token);
+    let error = house.server.visitors(&house.event_loop).expect_err("they haven't been told");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    let mut house = house.moves();
+    clients[0].hears(&mut house, "-- Bob has left.\r\n");
+    clients[3].send(b"and Bob?\n");
+    clients[0].hears(&mut house, "Dot: and Bob?\r\n");
+    let heard = String::from_utf8_lossy(&clients[0].heard).into_owned();
+    assert_eq!(heard.matches("Bob has left").count(), 1);
 }

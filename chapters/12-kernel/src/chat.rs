@@ -1,5 +1,7 @@
 //! A chat over Telnet: a [`Room`] in the loop.
 
+mod handover;
+
 use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::net::TcpListener;
@@ -14,6 +16,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::line_server::{self, Event, LineServer, MOST_QUEUED, Session, Talk, Waits};
 use crate::presence::{Row, Service, Stopped};
 use crate::room::{Effect, LONGEST_LINE, Room, Stage};
+
+pub use handover::{Guest, HandedOver};
 
 const PROTOCOL: &str = "chat";
 /// How many may be connected at the most: each line is sent to all of them, and if none of them
@@ -43,6 +47,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 pub struct Chat {
     server: LineServer<Visit>,
     room: Shared,
+    timers: Timers,
 }
 
 type Shared = Rc<RefCell<Room>>;
@@ -102,7 +107,7 @@ pub fn serve(
         lines: 0,
     })?;
     server.get_or_init(|| started.clone());
-    Ok(Chat { server: started, room })
+    Ok(Chat { server: started, room, timers })
 }
 
 /// What each connection has from its listener (socket(7), tcp(7)).
@@ -190,21 +195,30 @@ impl Visit {
     /// After a few lines the others' turn comes. What more it has sent
     /// waits where it is: nothing is lost, and TCP slows its sender down.
     fn take_breath(&mut self, talk: &mut Talk<'_>) {
-        self.lines += 1;
+        self.lines = self.lines.saturating_add(1);
         let members = self.room.borrow().count().max(1);
         if self.lines < (SENT_AT_A_STRETCH / members).clamp(1, LINES_AT_A_STRETCH) {
             return;
         }
         self.lines = 0;
         talk.pause();
-        let (server, me) = (Rc::clone(&self.server), talk.me);
-        self.timers.after(talk.event_loop, BREATH, move |event_loop| {
-            if let Some(server) = server.get() {
-                server.resume(event_loop, me, |_, _| {});
-            }
-        });
+        if let Some(server) = self.server.get() {
+            go_on_after_breath(server, self.timers, talk.event_loop, talk.me);
+        }
     }
     // ANCHOR_END: breath
+}
+
+fn go_on_after_breath(
+    server: &LineServer<Visit>,
+    timers: Timers,
+    event_loop: &mut EventLoop,
+    who: Token,
+) {
+    let server = server.clone();
+    timers.after(event_loop, BREATH, move |event_loop| {
+        server.resume(event_loop, who, |_, _| {});
+    });
 }
 
 // ANCHOR: carry_out

@@ -21,6 +21,9 @@
 //! What a protocol says stands in files without a socket, a clock or a loop: `dns/responder.rs`,
 //! `dns/forwarder.rs`, `mail/session.rs`, `room.rs`, `telnet.rs`, `lines.rs`, `screen.rs`.
 //!
+//! Files called `handover.rs` take a service apart while it runs, and put it together in another
+//! process: chapter 13 does that.
+//!
 //! The story is told on the book's pages `12-kernel` and `12-1-lines`. Lines that can wait say so, in
 //! a comment that begins `waits:`.
 

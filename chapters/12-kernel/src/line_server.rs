@@ -1,5 +1,7 @@
 //! A server whose clients speak lines: what any such protocol needs of the loop, once.
 
+mod handover;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
@@ -14,6 +16,8 @@ use ch09_timers::{Timer, Timers};
 
 use crate::lines::{Lines, Piece};
 use crate::presence::{Row, Service, Stopped};
+
+pub use handover::{HandedOver, Visitor};
 
 /// With so much queued for a client, in bytes, none of its lines is read any more: who sends
 /// commands and never reads the replies must not fill our memory.
@@ -126,7 +130,7 @@ impl Talk<'_> {
 
 /// What becomes of the lines that come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub enum Next {
     /// They are read.
     Read,
     /// They wait until somebody resumes the session.
@@ -155,6 +159,8 @@ struct Inner<S> {
     options: Options,
     timers: Timers,
     listener: Cell<Option<Token>>,
+    /// The number of the connection that came last.
+    last: Cell<u64>,
     visits: RefCell<BTreeMap<Token, Rc<Visit<S>>>>,
     stopping: Cell<bool>,
     when_empty: RefCell<Vec<Stopped>>,
@@ -174,7 +180,17 @@ struct Visit<S> {
     told_of_end: Cell<bool>,
     /// While data is expected: when all of it must be there, by the timers' clock.
     data_until: Cell<Duration>,
-    deadline: Cell<Option<Timer>>,
+    deadline: Cell<Option<Deadline>>,
+}
+
+/// Until when the other side has time.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    timer: Timer,
+    /// By the timers' clock.
+    due: Duration,
+    /// How many bytes were queued when the wait began.
+    queued: usize,
 }
 
 /// What a connection is called in the log.
@@ -203,14 +219,16 @@ impl<S: Session> LineServer<S> {
             options,
             timers,
             listener: Cell::new(None),
+            last: Cell::default(),
             visits: RefCell::default(),
             stopping: Cell::new(false),
             when_empty: RefCell::default(),
         }));
-        let (accepts, mut last) = (server.clone(), 0);
+        let accepts = server.clone();
         let listener = event_loop.listen(listener, move |event_loop, came| {
-            last += 1;
-            let name = Name { protocol: options.protocol, number: last };
+            let number = accepts.0.last.get().saturating_add(1);
+            accepts.0.last.set(number);
+            let name = Name { protocol: options.protocol, number };
             match came {
                 Ok((socket, from)) => {
                     // To a listener of both kinds, 127.0.0.1 is ::ffff:127.0.0.1.
@@ -253,18 +271,23 @@ impl<S: Session> LineServer<S> {
             data_until: Cell::default(),
             deadline: Cell::new(None),
         });
-        visits.borrow_mut().insert(me, Rc::clone(&visit));
-        let (server, gone) = (self.clone(), Rc::clone(&visit));
-        event_loop.set_close_callback(me, move |event_loop, _, ending| {
-            gone.closed(event_loop, ending);
-            server.release(event_loop, me);
-        });
+        self.enter(event_loop, &visit);
         match is_full {
             true => event_loop.send(me, options.full.as_bytes()),
             false => visit.tell(event_loop, Event::Connected),
         }
         visit.go_on(event_loop);
         visit.settle(event_loop);
+    }
+
+    /// A connection is here, until it's closed.
+    fn enter(&self, event_loop: &mut EventLoop, visit: &Rc<Visit<S>>) {
+        let (server, gone, me) = (self.clone(), Rc::clone(visit), visit.me);
+        self.0.visits.borrow_mut().insert(me, Rc::clone(visit));
+        event_loop.set_close_callback(me, move |event_loop, _, ending| {
+            gone.closed(event_loop, ending);
+            server.release(event_loop, me);
+        });
     }
 
     /// A connection is gone.
@@ -426,13 +449,24 @@ impl<S: Session> Visit<S> {
         } else {
             self.wait_for_room(event_loop);
         }
-        if let Some(before) = self.deadline.take() {
-            self.timers.cancel(event_loop, before);
+        self.forget_deadline(event_loop);
+        if let Some(at_most) = self.time_left(event_loop) {
+            self.set_deadline(event_loop, at_most, event_loop.queued(self.me));
         }
-        let Some(at_most) = self.time_left(event_loop) else { return };
-        let (visit, queued) = (Rc::clone(self), event_loop.queued(self.me));
+    }
+
+    fn set_deadline(self: &Rc<Self>, event_loop: &mut EventLoop, at_most: Duration, queued: usize) {
+        let visit = Rc::clone(self);
         let late = move |event_loop: &mut EventLoop| visit.is_late(event_loop, queued);
-        self.deadline.set(Some(self.timers.after(event_loop, at_most, late)));
+        let due = self.timers.now(event_loop).saturating_add(at_most);
+        let timer = self.timers.at(event_loop, due, late);
+        self.deadline.set(Some(Deadline { timer, due, queued }));
+    }
+
+    fn forget_deadline(&self, event_loop: &mut EventLoop) {
+        if let Some(deadline) = self.deadline.take() {
+            self.timers.cancel(event_loop, deadline.timer);
+        }
     }
 
     /// With too much queued, its lines are read when it has read that.
@@ -481,9 +515,7 @@ impl<S: Session> Visit<S> {
 
     /// The one place to clean up.
     fn closed(&self, event_loop: &mut EventLoop, ending: Ending) {
-        if let Some(deadline) = self.deadline.take() {
-            self.timers.cancel(event_loop, deadline);
-        }
+        self.forget_deadline(event_loop);
         if let Ok(mut session) = self.session.try_borrow_mut() {
             session.closed(event_loop, self.me);
         }

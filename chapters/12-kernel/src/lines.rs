@@ -26,7 +26,7 @@ pub struct Lines {
 // ANCHOR: reading
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
+pub enum Reading {
     /// A line.
     Line,
     /// A line that is too long already.
@@ -42,6 +42,16 @@ impl Lines {
     /// Lines of at most so many bytes, their ends not counted.
     pub fn new(longest: usize) -> Self {
         Self { longest, reading: Reading::Line }
+    }
+
+    /// The same, from within: what is next was left there by another one.
+    pub fn within(longest: usize, reading: Reading) -> Self {
+        Self { longest, reading }
+    }
+
+    /// What the next byte belongs to. There is no more to know: it keeps no bytes.
+    pub fn reading(&self) -> Reading {
+        self.reading
     }
 
     /// What follows is data, until a dot.

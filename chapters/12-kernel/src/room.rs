@@ -43,16 +43,17 @@ pub struct Room {
 }
 
 /// Somebody who is connected.
-#[derive(Clone, Debug)]
-struct Member {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
     /// What it's called in the log.
-    number: u64,
-    telnet: Telnet,
-    stage: Stage,
-    knows_key: bool,
-    tries: u8,
+    pub number: u64,
+    pub telnet: Telnet,
+    pub stage: Stage,
+    pub knows_key: bool,
+    /// How many names and keys it has tried in vain.
+    pub tries: u8,
     /// The last thing that came was a Ctrl-C.
-    interrupted: bool,
+    pub interrupted: bool,
 }
 
 /// How far in somebody is.
@@ -88,6 +89,17 @@ impl Room {
     /// How far in somebody is. None: it isn't connected, or is to be hung up on.
     pub fn stage(&self, token: Token) -> Option<&Stage> {
         self.members.get(&token).map(|member| &member.stage)
+    }
+
+    /// All that there is to know of somebody. None: as with [`stage`](Self::stage).
+    pub fn member(&self, token: Token) -> Option<&Member> {
+        self.members.get(&token)
+    }
+
+    /// Goes on with somebody who has been in this room already, when it was another process's.
+    /// Nobody is told.
+    pub fn adopt(&mut self, who: Token, member: Member) {
+        self.members.insert(who, member);
     }
 
     /// How many are connected.
@@ -282,8 +294,8 @@ impl Room {
 
     fn try_again(&mut self, from: Token, fault: &str, question: &str) {
         let Some(member) = self.members.get_mut(&from) else { return };
-        member.tries += 1;
-        if member.tries == TRIES {
+        member.tries = member.tries.saturating_add(1);
+        if member.tries >= TRIES {
             return self.goodbye(from, &format!("{fault} Goodbye."));
         }
         self.tell(from, fault);
@@ -350,7 +362,7 @@ impl Room {
 
     /// Lines, for somebody's window.
     fn tell(&mut self, to: Token, text: &str) {
-        let window = self.members.get(&to).and_then(|member| member.telnet.window());
+        let window = self.members.get(&to).and_then(|member| member.telnet.window);
         let mut text = wrapped(text, window);
         text.push('\n');
         self.send(to, telnet::encode(text.as_bytes()));

@@ -119,28 +119,31 @@ pub struct Window {
 /// speak it: that one would have to read it on its screen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Telnet {
-    reading: Reading,
+    pub reading: Reading,
     /// The subnegotiation that is coming in, and no more of it than is
     /// of any use.
-    subnegotiation: Vec<u8>,
-    is_spoken: bool,
+    pub subnegotiation: Vec<u8>,
+    /// Whether the other side has shown that it speaks Telnet.
+    pub is_spoken: bool,
     /// Whether we wish that what is typed isn't shown.
-    hides: bool,
+    pub hides: bool,
     /// Ours: we would show what the other side types. We never do: it's
     /// how one asks it not to.
-    echo: Agreement,
+    pub echo: Agreement,
     /// Theirs, like those that follow. Without it, clients look for Ctrl-C
     /// and Ctrl-\ in seven bits of each byte: the 9C in 本 is one.
-    sends_binary: Agreement,
-    suppresses_go_ahead: Agreement,
-    tells_window: Agreement,
-    window: Option<Window>,
-    answers: u16,
+    pub sends_binary: Agreement,
+    pub suppresses_go_ahead: Agreement,
+    pub tells_window: Agreement,
+    /// The other side's window, as far as it's known.
+    pub window: Option<Window>,
+    /// How many of its requests were answered.
+    pub answers: u16,
 }
 
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Reading {
+pub enum Reading {
     #[default]
     Text,
     /// Text behind a CR, which may have been half of a line's end.
@@ -157,29 +160,19 @@ enum Reading {
 
 /// WILL, WONT, DO or DONT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Verb {
-    whose: Side,
-    on: bool,
+pub struct Verb {
+    pub whose: Side,
+    pub on: bool,
 }
 
 /// Whose option it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub enum Side {
     Ours,
     Theirs,
 }
 
 impl Telnet {
-    /// Whether the other side has shown that it speaks Telnet.
-    pub fn is_spoken(&self) -> bool {
-        self.is_spoken
-    }
-
-    /// The other side's window, as far as it's known.
-    pub fn window(&self) -> Option<Window> {
-        self.window
-    }
-
     /// Whether the other side has agreed not to show what is typed.
     pub fn is_hidden(&self) -> bool {
         self.echo == Agreement::On
@@ -292,7 +285,7 @@ impl Telnet {
     }
 
     fn hear(&mut self, Verb { whose, on }: Verb, option: u8, reply: &mut Vec<u8>) {
-        if self.answers == MOST_ANSWERS {
+        if self.answers >= MOST_ANSWERS {
             return;
         }
         // What they do is their business. We begin nothing because they ask: agreed to

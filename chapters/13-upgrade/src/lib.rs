@@ -1,22 +1,26 @@
 //! Chapter 13: a program that is replaced by another one, and nobody notices.
 //!
 //! Read [`message`] first: what the two say to each other. [`upgrade`] is the old program's side,
-//! [`inherit`] the new one's. [`format`](mod@format) and [`state`] are what is handed over, [`http`]
-//! is a server's; [`channel`] moves it, and [`peer`] waits for the other side. [`in_place`] is the
-//! short way. [`watch`](mod@watch) and [`request`] are who asks for it. [`fleet`] is chapter
-//! 11's server with all its loops, which can be handed over.
+//! [`inherit`] the new one's. [`format`](mod@format) and [`state`] are what is handed over; [`http`],
+//! [`dns`], [`mail`] and [`chat`] are a service's, and [`lines`] what the last two have in common.
+//! [`channel`] moves it, and [`peer`] waits for the other side. [`in_place`] is the short way.
+//! [`watch`](mod@watch) and [`request`] are who asks for it. [`fleet`] is chapter 11's server with
+//! all its loops, which can be handed over.
 //!
 //! The story is told on the book's page `13-upgrade`. Lines that can wait say so, in a comment that
 //! begins `waits:`.
 #![cfg(target_os = "linux")]
 
 pub mod channel;
+pub mod chat;
 pub mod dns;
 pub mod fleet;
 pub mod format;
 pub mod http;
 pub mod in_place;
 pub mod inherit;
+pub mod lines;
+pub mod mail;
 pub mod message;
 pub mod peer;
 pub mod request;

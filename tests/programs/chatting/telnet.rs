@@ -92,7 +92,7 @@ fn nothing_is_said_to_one_who_does_not_speak_it(#[case] bytes: &[u8], #[case] sp
     start.hide(true, &mut reply);
     assert_eq!(reply, b"");
     let (telnet, _, reply) = of(&start, bytes);
-    assert_eq!(telnet.is_spoken(), speaks);
+    assert_eq!(telnet.is_spoken, speaks);
     let asked = reply.starts_with(&[IAC, DO, BINARY, IAC, DO, NAWS, IAC, WILL, ECHO]);
     assert_eq!((asked, reply.is_empty()), (speaks, !speaks), "{reply:?}");
 }
@@ -101,16 +101,16 @@ fn nothing_is_said_to_one_who_does_not_speak_it(#[case] bytes: &[u8], #[case] sp
 fn a_window_is_remembered_when_it_was_agreed_about() {
     let size = [IAC, SB, NAWS, 0, 80, 1, 24, IAC, SE];
     let (telnet, _, _) = of(&speaker(), &size);
-    assert_eq!(telnet.window(), None, "nobody asked");
+    assert_eq!(telnet.window, None, "nobody asked");
     let (telnet, _, reply) = of(&Telnet::default(), &[&[IAC, WILL, NAWS][..], &size].concat());
     assert_eq!(reply, [IAC, DO, BINARY, IAC, DO, NAWS]);
-    assert_eq!(telnet.window(), Some(Window { columns: 80, rows: 280 }));
+    assert_eq!(telnet.window, Some(Window { columns: 80, rows: 280 }));
     // 255 columns are two bytes 255; the last one counts.
     let (telnet, _, reply) = of(&telnet, &[IAC, SB, NAWS, 0, IAC, IAC, 0, 50, IAC, SE]);
-    assert_eq!((telnet.window(), reply.len()), (Some(Window { columns: 255, rows: 50 }), 0));
+    assert_eq!((telnet.window, reply.len()), (Some(Window { columns: 255, rows: 50 }), 0));
     for wrong in [&[0, 9, 0][..], &[0, 9, 0, 9, 9], &[0, 9, 0, 9, 9, 9, 9, 9]] {
         let (telnet, ..) = of(&telnet, &[&[IAC, SB, NAWS], wrong, &[IAC, SE]].concat());
-        assert_eq!(telnet.window(), Some(Window { columns: 255, rows: 50 }), "{wrong:?}");
+        assert_eq!(telnet.window, Some(Window { columns: 255, rows: 50 }), "{wrong:?}");
     }
 }
 
@@ -139,7 +139,7 @@ fn who_plink_is_gets_what_it_needs() {
     let expected =
         b"\xff\xfd\x00\xff\xfd\x1f\xff\xfe \xff\xfe\x18\xff\xfe'\xff\xfc\x01\xff\xfd\x03\xff\xfc\x03";
     assert_eq!(reply.escape_ascii().to_string(), expected.escape_ascii().to_string());
-    assert!(telnet.is_spoken());
+    assert!(telnet.is_spoken);
 }
 
 #[test]

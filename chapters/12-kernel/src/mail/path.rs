@@ -11,6 +11,12 @@ pub const LONGEST_PATH: usize = 256;
 pub struct Path(String);
 
 impl Path {
+    /// One without brackets. None: that is none.
+    pub fn of(address: &str) -> Option<Self> {
+        let bracketed = format!("<{address}>");
+        path(&bracketed).and_then(|(path, behind)| behind.is_empty().then_some(path))
+    }
+
     /// Without its brackets. Empty: the null sender, to whom nobody answers.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -153,6 +159,8 @@ mod tests {
     fn a_path_is_read(#[case] text: &str, #[case] address: &str) {
         let with_more = format!("{text} SIZE=1");
         assert_eq!(path(&with_more), Some((Path(address.to_owned()), " SIZE=1")));
+        // Written down without its brackets, it's the same one.
+        assert_eq!(Path::of(address), Some(Path(address.to_owned())));
     }
 
     #[rstest]

@@ -1,23 +1,26 @@
 //! Mail in the loop: [`Session`]s on connections, and a thread that has the disk.
 
+mod handover;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ch07_callbacks::program::say;
 use ch07_callbacks::{EventLoop, Token};
-use ch09_timers::Timers;
+use ch09_timers::{Timer, Timers};
 use ch11_http_server::mailbox::mailbox;
 
 use crate::line_server::{self, Event, LineServer, Talk, Waits};
 use crate::mail::message::Message;
-use crate::mail::path::Path;
 use crate::mail::session::{Failure, LONGEST_LINE, MESSAGE_TIME, Outcome, Session, Terms, Then};
 use crate::mbox::writer::{NotWritten, Told, Writer};
 use crate::mbox::{Entry, Mbox};
 use crate::presence::{Row, Service, Stopped};
+
+pub use handover::{HandedOver, Visit};
 
 /// The largest message, in bytes, where nothing else is said: with its attachments, most are far
 /// smaller.
@@ -28,6 +31,9 @@ const MEMORY: usize = 4 * LARGEST;
 const MOST_CLIENTS: usize = 256;
 /// How many messages may wait for the disk, at the most: their places are made at once.
 const MOST_WAITING: usize = 1024;
+/// How long messages are held back at the most for somebody who wants to take over: longer than it
+/// takes them to come again.
+const HOLD: Duration = Duration::from_secs(2);
 /// What one client too many is told.
 const FULL: &str = "421 Too many are here: come again\r\n";
 
@@ -51,6 +57,11 @@ impl Options {
     pub fn new(mbox: Mbox, host: String) -> Self {
         Self { mbox, host, largest: LARGEST, memory: MEMORY, most: MOST_CLIENTS }
     }
+
+    /// Each client waits for one at the most. But some don't wait, and leave theirs behind.
+    fn most_waiting(&self) -> usize {
+        self.most.min(MOST_WAITING)
+    }
 }
 
 /// A mail server in the loop. Clones of it are the same server.
@@ -59,8 +70,14 @@ pub struct Mail(Rc<Shared>);
 
 struct Shared {
     options: Options,
+    timers: Timers,
     /// How much of the memory is taken, in bytes.
     taken: Cell<usize>,
+    /// How many messages the disk has. What is with it can't be taken back.
+    at_disk: Cell<usize>,
+    /// Those that are held back, while some are: another process may be the one to write them.
+    held: RefCell<Option<Vec<Held>>>,
+    holds_until: Cell<Option<Timer>>,
     /// None when it has been told to end.
     writer: RefCell<Option<Writer<Ticket>>>,
     lines: OnceCell<LineServer<Client>>,
@@ -68,14 +85,24 @@ struct Shared {
     stopped: RefCell<Vec<Stopped>>,
 }
 
+/// A message that is whole, and isn't with the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub entry: Entry,
+    /// How many it's for.
+    pub recipients: usize,
+    /// None: its client doesn't wait for it.
+    client: Option<Token>,
+}
+
 /// What the loop has to know of a message when it's on the disk.
 #[derive(Debug)]
 struct Ticket {
-    client: Token,
+    client: Option<Token>,
     /// How much memory it takes, in bytes.
     holds: usize,
     length: usize,
-    sender: Path,
+    sender: String,
     recipients: usize,
 }
 
@@ -99,8 +126,7 @@ pub fn serve(
     options: Options,
 ) -> io::Result<Mail> {
     let mbox = options.mbox.clone();
-    // Each client waits for one at the most. But some don't wait, and leave theirs behind.
-    let most_waiting = options.most.min(MOST_WAITING);
+    let most_waiting = options.most_waiting();
     let limits = line_server::Options {
         protocol: "mail",
         longest_line: LONGEST_LINE,
@@ -109,7 +135,11 @@ pub fn serve(
     };
     let shared = Rc::new(Shared {
         options,
+        timers,
         taken: Cell::new(0),
+        at_disk: Cell::new(0),
+        held: RefCell::default(),
+        holds_until: Cell::default(),
         writer: RefCell::default(),
         lines: OnceCell::new(),
         stopping: Cell::new(false),
@@ -138,6 +168,7 @@ impl Service for Mail {
     /// What was promised is on the disk already: the thread has nothing left to do but what
     /// clients have given up waiting for.
     fn stop(&self, event_loop: &mut EventLoop, stopped: Stopped) {
+        self.go_on(event_loop);
         let shared = Rc::clone(&self.0);
         let again = shared.stopping.replace(true);
         shared.stopped.borrow_mut().push(stopped);
@@ -154,7 +185,10 @@ impl Shared {
     /// The thread has news.
     fn told(&self, event_loop: &mut EventLoop, told: Told<Ticket>) {
         match told {
-            Told::Written(ticket, result) => self.written(event_loop, &ticket, result),
+            Told::Written(ticket, result) => {
+                self.at_disk.set(self.at_disk.get().saturating_sub(1));
+                self.written(event_loop, &ticket, result);
+            }
             Told::Ended => self.ended(event_loop),
         }
     }
@@ -163,8 +197,8 @@ impl Shared {
         self.taken.set(self.taken.get().saturating_sub(ticket.holds));
         let line = ticket.line(&result);
         let is_here = Cell::new(false);
-        if let Some(lines) = self.lines.get() {
-            lines.resume(event_loop, ticket.client, |client, talk| {
+        if let (Some(lines), Some(client)) = (self.lines.get(), ticket.client) {
+            lines.resume(event_loop, client, |client, talk| {
                 is_here.set(true);
                 talk.log(&line);
                 client.answer(result, talk);
@@ -191,20 +225,51 @@ impl Shared {
         let at = SystemTime::now();
         let fields = message.trace(&self.options.host, at);
         let Message { envelope, data, .. } = message;
-        let ticket = Ticket {
-            client,
-            holds: data.capacity(),
-            length: data.len(),
-            sender: envelope.sender,
-            recipients: envelope.recipients.len(),
-        };
-        let (holds, sender) = (ticket.holds, ticket.sender.as_str().to_owned());
+        let (sender, recipients) = (envelope.sender.as_str().to_owned(), envelope.recipients.len());
         let entry = Entry { sender, at, fields, text: data };
+        let message = Held { entry, recipients, client: Some(client) };
+        let takes = message.takes();
+        self.pass_on(message)?;
+        self.taken.set(self.taken.get() + takes);
+        Ok(())
+    }
+
+    /// To the disk, or to those that are held back.
+    fn pass_on(&self, message: Held) -> Result<(), NotWritten> {
+        let mut held = self.held.borrow_mut();
+        let Some(held) = held.as_mut() else { return self.give(message) };
+        // So there is room for all of them when they're written.
+        if held.len() + self.at_disk.get() >= self.options.most_waiting() {
+            return Err(NotWritten { is_full: true, why: "too many are held back".to_owned() });
+        }
+        held.push(message);
+        Ok(())
+    }
+
+    fn give(&self, message: Held) -> Result<(), NotWritten> {
+        let ticket = message.ticket();
         let writer = self.writer.borrow();
         let gone = || NotWritten { is_full: false, why: "the server has stopped".to_owned() };
-        writer.as_ref().ok_or_else(gone)?.write(entry, ticket)?;
-        self.taken.set(self.taken.get() + holds);
+        writer.as_ref().ok_or_else(gone)?.write(message.entry, ticket)?;
+        self.at_disk.set(self.at_disk.get() + 1);
         Ok(())
+    }
+}
+
+impl Held {
+    /// How much memory it takes, in bytes.
+    fn takes(&self) -> usize {
+        self.entry.text.capacity()
+    }
+
+    fn ticket(&self) -> Ticket {
+        Ticket {
+            client: self.client,
+            holds: self.takes(),
+            length: self.entry.text.len(),
+            sender: self.entry.sender.clone(),
+            recipients: self.recipients,
+        }
     }
 }
 
@@ -212,8 +277,8 @@ impl Ticket {
     fn line(&self, result: &Result<(), NotWritten>) -> String {
         let Self { length, sender, recipients, .. } = self;
         match result {
-            Ok(()) => format!("kept {length} bytes from {sender} for {recipients}"),
-            Err(error) => format!("not kept, from {sender}: {}", error.why),
+            Ok(()) => format!("kept {length} bytes from <{sender}> for {recipients}"),
+            Err(error) => format!("not kept, from <{sender}>: {}", error.why),
         }
     }
 }

@@ -36,17 +36,18 @@ const FIRST_ROOM: usize = 4 * 1024;
 /// One client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    from: IpAddr,
-    hello: Option<Hello>,
-    stage: Stage,
-    errors: u32,
+    pub from: IpAddr,
+    pub hello: Option<Hello>,
+    pub stage: Stage,
+    /// Since the last message.
+    pub errors: u32,
     /// The server is being stopped.
-    stopping: bool,
+    pub stopping: bool,
 }
 
 /// What is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
+pub enum Stage {
     /// Nothing. Waits for a command.
     Idle,
     /// MAIL was said. Waits for recipients, and for DATA.
@@ -62,7 +63,7 @@ enum Stage {
 
 /// Why a message isn't kept that is still being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
+pub enum Refused {
     TooLarge,
     NoMemory,
 }
@@ -328,7 +329,7 @@ impl Session {
 
     fn end_if_all_is_said(&mut self, mut outcome: Outcome) -> Outcome {
         if outcome.reply.starts_with('5') {
-            self.errors += 1;
+            self.errors = self.errors.saturating_add(1);
         }
         if outcome.then != Then::GoOn {
             return outcome;

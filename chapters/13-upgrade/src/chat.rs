@@ -8,7 +8,7 @@ use ch12_kernel::room::{Member, Stage};
 use ch12_kernel::telnet::{Agreement, Reading, Side, Telnet, Verb, Window};
 
 use crate::format::{Malformed, Reader, Writer};
-use crate::lines::{self, read_one_of, size, write_one_of};
+use crate::lines;
 use crate::state::{Incoming, Outgoing};
 
 /// By their numbers in the state. New ones come at the end.
@@ -34,7 +34,7 @@ pub fn write<'l>(to: &mut Outgoing<'l>, chat: &HandedOver<BorrowedFd<'l>>) {
 /// When this is no chat.
 pub fn read(mut from: Incoming<'_>) -> Result<HandedOver<OwnedFd>, Malformed> {
     let chat = lines::read(&mut from, |reader, _, number| {
-        let lines = size(reader)?;
+        let lines = reader.size()?;
         let member = reader.option(|reader| read_member(reader, number))?;
         Ok(Guest { member, lines })
     })?;
@@ -83,7 +83,7 @@ fn write_telnet(writer: &mut Writer, telnet: &Telnet) {
         Reading::Command => writer.number(3),
         Reading::Option(Verb { whose, on }) => {
             writer.number(4);
-            write_one_of(writer, &SIDES, *whose);
+            writer.one_of(&SIDES, *whose);
             writer.flag(*on);
         }
         Reading::Subnegotiation => writer.number(5),
@@ -93,7 +93,7 @@ fn write_telnet(writer: &mut Writer, telnet: &Telnet) {
     writer.flag(*is_spoken);
     writer.flag(*hides);
     for agreement in [echo, sends_binary, suppresses_go_ahead, tells_window] {
-        write_one_of(writer, &AGREEMENTS, *agreement);
+        writer.one_of(&AGREEMENTS, *agreement);
     }
     writer.option(*window, |writer, Window { columns, rows }| {
         writer.number(columns.into());
@@ -107,7 +107,7 @@ fn read_telnet(reader: &mut Reader<'_>) -> Result<Telnet, Malformed> {
         1 => Reading::Text,
         2 => Reading::Cr,
         3 => Reading::Command,
-        4 => Reading::Option(Verb { whose: read_one_of(reader, &SIDES)?, on: reader.flag()? }),
+        4 => Reading::Option(Verb { whose: reader.one_of(&SIDES)?, on: reader.flag()? }),
         5 => Reading::Subnegotiation,
         6 => Reading::CommandInSubnegotiation,
         _ => return Err(Malformed),
@@ -117,10 +117,10 @@ fn read_telnet(reader: &mut Reader<'_>) -> Result<Telnet, Malformed> {
         subnegotiation: reader.bytes()?.to_vec(),
         is_spoken: reader.flag()?,
         hides: reader.flag()?,
-        echo: read_one_of(reader, &AGREEMENTS)?,
-        sends_binary: read_one_of(reader, &AGREEMENTS)?,
-        suppresses_go_ahead: read_one_of(reader, &AGREEMENTS)?,
-        tells_window: read_one_of(reader, &AGREEMENTS)?,
+        echo: reader.one_of(&AGREEMENTS)?,
+        sends_binary: reader.one_of(&AGREEMENTS)?,
+        suppresses_go_ahead: reader.one_of(&AGREEMENTS)?,
+        tells_window: reader.one_of(&AGREEMENTS)?,
         window: reader
             .option(|reader| Ok(Window { columns: small(reader)?, rows: small(reader)? }))?,
         answers: small(reader)?,

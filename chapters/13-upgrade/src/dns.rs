@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use ch07_callbacks::connection::{self, Ours};
 use ch12_kernel::datagrams;
 use ch12_kernel::dns::forwarder::handover::{Parts, Place, Waiting};
 use ch12_kernel::dns::handover::{Client, HandedOver, Way};
 use ch12_kernel::dns::question::Transport;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 
+use crate::connection::{read_connection, write_connection};
 use crate::format::{Malformed, Reader, Writer};
 use crate::state::{Incoming, Outgoing};
 
@@ -173,34 +173,6 @@ fn read_datagrams(reader: &mut Reader<'_>) -> Result<datagrams::Parts, Malformed
     let queued = queued.collect::<Result<_, _>>()?;
     let bad_news = reader.option(|reader| reader.number()?.try_into().map_err(|_| Malformed))?;
     Ok(datagrams::Parts { queued, bad_news })
-}
-
-fn write_connection(writer: &mut Writer, parts: &connection::Parts) {
-    let connection::Parts { input, ended, deaf, output, ours } = parts;
-    writer.bytes(input);
-    writer.flag(*ended);
-    writer.flag(*deaf);
-    writer.bytes(output);
-    writer.number(match ours {
-        Ours::Open => 1,
-        Ours::Ending => 2,
-        Ours::Ended => 3,
-    });
-}
-
-fn read_connection(reader: &mut Reader<'_>) -> Result<connection::Parts, Malformed> {
-    Ok(connection::Parts {
-        input: reader.bytes()?.to_vec(),
-        ended: reader.flag()?,
-        deaf: reader.flag()?,
-        output: reader.bytes()?.to_vec(),
-        ours: match reader.number()? {
-            1 => Ours::Open,
-            2 => Ours::Ending,
-            3 => Ours::Ended,
-            _ => return Err(Malformed),
-        },
-    })
 }
 
 fn read_address(reader: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {

@@ -4,6 +4,7 @@
 //! stand for nothing.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Writes state.
@@ -26,6 +27,12 @@ impl Writer {
 
     pub fn flag(&mut self, flag: bool) {
         self.0.push(u8::from(flag));
+    }
+
+    /// One of those that have a number each, by their places.
+    pub fn one_of<T: PartialEq>(&mut self, all: &[T], one: T) {
+        let place = all.iter().position(|it| *it == one);
+        self.number(place.unwrap_or_default() as u64);
     }
 
     /// In nanoseconds.
@@ -98,6 +105,20 @@ impl<'a> Reader<'a> {
             [1] => Ok(true),
             _ => Err(Malformed),
         }
+    }
+
+    /// What a text stands for.
+    pub fn parsed<T: FromStr>(&mut self) -> Result<T, Malformed> {
+        self.text()?.parse().map_err(|_| Malformed)
+    }
+
+    /// A number of things, or of bytes.
+    pub fn size(&mut self) -> Result<usize, Malformed> {
+        usize::try_from(self.number()?).map_err(|_| Malformed)
+    }
+
+    pub fn one_of<T: Copy>(&mut self, all: &[T]) -> Result<T, Malformed> {
+        all.get(self.size()?).copied().ok_or(Malformed)
     }
 
     pub fn time(&mut self) -> Result<Duration, Malformed> {

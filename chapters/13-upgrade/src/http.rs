@@ -63,7 +63,7 @@ fn write_visitor<'l>(to: &mut Outgoing<'l>, socket: BorrowedFd<'l>, visitor: &'l
 
 fn read_visitor(from: &mut Incoming<'_>) -> Result<(TcpStream, Visitor), Malformed> {
     let socket = TcpStream::from(from.descriptor()?);
-    let address: SocketAddr = parsed(from.reader.text()?)?;
+    let address: SocketAddr = from.reader.parsed()?;
     let parts = read_parts(from)?;
     let line = from.reader.option(read_line)?;
     let stream = from.reader.option(|reader| reader.text().map(str::to_owned))?;
@@ -88,8 +88,7 @@ fn write_parts<'l>(to: &mut Outgoing<'l>, parts: &'l Parts) {
         writer.number(bytes);
     });
     write_place(&mut to.writer, *place);
-    let wait = WAITS.iter().position(|known| known == wait).unwrap_or_default();
-    to.writer.number(wait as u64);
+    to.writer.one_of(&WAITS, *wait);
     to.writer.option(*time_left, Writer::time);
 }
 
@@ -112,8 +111,7 @@ fn read_parts(from: &mut Incoming<'_>) -> Result<Parts, Malformed> {
         Ok(Answered { status, bytes: reader.number()? })
     })?;
     let place = read_place(reader)?;
-    let wait = usize::try_from(reader.number()?).ok().and_then(|at| WAITS.get(at).copied());
-    let wait = wait.ok_or(Malformed)?;
+    let wait = reader.one_of(&WAITS)?;
     let time_left = reader.option(Reader::time)?;
     Ok(Parts { input, input_ended, output, file, request, answered, place, wait, time_left })
 }
@@ -185,11 +183,7 @@ fn write_line(writer: &mut Writer, line: &Line) {
 }
 
 fn read_line(reader: &mut Reader<'_>) -> Result<Line, Malformed> {
-    let from: IpAddr = parsed(reader.text()?)?;
+    let from: IpAddr = reader.parsed()?;
     let mut text = || reader.text().map(str::to_owned);
     Ok(Line { from, request: text()?, referer: text()?, agent: text()? })
-}
-
-fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Malformed> {
-    text.parse().map_err(|_| Malformed)
 }

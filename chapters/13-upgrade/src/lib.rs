@@ -13,6 +13,7 @@
 
 pub mod channel;
 pub mod chat;
+pub mod connection;
 pub mod dns;
 pub mod fleet;
 pub mod format;

@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::str::FromStr;
 
-use ch07_callbacks::connection::{Ours, Parts};
 use ch12_kernel::line_server::{HandedOver, Next, Visitor};
 use ch12_kernel::lines::Reading;
 
+use crate::connection::{read_connection, write_connection};
 use crate::format::{Malformed, Reader, Writer};
 use crate::state::{Incoming, Outgoing};
 
@@ -15,7 +14,6 @@ use crate::state::{Incoming, Outgoing};
 const READINGS: [Reading; 4] =
     [Reading::Line, Reading::LongLine, Reading::LineOfData, Reading::Data];
 const NEXT: [Next; 3] = [Next::Read, Next::Wait, Next::Leave];
-const OURS: [Ours; 3] = [Ours::Open, Ours::Ending, Ours::Ended];
 
 /// Writes a server. `session` writes what a connection's session is.
 pub fn write<'l, P>(
@@ -66,8 +64,8 @@ fn write_visitor<P>(
     writer.text(&from.to_string());
     writer.number(*number);
     write_connection(writer, connection);
-    write_one_of(writer, &READINGS, *reading);
-    write_one_of(writer, &NEXT, *next);
+    writer.one_of(&READINGS, *reading);
+    writer.one_of(&NEXT, *next);
     writer.number(*decoded as u64);
     writer.flag(*told_of_end);
     writer.time(*data_left);
@@ -80,58 +78,18 @@ fn read_visitor<P>(
     reader: &mut Reader<'_>,
     read_session: impl Fn(&mut Reader<'_>, SocketAddr, u64) -> Result<P, Malformed>,
 ) -> Result<Visitor<P>, Malformed> {
-    let (from, number) = (parsed(reader.text()?)?, reader.number()?);
+    let (from, number) = (reader.parsed()?, reader.number()?);
     Ok(Visitor {
         from,
         number,
         connection: read_connection(reader)?,
-        reading: read_one_of(reader, &READINGS)?,
-        next: read_one_of(reader, &NEXT)?,
-        decoded: size(reader)?,
+        reading: reader.one_of(&READINGS)?,
+        next: reader.one_of(&NEXT)?,
+        decoded: reader.size()?,
         told_of_end: reader.flag()?,
         data_left: reader.time()?,
         time_left: reader.option(Reader::time)?,
-        queued: size(reader)?,
+        queued: reader.size()?,
         session: read_session(reader, from, number)?,
     })
-}
-
-/// Writes a connection of chapter 7's.
-pub fn write_connection(writer: &mut Writer, connection: &Parts) {
-    let Parts { input, ended, deaf, output, ours } = connection;
-    writer.bytes(input);
-    writer.flag(*ended);
-    writer.flag(*deaf);
-    writer.bytes(output);
-    write_one_of(writer, &OURS, *ours);
-}
-
-/// # Errors
-/// When this is none.
-pub fn read_connection(reader: &mut Reader<'_>) -> Result<Parts, Malformed> {
-    Ok(Parts {
-        input: reader.bytes()?.to_vec(),
-        ended: reader.flag()?,
-        deaf: reader.flag()?,
-        output: reader.bytes()?.to_vec(),
-        ours: read_one_of(reader, &OURS)?,
-    })
-}
-
-/// One of those that have a number each, by their places.
-pub(crate) fn write_one_of<T: PartialEq>(writer: &mut Writer, all: &[T], one: T) {
-    let place = all.iter().position(|it| *it == one);
-    writer.number(place.unwrap_or_default() as u64);
-}
-
-pub(crate) fn read_one_of<T: Copy>(reader: &mut Reader<'_>, all: &[T]) -> Result<T, Malformed> {
-    all.get(size(reader)?).copied().ok_or(Malformed)
-}
-
-pub(crate) fn size(reader: &mut Reader<'_>) -> Result<usize, Malformed> {
-    usize::try_from(reader.number()?).map_err(|_| Malformed)
-}
-
-pub(crate) fn parsed<T: FromStr>(text: &str) -> Result<T, Malformed> {
-    text.parse().map_err(|_| Malformed)
 }

@@ -12,7 +12,7 @@ use ch12_kernel::mail::session::{Refused, Session, Stage};
 use ch12_kernel::mbox::Entry;
 
 use crate::format::{Malformed, Reader, Writer};
-use crate::lines::{self, read_one_of, size, write_one_of};
+use crate::lines;
 use crate::state::{Incoming, Outgoing};
 
 /// By their numbers in the state. New ones come at the end.
@@ -65,7 +65,7 @@ fn write_session(writer: &mut Writer, session: &Session) {
         }
         Stage::Refused(why) => {
             writer.number(4);
-            write_one_of(writer, &REFUSED, *why);
+            writer.one_of(&REFUSED, *why);
         }
         Stage::Disk => writer.number(5),
     }
@@ -85,7 +85,7 @@ fn read_session(reader: &mut Reader<'_>, from: IpAddr) -> Result<Session, Malfor
             envelope: read_envelope(reader)?,
             data: reader.bytes()?.to_vec(),
         }),
-        4 => Stage::Refused(read_one_of(reader, &REFUSED)?),
+        4 => Stage::Refused(reader.one_of(&REFUSED)?),
         5 => Stage::Disk,
         _ => return Err(Malformed),
     };
@@ -126,5 +126,5 @@ fn read_message(reader: &mut Reader<'_>) -> Result<Held, Malformed> {
     let at: SystemTime = UNIX_EPOCH.checked_add(reader.time()?).ok_or(Malformed)?;
     let fields = reader.text()?.to_owned();
     let text = reader.bytes()?.to_vec();
-    Ok(Held::of(Entry { sender, at, fields, text }, size(reader)?))
+    Ok(Held::of(Entry { sender, at, fields, text }, reader.size()?))
 }

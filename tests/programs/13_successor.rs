@@ -54,9 +54,9 @@ mod linux {
             }
             "nonsense" => say(&mut peer, &Message::Serving),
             "reads-newer" => {
-                say(&mut peer, &Message::Hello { oldest: VERSION + 1, newest: VERSION + 2 });
+                hello(&mut peer, VERSION + 1, VERSION + 2);
             }
-            "reads-older" => say(&mut peer, &Message::Hello { oldest: 0, newest: OLDEST - 1 }),
+            "reads-older" => hello(&mut peer, 0, OLDEST - 1),
             "hello-and-exits" => say_hello(&mut peer),
             "hello-and-hangs" => {
                 say_hello(&mut peer);
@@ -69,15 +69,25 @@ mod linux {
             }
             "ready-and-exits" => {
                 say_hello(&mut peer);
+                receive_all(&mut peer);
                 say(&mut peer, &Message::Ready);
             }
             "ready-and-hangs" => {
                 say_hello(&mut peer);
+                receive_all(&mut peer);
                 say(&mut peer, &Message::Ready);
+                sleep(LONG);
+            }
+            "gone-and-hangs" => {
+                say_hello(&mut peer);
+                receive_all(&mut peer);
+                say(&mut peer, &Message::Ready);
+                while !matches!(peer.receive(), Ok(Some((Message::Go, _)))) {}
                 sleep(LONG);
             }
             "gone-and-exits" => {
                 say_hello(&mut peer);
+                receive_all(&mut peer);
                 say(&mut peer, &Message::Ready);
                 while !matches!(peer.receive(), Ok(Some((Message::Go, _)))) {}
             }
@@ -94,11 +104,26 @@ mod linux {
         eprintln!("took over from one that died");
     }
 
+    /// What isn't read when it ends would be an error to the old one, which hides what we have said.
+    fn receive_all(peer: &mut Peer) {
+        let mut left = None;
+        while left != Some(0) {
+            match peer.receive().unwrap().unwrap() {
+                (Message::State { descriptors, .. }, _) => left = Some(descriptors),
+                (_, came) => left = left.map(|left| left - came.len() as u64),
+            }
+        }
+    }
+
     fn say(peer: &mut Peer, message: &Message) {
         peer.send(message, &[]).unwrap();
     }
 
     fn say_hello(peer: &mut Peer) {
-        say(peer, &Message::Hello { oldest: OLDEST, newest: VERSION });
+        hello(peer, OLDEST, VERSION);
+    }
+
+    fn hello(peer: &mut Peer, oldest: u64, newest: u64) {
+        say(peer, &Message::Hello { pid: std::process::id().into(), oldest, newest });
     }
 }

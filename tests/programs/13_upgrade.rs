@@ -218,11 +218,12 @@ impl With {
 #[case::reads_newer("reads-newer", "it reads the versions 2 to 3 of the state, and this is 1")]
 #[case::reads_older("reads-older", "it reads the versions 0 to 0 of the state, and this is 1")]
 #[case::exits_after_hello("hello-and-exits", "it ended before it was ready (exit status: 0)")]
-#[case::hangs_after_hello("hello-and-hangs", "it wasn't ready within 2 s")]
+#[case::hangs_after_hello("hello-and-hangs", "it took longer than 2 s until it was ready")]
 #[case::refuses("hello-and-refuses", "there is no room")]
-#[case::exits_when_ready("ready-and-exits", "it ended before it was ready (exit status: 0)")]
-#[case::hangs_when_ready("ready-and-hangs", "it wasn't ready within 2 s")]
-#[case::exits_when_told_to_go("gone-and-exits", "it ended before it was ready (exit status: 0)")]
+#[case::exits_when_ready("ready-and-exits", "it ended before it served (exit status: 0)")]
+#[case::hangs_when_ready("ready-and-hangs", "it took longer than 2 s until it served")]
+#[case::exits_when_told_to_go("gone-and-exits", "it ended before it served (exit status: 0)")]
+#[case::hangs_when_told_to_go("gone-and-hangs", "it took longer than 2 s until it served")]
 fn one_that_fails(#[case] how: &str, #[case] why: &str, #[values(LOOPS[0], LOOPS[1])] loops: &str) {
     let with = With::new();
     with.successor(how);
@@ -243,6 +244,10 @@ fn one_that_fails(#[case] how: &str, #[case] why: &str, #[values(LOOPS[0], LOOPS
         fs::write(&with.program, head).unwrap();
     },
     "Exec format error"
+)]
+#[case::by_a_script_that_stays(
+    |with: &With| with.script(&format!("{PROGRAM} \"$@\"")),
+    "isn't the one that was started: a script must exec it"
 )]
 #[case::no_descriptors(
     |with: &With| with.script(&format!("ulimit -n 12; exec {PROGRAM} \"$@\"")),

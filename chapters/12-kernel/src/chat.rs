@@ -1,6 +1,6 @@
 //! A chat over Telnet: a [`Room`] in the loop.
 
-mod handover;
+pub mod handover;
 
 use std::cell::{OnceCell, RefCell};
 use std::io;
@@ -16,8 +16,6 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::line_server::{self, Event, LineServer, MOST_QUEUED, Session, Talk, Waits};
 use crate::presence::{Row, Service, Stopped};
 use crate::room::{Effect, LONGEST_LINE, Room, Stage};
-
-pub use handover::{Guest, HandedOver};
 
 const PROTOCOL: &str = "chat";
 /// How many may be connected at the most: each line is sent to all of them, and if none of them

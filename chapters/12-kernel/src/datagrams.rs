@@ -260,7 +260,7 @@ fn ready(event_loop: &mut EventLoop, me: Token, readiness: Readiness) -> io::Res
     datagrams.came = Some(came);
     let count = outcome?;
     if let Some(gathering) = &mut datagrams.gathering {
-        gathering.have_come(count, turn);
+        gathering.have_come(count, count == BATCH, turn);
     }
     Ok(())
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
 
-use crate::datagrams::BATCH;
 use timer::Timer;
 
 /// With so many in one turn, a pause is tried.
@@ -34,13 +33,13 @@ pub struct Gathering {
 
 impl Gathering {
     /// So many have come in this turn. Should the next ones gather?
-    pub fn have_come(&mut self, count: usize, turn: u64) {
+    pub fn have_come(&mut self, count: usize, is_full: bool, turn: u64) {
         if mem::take(&mut self.after_pause) && count < WORTH_IT {
             // Those who would have come wait for our answers.
             self.not_before = turn + TURNS_WITHOUT;
         }
         // A full batch has gathered by itself.
-        let is_crowd = (CROWD..BATCH).contains(&count);
+        let is_crowd = count >= CROWD && !is_full;
         self.pausing = is_crowd && turn >= self.not_before && self.timer.set(PAUSE);
     }
 }
@@ -182,7 +181,7 @@ mod tests {
         let mut gathering = Gathering::new(&mut event_loop, over_again).unwrap();
         let pauses = (1..=10).map(|round| {
             let begun = Instant::now();
-            gathering.have_come(CROWD, round);
+            gathering.have_come(CROWD, false, round);
             while over.get() < round {
                 event_loop.turn(Some(Duration::from_secs(30))).unwrap();
             }
@@ -196,7 +195,7 @@ mod tests {
     fn few_are_answered_at_once() {
         let mut gathering = gathering();
         for turn in 0..100 {
-            gathering.have_come(CROWD - 1, turn);
+            gathering.have_come(CROWD - 1, false, turn);
             assert!(!gathering.is_pausing());
         }
     }
@@ -204,28 +203,28 @@ mod tests {
     #[test]
     fn a_crowd_gathers_and_a_full_batch_has_gathered() {
         let mut gathering = gathering();
-        gathering.have_come(CROWD, 1);
+        gathering.have_come(CROWD, false, 1);
         assert!(gathering.is_pausing());
         gathering.is_over();
-        gathering.have_come(BATCH, 2);
+        gathering.have_come(64, true, 2);
         assert!(!gathering.is_pausing());
-        gathering.have_come(BATCH - 1, 3);
+        gathering.have_come(63, false, 3);
         assert!(gathering.is_pausing());
     }
 
     #[test]
     fn where_few_have_gathered_it_is_not_tried_again_for_a_while() {
         let mut gathering = gathering();
-        gathering.have_come(CROWD, 1);
+        gathering.have_come(CROWD, false, 1);
         gathering.is_over();
-        gathering.have_come(WORTH_IT - 1, 2);
+        gathering.have_come(WORTH_IT - 1, false, 2);
         assert!(!gathering.is_pausing());
-        gathering.have_come(CROWD, 2 + TURNS_WITHOUT - 1);
+        gathering.have_come(CROWD, false, 2 + TURNS_WITHOUT - 1);
         assert!(!gathering.is_pausing(), "too soon");
-        gathering.have_come(CROWD, 2 + TURNS_WITHOUT);
+        gathering.have_come(CROWD, false, 2 + TURNS_WITHOUT);
         assert!(gathering.is_pausing());
         gathering.is_over();
-        gathering.have_come(WORTH_IT, 3 + TURNS_WITHOUT);
+        gathering.have_come(WORTH_IT, false, 3 + TURNS_WITHOUT);
         assert!(gathering.is_pausing(), "it was worth it");
     }
 }

@@ -1,6 +1,6 @@
 //! A server whose clients speak lines: what any such protocol needs of the loop, once.
 
-mod handover;
+pub mod handover;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,8 +16,6 @@ use ch09_timers::{Timer, Timers};
 
 use crate::lines::{Lines, Piece};
 use crate::presence::{Row, Service, Stopped};
-
-pub use handover::{HandedOver, Visitor};
 
 /// With so much queued for a client, in bytes, none of its lines is read any more: who sends
 /// commands and never reads the replies must not fill our memory.

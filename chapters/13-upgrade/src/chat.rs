@@ -3,7 +3,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use ch12_kernel::chat::{Guest, HandedOver};
+use ch12_kernel::chat::handover::{Guest, HandedOver};
 use ch12_kernel::room::{Member, Stage};
 use ch12_kernel::telnet::{Agreement, Reading, Side, Telnet, Verb, Window};
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
+use std::process;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ impl Inheritance {
     /// We have all of it, and have touched nothing. Returns when it's ours.
     ///
     /// # Errors
-    /// When the old program has thought better of it.
+    /// When the old program says something else, or nothing for too long.
     pub fn ready(&self) -> io::Result<()> {
         let mut peer = self.peer.borrow_mut();
         unless_gone(peer.send(&Message::Ready, &[]))?;
@@ -92,7 +93,8 @@ impl Inheritance {
 type Received = (u64, Vec<u8>, Vec<OwnedFd>);
 
 fn receive(peer: &mut Peer) -> io::Result<Received> {
-    unless_gone(peer.send(&Message::Hello { oldest: OLDEST, newest: VERSION }, &[]))?;
+    let hello = Message::Hello { pid: process::id().into(), oldest: OLDEST, newest: VERSION };
+    unless_gone(peer.send(&hello, &[]))?;
     let gone = || io::Error::other("the old program is gone");
     let (message, mut came) = peer.receive()?.ok_or_else(gone)?;
     let Message::State { version, generation, descriptors: wanted } = message else {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use ch12_kernel::line_server::{HandedOver, Next, Visitor};
+use ch12_kernel::line_server::Next;
+use ch12_kernel::line_server::handover::{HandedOver, Visitor};
 use ch12_kernel::lines::Reading;
 
 use crate::connection::{read_connection, write_connection};

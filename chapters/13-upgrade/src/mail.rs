@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ch12_kernel::mail::message::{Envelope, Hello, Message};
 use ch12_kernel::mail::path::Path;
-use ch12_kernel::mail::server::{HandedOver, Held, Visit};
+use ch12_kernel::mail::server::Held;
+use ch12_kernel::mail::server::handover::{HandedOver, Visit};
 use ch12_kernel::mail::session::{Refused, Session, Stage};
 use ch12_kernel::mbox::Entry;
 

@@ -17,8 +17,9 @@ use crate::format::{Malformed, Reader, Writer};
 /// One packet's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The oldest and the newest version of the state that it reads.
+    /// Which process it is, and the oldest and the newest version of the state that it reads.
     Hello {
+        pid: u64,
         oldest: u64,
         newest: u64,
     },
@@ -41,8 +42,9 @@ impl Message {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         match self {
-            Self::Hello { oldest, newest } => {
+            Self::Hello { pid, oldest, newest } => {
                 writer.number(1);
+                writer.number(*pid);
                 writer.number(*oldest);
                 writer.number(*newest);
             }
@@ -69,7 +71,11 @@ impl Message {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let message = match reader.number()? {
-            1 => Self::Hello { oldest: reader.number()?, newest: reader.number()? },
+            1 => Self::Hello {
+                pid: reader.number()?,
+                oldest: reader.number()?,
+                newest: reader.number()?,
+            },
             2 => {
                 let (version, generation) = (reader.number()?, reader.number()?);
                 Self::State { version, generation, descriptors: reader.number()? }
@@ -93,7 +99,7 @@ mod tests {
     #[test]
     fn each_is_read_as_it_was_written() {
         let all = [
-            Message::Hello { oldest: 1, newest: 2 },
+            Message::Hello { pid: 7, oldest: 1, newest: 2 },
             Message::State { version: 2, generation: 3, descriptors: 4 },
             Message::Descriptors,
             Message::Ready,

@@ -90,6 +90,18 @@ impl Peer {
         }
     }
 
+    /// Lets so much time pass.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn idle(&mut self, time: Duration) -> io::Result<()> {
+        if let Some(waiting) = self.event_loop.get_mut::<Waiting>(self.token) {
+            waiting.interest = Interest { read: false, write: false };
+            waiting.until = Instant::now() + time;
+        }
+        self.event_loop.turn(Some(time)).map(drop)
+    }
+
     fn wait(&mut self, interest: Interest) -> io::Result<()> {
         let Some(waiting) = self.event_loop.get_mut::<Waiting>(self.token) else {
             return Err(io::Error::other("the channel is broken"));

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -27,8 +27,8 @@ const TO_START: Duration = Duration::from_secs(10);
 /// meanwhile.
 const TO_TAKE_OVER: Duration = Duration::from_secs(2);
 /// How often we look whether a program that said nothing more has ended, and how many times.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-const LOOKS: u32 = 25;
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOKS: u32 = 20;
 
 /// What is handed over: puts it behind what is in the [`Outgoing`], and gives it on.
 pub type Gather = Box<dyn Fn(&mut EventLoop, Outgoing<'_>, Give<'_>) -> io::Result<()>>;
@@ -168,28 +168,37 @@ impl Upgrade {
         if packet.bytes.is_empty() {
             return self.has_ended(event_loop, LOOKS);
         }
-        match Message::from_bytes(&packet.bytes) {
-            Ok(Message::Hello { oldest, newest }) if (oldest..=newest).contains(&VERSION) => {
-                let began = Instant::now();
-                match self.hand_over(event_loop, channel) {
-                    Ok(()) => self.succeeded(event_loop, began.elapsed()),
-                    Err(failure) => {
-                        // Whatever it does: it must not begin now.
-                        self.kill();
-                        (self.0.over)(event_loop, Outcome::Ours);
-                        self.failed(event_loop, failure);
-                    }
-                }
-            }
-            Ok(Message::Hello { oldest, newest }) => {
-                let why = format!(
-                    "it reads the versions {oldest} to {newest} of the state, and this is {VERSION}"
-                );
-                self.give_up(event_loop, &why);
-            }
-            Ok(Message::Refused(why)) => self.give_up(event_loop, &why),
-            Ok(_) | Err(_) => self.give_up(event_loop, "it doesn't say hello"),
+        let (pid, oldest, newest) = match Message::from_bytes(&packet.bytes) {
+            Ok(Message::Hello { pid, oldest, newest }) => (pid, oldest, newest),
+            Ok(Message::Refused(why)) => return self.give_up(event_loop, &why),
+            Ok(_) | Err(_) => return self.give_up(event_loop, "it doesn't say hello"),
+        };
+        let started = self.0.successor.borrow().as_ref().map(|child| u64::from(child.id()));
+        if started != Some(pid) {
+            // We couldn't kill it.
+            let why =
+                format!("process {pid} isn't the one that was started: a script must exec it");
+            return self.give_up(event_loop, &why);
         }
+        if !(oldest..=newest).contains(&VERSION) {
+            let why = format!(
+                "it reads the versions {oldest} to {newest} of the state, and this is {VERSION}"
+            );
+            return self.give_up(event_loop, &why);
+        }
+        self.replace(event_loop, channel);
+    }
+
+    /// It's there, and reads what we write.
+    fn replace(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>) {
+        let began = Instant::now();
+        let Err(why) = self.hand_over(event_loop, channel) else {
+            return self.succeeded(event_loop, began.elapsed());
+        };
+        // Whatever it does: it must not begin now.
+        self.kill();
+        (self.0.over)(event_loop, Outcome::Ours);
+        self.give_up(event_loop, &why.to_string());
     }
 
     fn forget_hello(&self, event_loop: &mut EventLoop) {
@@ -202,18 +211,57 @@ impl Upgrade {
     // ANCHOR: hand_over
     /// From here on nobody is served, until the new program serves them,
     /// or we do again.
-    fn hand_over(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>) -> Result<(), Failure> {
+    fn hand_over(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>) -> io::Result<()> {
         let mut peer = Peer::new(Rc::clone(channel), TO_TAKE_OVER)?;
         let stdin = io::stdin();
         let mut state = Outgoing::default();
         state.descriptor(stdin.as_fd());
-        (self.0.gather)(event_loop, state, &mut |state| self.send(&mut peer, state))?;
-        expect(&mut peer, &Message::Ready)?;
+        let gathered = (self.0.gather)(event_loop, state, &mut |state| self.send(&mut peer, state));
+        self.explain(gathered, &mut peer, "it was ready")?;
+        self.expect(&mut peer, &Message::Ready, "it was ready")?;
         peer.allow(TO_TAKE_OVER);
-        peer.send(&Message::Go, &[])?;
-        expect(&mut peer, &Message::Serving)
+        let told = peer.send(&Message::Go, &[]);
+        self.explain(told, &mut peer, "it served")?;
+        self.expect(&mut peer, &Message::Serving, "it served")
     }
     // ANCHOR_END: hand_over
+
+    fn expect(&self, peer: &mut Peer, wanted: &Message, until: &str) -> io::Result<()> {
+        let received = match peer.receive() {
+            Ok(Some((message, _))) if message == *wanted => Ok(()),
+            Ok(Some((Message::Refused(why), _))) => Err(io::Error::other(why)),
+            Ok(Some(_)) => Err(io::Error::other("it doesn't say what it should")),
+            Ok(None) => Err(ErrorKind::BrokenPipe.into()),
+            Err(error) => Err(error),
+        };
+        self.explain(received, peer, until)
+    }
+
+    /// What of an error is the new program's doing, in words.
+    fn explain(&self, said: io::Result<()>, peer: &mut Peer, until: &str) -> io::Result<()> {
+        said.map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => io::Error::other(self.how_it_ended(peer, until)),
+            ErrorKind::TimedOut => {
+                let time = TO_TAKE_OVER.as_secs();
+                io::Error::other(format!("it took longer than {time} s until {until}"))
+            }
+            _ => error,
+        })
+    }
+
+    /// It has hung up. As a rule it's about to end.
+    fn how_it_ended(&self, peer: &mut Peer, until: &str) -> String {
+        for _ in 0..LOOKS {
+            let status = self.0.successor.borrow_mut().as_mut().map(Child::try_wait);
+            if let Some(Ok(Some(status))) = status {
+                return format!("it ended before {until} ({status})");
+            }
+            if peer.idle(LOOK_EVERY).is_err() {
+                break;
+            }
+        }
+        format!("it hung up before {until}")
+    }
 
     fn send(&self, peer: &mut Peer, state: Outgoing<'_>) -> io::Result<()> {
         let (bytes, descriptors) = state.finish();
@@ -238,13 +286,6 @@ impl Upgrade {
             "generation {ours} is replaced by generation {next} (pid {pid}) in {took:.1} ms"
         ));
         (self.0.over)(event_loop, Outcome::Taken(pid));
-    }
-
-    fn failed(&self, event_loop: &mut EventLoop, failure: Failure) {
-        match failure {
-            Failure::Gone => self.has_ended(event_loop, LOOKS),
-            Failure::Other(why) => self.give_up(event_loop, &why),
-        }
     }
 
     /// The new program says nothing more: how did it end?
@@ -288,33 +329,6 @@ impl Upgrade {
                 again.bury(event_loop, child);
             });
         }
-    }
-}
-
-/// Why it came to nothing.
-enum Failure {
-    Gone,
-    Other(String),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::Gone,
-            io::ErrorKind::TimedOut => {
-                Self::Other(format!("it wasn't ready within {} s", TO_TAKE_OVER.as_secs()))
-            }
-            _ => Self::Other(error.to_string()),
-        }
-    }
-}
-
-fn expect(peer: &mut Peer, wanted: &Message) -> Result<(), Failure> {
-    match peer.receive()? {
-        Some((message, _)) if message == *wanted => Ok(()),
-        Some((Message::Refused(why), _)) => Err(Failure::Other(why)),
-        Some(_) => Err(Failure::Other("it doesn't say what it should".to_owned())),
-        None => Err(Failure::Gone),
     }
 }
 

@@ -32,7 +32,11 @@ pub fn watch(
     let folder = file.parent().unwrap_or(Path::new("/"));
     // The folder, and not the file: one that is put in its place is another file.
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-    let events = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO;
+    // Another name for a file that was written elsewhere is created, and no more: cargo's are.
+    let events = AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_MODIFY
+        | AddWatchFlags::IN_CLOSE_WRITE
+        | AddWatchFlags::IN_MOVED_TO;
     inotify.add_watch(folder, events)?;
     let replaced = Rc::new(replaced);
     let timer: Rc<Cell<Option<Timer>>> = Rc::default();

@@ -13,7 +13,7 @@ use crate::presence::Stopped;
 use crate::room::Member;
 
 /// A chat in plain data. `D`: its descriptors, lent or one's own.
-pub type HandedOver<D> = line_server::HandedOver<D, Guest>;
+pub type HandedOver<D> = line_server::handover::HandedOver<D, Guest>;
 
 /// Somebody in plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Mail in the loop: [`Session`]s on connections, and a thread that has the disk.
 
-mod handover;
+pub mod handover;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -19,8 +19,6 @@ use crate::mail::session::{Failure, LONGEST_LINE, MESSAGE_TIME, Outcome, Session
 use crate::mbox::writer::{NotWritten, Told, Writer};
 use crate::mbox::{Entry, Mbox};
 use crate::presence::{Row, Service, Stopped};
-
-pub use handover::{HandedOver, Visit};
 
 /// The largest message, in bytes, where nothing else is said: with its attachments, most are far
 /// smaller.

@@ -21,7 +21,7 @@ use crate::presence::Stopped;
 /// A mail server in plain data. `D`: its descriptors, lent or one's own.
 #[derive(Debug)]
 pub struct HandedOver<D> {
-    pub lines: line_server::HandedOver<D, Visit>,
+    pub lines: line_server::handover::HandedOver<D, Visit>,
     /// Messages whose clients didn't wait for them.
     pub left_behind: Vec<Held>,
 }

@@ -5,6 +5,9 @@
 //! is a server's; [`channel`] moves it, and [`peer`] waits for the other side. [`fleet`] is chapter
 //! 11's server with all its loops, which can be handed over.
 //!
+//! Chapter 12's program: [`movable`] is what its services must be able to do for that, and
+//! [`services`] the table of them. [`succession`] is what both programs have in common.
+//!
 //! The story is told on the book's page `13-upgrade`. Lines that can wait say so, in a comment that
 //! begins `waits:`.
 #![cfg(target_os = "linux")]
@@ -15,6 +18,9 @@ pub mod format;
 pub mod http;
 pub mod inherit;
 pub mod message;
+pub mod movable;
 pub mod peer;
+pub mod services;
 pub mod state;
+pub mod succession;
 pub mod upgrade;

@@ -1,27 +1,23 @@
 //! Chapter 13's server: chapter 11's, with all its options, which is replaced by another version of
 //! itself while it serves.
 
-use std::cell::{Cell, OnceCell};
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use ch07_callbacks::EventLoop;
 use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
-use ch09_timers::{Clock, Timers, signals};
+use ch09_timers::{Clock, Timers};
 use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::{Log, Opened, Writer};
 use ch11_http_server::metrics::{self, AllCounters};
 use ch11_http_server::{Events, Files, Folder, Response, Routes, live, page, workers};
 use ch13_upgrade::fleet::{self, Berth, Fleet, Plan};
-use ch13_upgrade::inherit::Inheritance;
-use ch13_upgrade::upgrade::{Outcome, TAKE_OVER, Upgrade};
+use ch13_upgrade::succession::{self, Commander, Inherited, Program, Succession, Successor};
+use ch13_upgrade::upgrade::{Outcome, Upgrade};
 use clap::Parser;
+use nix::sys::signal::Signal;
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 const NAME: &str = "ch13-upgrade";
 /// In which field an answer says which generation has given it.
@@ -47,24 +43,19 @@ struct Options {
     #[command(flatten)]
     server: ServerOptions,
 
-    /// What to be replaced by [default: this program, whatever lies there then]
-    #[arg(long, value_name = "PROGRAM")]
-    with: Option<PathBuf>,
-
-    /// Take the place of the program that has started this one
-    #[arg(long = "take-over", hide = true)]
-    takes_over: bool,
+    #[command(flatten)]
+    succession: Succession,
 }
 
 fn main() {
     let options = Options::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
-    let program = options.with.clone().map_or_else(std::env::current_exe, Ok);
-    let program = program
-        .unwrap_or_else(|error| complain(NAME, 1, &format!("can't tell its own name: {error}")));
-    let served = match options.takes_over {
-        true => take_over(&options, program),
-        false => begin(&options, program),
-    };
+    let served = options.succession.program().and_then(|program| {
+        if options.succession.takes_over {
+            succession::take_over(|inherited| take_over(&options, program, inherited))
+        } else {
+            begin(&options, program)
+        }
+    });
     match served {
         Ok(()) => say("stopped"),
         Err(error) => complain(NAME, 1, &error.to_string()),
@@ -72,7 +63,7 @@ fn main() {
 }
 
 /// The first generation.
-fn begin(options: &Options, program: PathBuf) -> io::Result<()> {
+fn begin(options: &Options, program: Program) -> io::Result<()> {
     let address = options.address;
     let berths = fleet::open(address, options.loops())
         .map_err(|error| io::Error::other(format!("can't listen on {address}: {error}")))?;
@@ -84,22 +75,11 @@ fn begin(options: &Options, program: PathBuf) -> io::Result<()> {
 }
 
 /// Any other one.
-fn take_over(options: &Options, program: PathBuf) -> io::Result<()> {
-    let mut inheritance = Inheritance::receive()?;
-    let generation = inheritance.generation();
-    let state = inheritance.state()?;
-    let prepared = Ready::prepare(options)
-        .and_then(|ready| Ok((fleet::inherit(state, options.address, options.loops())?, ready)));
-    let inheritance = Rc::new(inheritance);
-    let says = Rc::clone(&inheritance);
-    let served = prepared.and_then(|(berths, ready)| {
-        serve(options, program, generation, berths, ready, move || says.ready())
-    });
-    if let Err(error) = &served {
-        // If it's too late for that, nobody hears it.
-        inheritance.refuse(&error.to_string());
-    }
-    served
+fn take_over(options: &Options, program: Program, inherited: Inherited) -> io::Result<()> {
+    let (generation, go) = (inherited.generation, inherited.go());
+    let ready = Ready::prepare(options)?;
+    let berths = fleet::inherit(inherited.state, options.address, options.loops())?;
+    serve(options, program, generation, berths, ready, go)
 }
 
 /// What can go wrong, and so is done before anything else.
@@ -128,7 +108,7 @@ impl Ready {
 
 fn serve(
     options: &Options,
-    program: PathBuf,
+    program: Program,
     generation: u64,
     berths: Vec<Berth>,
     ready: Ready,
@@ -141,16 +121,11 @@ fn serve(
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
     // Before there are threads: they mustn't be interrupted either.
-    let commander: Rc<OnceCell<Commander>> = Rc::default();
-    let told = Rc::clone(&commander);
     let heard =
         [Some(SIGTERM), Some(SIGINT), Some(SIGUSR2), may_hear_hangup(&log).then_some(SIGHUP)];
     let heard: Vec<Signal> = heard.into_iter().flatten().collect();
-    signals::on_signals(&mut event_loop, &heard, move |event_loop, signal| {
-        if let Some(commander) = told.get() {
-            commander.on_signal(event_loop, signal);
-        }
-    })?;
+    let successor = Successor::default();
+    let commander = Commander::hear(&mut event_loop, &heard, &successor)?;
     let writer = log.map(Opened::start).transpose()?;
     let log = writer.as_ref().map(Writer::log);
     let of_routes = folder.clone();
@@ -161,22 +136,15 @@ fn serve(
     };
     let fleet = Fleet::start(&mut event_loop, timers, berths, plan, go)?;
     let (gathers, told) = (fleet.clone(), fleet.clone());
-    let successor = Rc::new(Cell::new(None));
-    let succeeds = Rc::clone(&successor);
-    let upgrade = Upgrade::new(
+    let upgrade = successor.upgrade(
         timers,
         program,
-        arguments(),
         generation,
         Box::new(move |event_loop, state, give| gathers.gather(event_loop, state, give)),
-        move |event_loop, outcome| {
-            if let Outcome::Taken(pid) = outcome {
-                succeeds.set(Some(pid));
-            }
-            told.tell(event_loop, outcome != Outcome::Ours);
-        },
+        move |event_loop, outcome| told.tell(event_loop, outcome != Outcome::Ours),
     );
-    let _ = commander.set(Commander { fleet: fleet.clone(), upgrade, log, folder, successor });
+    let orders = Orders { fleet: fleet.clone(), upgrade, log, folder };
+    commander.obey(move |event_loop, signal| orders.on_signal(event_loop, signal));
     event_loop.run()?;
     if let Some(writer) = writer {
         writer.finish();
@@ -185,25 +153,18 @@ fn serve(
 }
 
 /// What signals do.
-struct Commander {
+struct Orders {
     fleet: Fleet,
     upgrade: Upgrade,
     log: Option<Log>,
     folder: Option<Folder>,
-    /// The process that has taken our place.
-    successor: Rc<Cell<Option<u32>>>,
 }
 
-impl Commander {
+impl Orders {
     fn on_signal(&self, event_loop: &mut EventLoop, signal: Signal) {
-        // Whoever has sent it meant the server, and that is somebody else now.
-        if let Some(pid) = self.successor.get().and_then(|pid| i32::try_from(pid).ok()) {
-            let _ = kill(Pid::from_raw(pid), signal);
-            return;
-        }
         match (signal, &self.log) {
             (SIGUSR2, _) if self.fleet.is_stopping() => say("not replaced: it's being stopped"),
-            (SIGUSR2, _) => self.upgrade.begin(event_loop),
+            (SIGUSR2, _) => self.upgrade.begin(event_loop, Rc::new(|_, line| say(line))),
             (SIGHUP, Some(log)) => {
                 log.reopen();
                 if let Some(folder) = &self.folder {
@@ -228,11 +189,6 @@ impl Commander {
 /// Started by nohup, it's to outlive its terminal.
 fn may_hear_hangup(log: &Option<Opened>) -> bool {
     log.is_some() || !workers::is_ignored(SIGHUP)
-}
-
-/// Those that it was started with.
-fn arguments() -> Vec<OsString> {
-    std::env::args_os().skip(1).filter(|argument| argument != TAKE_OVER).collect()
 }
 
 fn routes(folder: Option<&Folder>, all: &AllCounters, generation: u64) -> io::Result<Routes> {

@@ -10,7 +10,6 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ch07_callbacks::program::say;
 use ch07_callbacks::{EventLoop, Interest, Source, Token};
 use ch09_timers::{Timer, Timers};
 
@@ -26,11 +25,15 @@ const TO_START: Duration = Duration::from_secs(10);
 /// How long it may take then, twice: to receive all and be ready, and to begin. Nobody is served
 /// meanwhile.
 const TO_TAKE_OVER: Duration = Duration::from_secs(2);
+/// How often we look whether what can't be handed over now can be, and for how long.
+const TRY_EVERY: Duration = Duration::from_millis(20);
+const TO_SETTLE: Duration = Duration::from_secs(5);
 /// How often we look whether a program that said nothing more has ended, and how many times.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 25;
 
-/// What is handed over: puts it behind what is in the [`Outgoing`], and gives it on.
+/// What is handed over: puts it behind what is in the [`Outgoing`], and gives it on. It's called
+/// again a little later if it says that it would have to wait.
 pub type Gather = Box<dyn Fn(&mut EventLoop, Outgoing<'_>, Give<'_>) -> io::Result<()>>;
 /// Takes what was gathered, and returns when the new program has it, or doesn't want it.
 pub type Give<'g> = &'g mut dyn FnMut(Outgoing<'_>) -> io::Result<()>;
@@ -46,6 +49,9 @@ pub enum Outcome {
 
 type Over = Box<dyn Fn(&mut EventLoop, Outcome)>;
 
+/// Tells whoever has asked for an upgrade what has become of it, in one line.
+pub type Tell = Rc<dyn Fn(&mut EventLoop, &str)>;
+
 /// What replaces this program. Clones are the same.
 #[derive(Clone)]
 pub struct Upgrade(Rc<Inner>);
@@ -60,6 +66,9 @@ struct Inner {
     successor: RefCell<Option<Child>>,
     /// While the new program hasn't said a word: the channel to it, and when it's too late.
     hello: Cell<Option<(Token, Timer)>>,
+    /// While it's tried again and again.
+    again: Cell<Option<Timer>>,
+    tell: RefCell<Option<Tell>>,
 }
 
 impl Upgrade {
@@ -82,21 +91,32 @@ impl Upgrade {
             over: Box::new(over),
             successor: RefCell::default(),
             hello: Cell::default(),
+            again: Cell::default(),
+            tell: RefCell::default(),
         }))
     }
 
-    /// Starts the new program. All else follows when it has said hello.
-    pub fn begin(&self, event_loop: &mut EventLoop) {
+    /// Starts the new program. All else follows when it has said hello. `tell` is called once.
+    pub fn begin(&self, event_loop: &mut EventLoop, tell: Tell) {
         if self.0.successor.borrow().is_some() {
-            return say("an upgrade is under way: ask again when it has ended");
+            return tell(event_loop, "an upgrade is under way: ask again when it has ended");
         }
+        self.0.tell.replace(Some(tell));
         if let Err(error) = self.start(event_loop) {
-            let Inner { program, generation, .. } = &*self.0;
-            let program = program.display();
-            say(&format!(
-                "not replaced: can't run {program}: {error}; generation {generation} goes on"
-            ));
+            let program = self.0.program.display();
+            self.tell_failure(event_loop, &format!("can't run {program}: {error}"));
         }
+    }
+
+    fn tell(&self, event_loop: &mut EventLoop, line: &str) {
+        if let Some(tell) = self.0.tell.take() {
+            tell(event_loop, line);
+        }
+    }
+
+    fn tell_failure(&self, event_loop: &mut EventLoop, why: &str) {
+        let generation = self.0.generation;
+        self.tell(event_loop, &format!("not replaced: {why}; generation {generation} goes on"));
     }
 
     /// Whatever is under way comes to nothing.
@@ -140,15 +160,7 @@ impl Upgrade {
         }
         match Message::from_bytes(&packet.bytes) {
             Ok(Message::Hello { oldest, newest }) if (oldest..=newest).contains(&VERSION) => {
-                match self.hand_over(event_loop, channel) {
-                    Ok(()) => self.succeeded(event_loop),
-                    Err(failure) => {
-                        // Whatever it does: it must not begin now.
-                        self.kill();
-                        (self.0.over)(event_loop, Outcome::Ours);
-                        self.failed(event_loop, failure);
-                    }
-                }
+                self.try_to_hand_over(event_loop, channel, TO_SETTLE);
             }
             Ok(Message::Hello { oldest, newest }) => {
                 let why = format!(
@@ -158,6 +170,34 @@ impl Upgrade {
             }
             Ok(Message::Refused(why)) => self.give_up(event_loop, &why),
             Ok(_) | Err(_) => self.give_up(event_loop, "it doesn't say hello"),
+        }
+    }
+
+    /// Now, or as soon as there is nothing any more that can't be handed over.
+    fn try_to_hand_over(
+        &self,
+        event_loop: &mut EventLoop,
+        channel: &Rc<Channel>,
+        patience: Duration,
+    ) {
+        self.0.again.take();
+        match self.hand_over(event_loop, channel) {
+            Ok(()) => self.succeeded(event_loop),
+            Err(Failure::NotNow(_)) if !patience.is_zero() => {
+                (self.0.over)(event_loop, Outcome::Ours);
+                let (again, channel) = (self.clone(), Rc::clone(channel));
+                let patience = patience.saturating_sub(TRY_EVERY);
+                let timer = self.0.timers.after(event_loop, TRY_EVERY, move |event_loop| {
+                    again.try_to_hand_over(event_loop, &channel, patience);
+                });
+                self.0.again.set(Some(timer));
+            }
+            Err(failure) => {
+                // Whatever it does: it must not begin now.
+                self.kill();
+                (self.0.over)(event_loop, Outcome::Ours);
+                self.failed(event_loop, failure);
+            }
         }
     }
 
@@ -202,14 +242,15 @@ impl Upgrade {
     fn succeeded(&self, event_loop: &mut EventLoop) {
         let Some(child) = self.0.successor.take() else { return };
         let (ours, pid) = (self.0.generation, child.id());
-        say(&format!("generation {ours} is replaced by generation {} (pid {pid})", ours + 1));
+        let line = format!("generation {ours} is replaced by generation {} (pid {pid})", ours + 1);
+        self.tell(event_loop, &line);
         (self.0.over)(event_loop, Outcome::Taken(pid));
     }
 
     fn failed(&self, event_loop: &mut EventLoop, failure: Failure) {
         match failure {
             Failure::Gone => self.has_ended(event_loop, LOOKS),
-            Failure::Other(why) => self.give_up(event_loop, &why),
+            Failure::NotNow(why) | Failure::Other(why) => self.give_up(event_loop, &why),
         }
     }
 
@@ -233,10 +274,13 @@ impl Upgrade {
     /// Nothing has changed, and nothing will.
     fn give_up(&self, event_loop: &mut EventLoop, why: &str) {
         self.forget_hello(event_loop);
+        if let Some(timer) = self.0.again.take() {
+            self.0.timers.cancel(event_loop, timer);
+        }
         self.kill();
         let Some(child) = self.0.successor.take() else { return };
         self.bury(event_loop, child);
-        say(&format!("not replaced: {why}; generation {} goes on", self.0.generation));
+        self.tell_failure(event_loop, why);
     }
 
     fn kill(&self) {
@@ -260,6 +304,8 @@ impl Upgrade {
 /// Why it came to nothing.
 enum Failure {
     Gone,
+    /// Something is half done, and can't be handed over like that.
+    NotNow(String),
     Other(String),
 }
 
@@ -267,6 +313,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Gone,
+            io::ErrorKind::WouldBlock => Self::NotNow(error.to_string()),
             io::ErrorKind::TimedOut => {
                 Self::Other(format!("it wasn't ready within {} s", TO_TAKE_OVER.as_secs()))
             }

@@ -1,0 +1,176 @@
+//! What a program's parts must be able to do so that another process can go on with them.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+
+use ch07_callbacks::EventLoop;
+use ch11_http_server::server::HandedOver;
+use ch12_kernel::chat::Chat;
+use ch12_kernel::dns::Dns;
+use ch12_kernel::http::Http;
+use ch12_kernel::mail::Mail;
+use ch12_kernel::presence::Stopped;
+
+use crate::http;
+use crate::state::Outgoing;
+use crate::upgrade::Give;
+
+// ANCHOR: movable
+/// A part of a program that another process can go on with.
+pub trait Movable {
+    /// What it's called in the state.
+    fn name(&self) -> &'static str;
+
+    /// Readies it: from here on until the verdict, nobody is served.
+    ///
+    /// # Errors
+    /// When it can't be handed over; `WouldBlock` if it can be a moment later.
+    fn prepare(&self, _: &mut EventLoop) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// All it has, as it is now: nothing changes here.
+    ///
+    /// # Errors
+    /// Those of [`prepare`](Self::prepare).
+    fn gather<'l>(&self, event_loop: &'l EventLoop) -> io::Result<Gathered<'l>>;
+
+    /// Another process has it: it's let go of here, untouched. `left` is called when those who
+    /// had to stay are served.
+    fn leave(&self, event_loop: &mut EventLoop, left: Stopped);
+}
+
+/// What one of them has.
+pub enum Gathered<'l> {
+    Http(HandedOver<'l>),
+}
+
+impl Gathered<'_> {
+    fn write<'s>(&'s self, to: &mut Outgoing<'s>) {
+        match self {
+            Self::Http(server) => http::write(to, server),
+        }
+    }
+}
+// ANCHOR_END: movable
+
+/// Gathers what all of them have, each in a section of its own, and gives it on.
+///
+/// # Errors
+/// When one of them can't be handed over now, and those of `give`.
+pub fn gather(
+    parts: &[Rc<dyn Movable>],
+    event_loop: &mut EventLoop,
+    state: Outgoing<'_>,
+    give: Give<'_>,
+) -> io::Result<()> {
+    for part in parts {
+        part.prepare(event_loop).map_err(|error| of(&**part, &error))?;
+    }
+    let event_loop = &*event_loop;
+    let gathered = parts.iter().map(|part| {
+        part.gather(event_loop).map(|it| (part.name(), it)).map_err(|error| of(&**part, &error))
+    });
+    let gathered = gathered.collect::<io::Result<Vec<_>>>()?;
+    let mut state: Outgoing<'_> = state;
+    for (name, part) in &gathered {
+        let mut section = Outgoing::default();
+        part.write(&mut section);
+        let (bytes, descriptors) = section.finish();
+        state.section(name, &bytes, &descriptors);
+    }
+    give(state)
+}
+
+fn of(part: &dyn Movable, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", part.name()))
+}
+
+/// Another process has all of them. `left` is called when all are let go of.
+pub fn leave(
+    parts: &[Rc<dyn Movable>],
+    event_loop: &mut EventLoop,
+    left: impl FnOnce(&mut EventLoop) + 'static,
+) {
+    // One more than there are: so it isn't called before all have been told.
+    let count = Rc::new(Cell::new(parts.len() + 1));
+    let left = Rc::new(RefCell::new(Some(left)));
+    let one_less = move |event_loop: &mut EventLoop| {
+        count.set(count.get() - 1);
+        if count.get() == 0
+            && let Some(left) = left.take()
+        {
+            left(event_loop);
+        }
+    };
+    for part in parts {
+        part.leave(event_loop, Box::new(one_less.clone()));
+    }
+    one_less(event_loop);
+}
+
+impl Movable for Http {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn prepare(&self, event_loop: &mut EventLoop) -> io::Result<()> {
+        self.server().prepare(event_loop);
+        Ok(())
+    }
+
+    fn gather<'l>(&self, event_loop: &'l EventLoop) -> io::Result<Gathered<'l>> {
+        Ok(Gathered::Http(self.server().visitors_and_sockets(event_loop)))
+    }
+
+    fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {
+        self.server().leave(event_loop, left);
+    }
+}
+
+impl Movable for Dns {
+    fn name(&self) -> &'static str {
+        "dns"
+    }
+
+    fn gather<'l>(&self, _: &'l EventLoop) -> io::Result<Gathered<'l>> {
+        Err(not_yet())
+    }
+
+    fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {
+        left(event_loop);
+    }
+}
+
+impl Movable for Mail {
+    fn name(&self) -> &'static str {
+        "mail"
+    }
+
+    fn gather<'l>(&self, _: &'l EventLoop) -> io::Result<Gathered<'l>> {
+        Err(not_yet())
+    }
+
+    fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {
+        left(event_loop);
+    }
+}
+
+impl Movable for Chat {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
+    fn gather<'l>(&self, _: &'l EventLoop) -> io::Result<Gathered<'l>> {
+        Err(not_yet())
+    }
+
+    fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {
+        left(event_loop);
+    }
+}
+
+fn not_yet() -> io::Error {
+    io::Error::other("it can't be handed over yet")
+}

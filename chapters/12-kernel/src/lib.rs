@@ -16,7 +16,8 @@
 //!
 //! [`console`] takes commands from standard input, [`commands`] are what they mean. [`window`] shows
 //! who is here: [`table`] makes lines of text, [`screen`] lays them out, [`paint`] draws them, and
-//! [`wire`] sees to it that drawing never waits. [`program`] is what else a program with all of them
+//! [`wire`] sees to it that drawing never waits, and [`sequence`] counts for a library that hasn't
+//! been there from the beginning. [`program`] is what else a program with all of them
 //! has.
 //!
 //! What a protocol says stands in files without a socket, a clock or a loop: `dns/responder.rs`,
@@ -44,6 +45,7 @@ pub mod presence;
 pub mod program;
 pub mod room;
 pub mod screen;
+pub mod sequence;
 pub mod table;
 pub mod telnet;
 pub mod window;

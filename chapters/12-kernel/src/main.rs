@@ -40,7 +40,7 @@ fn main() {
             open_window(&mut kernel.event_loop, &kernel.services);
         }
         kernel.hear_signals()?;
-        announce(NAME, &listening);
+        announce(&listening).unwrap_or_else(|error| complain(NAME, 1, &error.to_string()));
         if with_console {
             let commands = commands(&kernel, &room);
             console::start(&mut kernel.event_loop, commands)?;

@@ -4,27 +4,34 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use ch07_callbacks::EventLoop;
-use ch07_callbacks::program::{complain, say};
+use ch07_callbacks::program::say;
+use ch07_callbacks::{EventLoop, Token};
 
 use crate::console::Command;
 use crate::options::Room;
 use crate::presence::Services;
 use crate::window;
 
-/// Says where everything listens, a line for each; or says that it can't, and ends the program.
-pub fn announce(program: &str, listening: &[(&str, SocketAddr)]) {
+/// Says where everything listens, a line for each.
+///
+/// # Errors
+/// When it can't.
+pub fn announce(listening: &[(&str, SocketAddr)]) -> io::Result<()> {
     let line = |(name, address): &(&str, SocketAddr)| format!("listening on {address} ({name})\n");
     let lines: String = listening.iter().map(line).collect();
-    if let Err(error) = io::stdout().write_all(lines.as_bytes()) {
-        complain(program, 1, &format!("can't tell where it listens: {error}"));
-    }
+    io::stdout().write_all(lines.as_bytes()).map_err(|error| {
+        io::Error::new(error.kind(), format!("can't tell where it listens: {error}"))
+    })
 }
 
 /// Opens the window, or says why not.
-pub fn open_window(event_loop: &mut EventLoop, services: &Services) {
-    if let Err(error) = window::start(event_loop, Services::clone(services)) {
-        say(&format!("no window: {error}; the rest goes on"));
+pub fn open_window(event_loop: &mut EventLoop, services: &Services) -> Option<Token> {
+    match window::start(event_loop, Services::clone(services)) {
+        Ok(window) => Some(window),
+        Err(error) => {
+            say(&format!("no window: {error}; the rest goes on"));
+            None
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! stand for nothing.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Writes state.
@@ -37,6 +38,14 @@ impl Writer {
     pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.flag(value.is_some());
         if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    /// How many there are, and what `write` writes of each.
+    pub fn all<T>(&mut self, values: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        self.number(values.len() as u64);
+        for value in values {
             write(self, value);
         }
     }
@@ -108,6 +117,20 @@ impl<'a> Reader<'a> {
         if self.flag()? { read(self).map(Some) } else { Ok(None) }
     }
 
+    /// A number that is none of those that are too large for its type.
+    pub fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Malformed> {
+        T::try_from(self.number()?).map_err(|_| Malformed)
+    }
+
+    /// As many as there are. (One that can't be true ends where the bytes do.)
+    pub fn all<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let count = self.number()?;
+        (0..count).map(|_| read(self)).collect()
+    }
+
     /// What isn't read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.0
@@ -122,6 +145,11 @@ impl<'a> Reader<'a> {
     pub fn end(self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }
+}
+
+/// What a text says.
+pub fn parsed<T: FromStr>(text: &str) -> Result<T, Malformed> {
+    text.parse().map_err(|_| Malformed)
 }
 
 #[cfg(test)]

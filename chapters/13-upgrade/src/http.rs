@@ -12,7 +12,7 @@ use ch11_http_server::log::Line;
 use ch11_http_server::queue::FilePart;
 use ch11_http_server::server::HandedOver;
 
-use crate::format::{Malformed, Reader, Writer};
+use crate::format::{Malformed, Reader, Writer, parsed};
 use crate::state::{Incoming, Outgoing};
 
 /// A visitor that has come from another process.
@@ -188,8 +188,4 @@ fn read_line(reader: &mut Reader<'_>) -> Result<Line, Malformed> {
     let from: IpAddr = parsed(reader.text()?)?;
     let mut text = || reader.text().map(str::to_owned);
     Ok(Line { from, request: text()?, referer: text()?, agent: text()? })
-}
-
-fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, Malformed> {
-    text.parse().map_err(|_| Malformed)
 }

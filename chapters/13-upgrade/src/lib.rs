@@ -6,13 +6,14 @@
 //! 11's server with all its loops, which can be handed over.
 //!
 //! Chapter 12's program: [`movable`] is what its services must be able to do for that, and
-//! [`services`] the table of them. [`succession`] is what both programs have in common.
+//! [`services`] the table of them; [`console`] and [`window`] are those of its own. [`succession`] is what both programs have in common.
 //!
 //! The story is told on the book's page `13-upgrade`. Lines that can wait say so, in a comment that
 //! begins `waits:`.
 #![cfg(target_os = "linux")]
 
 pub mod channel;
+pub mod console;
 pub mod fleet;
 pub mod format;
 pub mod http;
@@ -24,3 +25,4 @@ pub mod services;
 pub mod state;
 pub mod succession;
 pub mod upgrade;
+pub mod window;

@@ -164,7 +164,7 @@ impl Orders {
     fn on_signal(&self, event_loop: &mut EventLoop, signal: Signal) {
         match (signal, &self.log) {
             (SIGUSR2, _) if self.fleet.is_stopping() => say("not replaced: it's being stopped"),
-            (SIGUSR2, _) => self.upgrade.begin(event_loop, Rc::new(|_, line| say(line))),
+            (SIGUSR2, _) => self.upgrade.begin(event_loop, Rc::new(|_, _, line| say(line))),
             (SIGHUP, Some(log)) => {
                 log.reopen();
                 if let Some(folder) = &self.folder {

@@ -2,19 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-use ch07_callbacks::EventLoop;
+use ch07_callbacks::{EventLoop, Token};
 use ch11_http_server::server::HandedOver;
 use ch12_kernel::chat::Chat;
 use ch12_kernel::dns::Dns;
 use ch12_kernel::http::Http;
 use ch12_kernel::mail::Mail;
-use ch12_kernel::presence::Stopped;
+use ch12_kernel::presence::{Services, Stopped};
+use ch12_kernel::{commands, console, window};
 
-use crate::http;
 use crate::state::Outgoing;
 use crate::upgrade::Give;
+use crate::{console as console_state, http, window as window_state};
 
 // ANCHOR: movable
 /// A part of a program that another process can go on with.
@@ -44,12 +46,18 @@ pub trait Movable {
 /// What one of them has.
 pub enum Gathered<'l> {
     Http(HandedOver<'l>),
+    /// None: it's over.
+    Console(Option<commands::Parts>),
+    /// None: it's closed.
+    Window(Option<(BorrowedFd<'l>, window::Parts)>),
 }
 
 impl Gathered<'_> {
     fn write<'s>(&'s self, to: &mut Outgoing<'s>) {
         match self {
             Self::Http(server) => http::write(to, server),
+            Self::Console(parts) => console_state::write(&mut to.writer, parts.as_ref()),
+            Self::Window(window) => window_state::write(to, window.as_ref()),
         }
     }
 }
@@ -126,6 +134,58 @@ impl Movable for Http {
 
     fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {
         self.server().leave(event_loop, left);
+    }
+}
+
+/// The console. None: it was over already when we began.
+pub struct Console(pub Option<Token>);
+
+impl Movable for Console {
+    fn name(&self) -> &'static str {
+        "console"
+    }
+
+    fn gather<'l>(&self, event_loop: &'l EventLoop) -> io::Result<Gathered<'l>> {
+        Ok(Gathered::Console(self.0.and_then(|console| console::parts(event_loop, console))))
+    }
+
+    fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {
+        if let Some(console) = self.0 {
+            console::leave(event_loop, console);
+        }
+        left(event_loop);
+    }
+}
+
+/// The window. No token: it was closed already when we began.
+pub struct Window {
+    pub token: Option<Token>,
+    /// Those whom it shows.
+    pub services: Services,
+}
+
+impl Movable for Window {
+    fn name(&self) -> &'static str {
+        "window"
+    }
+
+    fn prepare(&self, event_loop: &mut EventLoop) -> io::Result<()> {
+        if let Some(window) = self.token {
+            window::prepare(event_loop, window);
+        }
+        Ok(())
+    }
+
+    fn gather<'l>(&self, event_loop: &'l EventLoop) -> io::Result<Gathered<'l>> {
+        let Some(window) = self.token else { return Ok(Gathered::Window(None)) };
+        window::parts(event_loop, window, &self.services).map(Gathered::Window)
+    }
+
+    fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {
+        if let Some(window) = self.token {
+            window::leave(event_loop, window);
+        }
+        left(event_loop);
     }
 }
 

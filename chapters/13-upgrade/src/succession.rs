@@ -107,6 +107,11 @@ impl Successor {
         })
     }
 
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        self.0.get().is_some()
+    }
+
     /// Sends it a signal. False: there is no successor.
     fn forward(&self, signal: Signal) -> bool {
         let pid = self.0.get().and_then(|pid| i32::try_from(pid).ok());

@@ -50,7 +50,7 @@ pub enum Outcome {
 type Over = Box<dyn Fn(&mut EventLoop, Outcome)>;
 
 /// Tells whoever has asked for an upgrade what has become of it, in one line.
-pub type Tell = Rc<dyn Fn(&mut EventLoop, &str)>;
+pub type Tell = Rc<dyn Fn(&mut EventLoop, Outcome, &str)>;
 
 /// What replaces this program. Clones are the same.
 #[derive(Clone)]
@@ -99,7 +99,11 @@ impl Upgrade {
     /// Starts the new program. All else follows when it has said hello. `tell` is called once.
     pub fn begin(&self, event_loop: &mut EventLoop, tell: Tell) {
         if self.0.successor.borrow().is_some() {
-            return tell(event_loop, "an upgrade is under way: ask again when it has ended");
+            return tell(
+                event_loop,
+                Outcome::Ours,
+                "an upgrade is under way: ask again when it has ended",
+            );
         }
         self.0.tell.replace(Some(tell));
         if let Err(error) = self.start(event_loop) {
@@ -108,15 +112,16 @@ impl Upgrade {
         }
     }
 
-    fn tell(&self, event_loop: &mut EventLoop, line: &str) {
+    fn tell(&self, event_loop: &mut EventLoop, outcome: Outcome, line: &str) {
         if let Some(tell) = self.0.tell.take() {
-            tell(event_loop, line);
+            tell(event_loop, outcome, line);
         }
     }
 
     fn tell_failure(&self, event_loop: &mut EventLoop, why: &str) {
         let generation = self.0.generation;
-        self.tell(event_loop, &format!("not replaced: {why}; generation {generation} goes on"));
+        let line = format!("not replaced: {why}; generation {generation} goes on");
+        self.tell(event_loop, Outcome::Ours, &line);
     }
 
     /// Whatever is under way comes to nothing.
@@ -243,7 +248,7 @@ impl Upgrade {
         let Some(child) = self.0.successor.take() else { return };
         let (ours, pid) = (self.0.generation, child.id());
         let line = format!("generation {ours} is replaced by generation {} (pid {pid})", ours + 1);
-        self.tell(event_loop, &line);
+        self.tell(event_loop, Outcome::Taken(pid), &line);
         (self.0.over)(event_loop, Outcome::Taken(pid));
     }
 

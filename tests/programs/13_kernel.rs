@@ -1,1 +1,399 @@
-//! What chapter 13 must do with chapter 12 in it.
+//! What chapter 13's other program must do: all of chapter 12's, and be replaced meanwhile.
+
+mod screen;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use ch12_kernel::sequence::Count;
+use ch12_kernel::wire;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use screen::Display;
+use screen::glass::Glass;
+use visitors::setup::{LOOKED_FOR as PATIENCE, until};
+use x11rb::connection::Connection;
+use x11rb::protocol::Event;
+use x11rb::protocol::xproto::ConnectionExt;
+use x11rb::rust_connection::RustConnection;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-kernel");
+/// The color of the marks of HTTP's visitors.
+const HTTP: u32 = 0x2f_6f_de;
+/// A request that isn't whole. (Who says nothing isn't let in.)
+const HALF: &[u8] = b"GET /hello HTTP/1.1\r\nHost: here\r\n";
+/// How long a file is that is downloaded meanwhile, in bytes.
+const LARGE: usize = 20 << 20;
+
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    until(what, || is_so().then_some(()));
+}
+
+/// All generations of the program. What is left of them is killed when this is dropped.
+struct Program {
+    first: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+}
+
+impl Program {
+    fn start(arguments: &[&str], display: Option<&Display>) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--http", "127.0.0.1:0"]).args(arguments).env_remove("DISPLAY");
+        if let Some(display) = display {
+            command.env("DISPLAY", &display.name);
+        }
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut first = pipes.spawn().unwrap();
+        let stdin = first.stdin.take();
+        let stdout = keep(first.stdout.take().unwrap());
+        let stderr = keep(first.stderr.take().unwrap());
+        Self { first, stdin, stdout, stderr }
+    }
+
+    fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().clone()
+    }
+
+    fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn prints(&self, text: &str) {
+        wait_until(&format!("{text:?} on stdout"), || self.stdout().contains(text));
+    }
+
+    #[track_caller]
+    fn says(&self, text: &str) {
+        wait_until(&format!("{text:?} on stderr"), || self.stderr().contains(text));
+    }
+
+    fn types(&mut self, text: &str) {
+        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    #[track_caller]
+    fn address(&self) -> SocketAddr {
+        self.prints(" (http)\n");
+        let stdout = self.stdout();
+        let line = stdout.lines().next().unwrap();
+        line.split(' ').nth(2).and_then(|word| word.parse().ok()).unwrap()
+    }
+
+    /// Somebody who has said half of a request.
+    #[track_caller]
+    fn visitor(&self) -> TcpStream {
+        let mut visitor = TcpStream::connect(self.address()).unwrap();
+        visitor.set_read_timeout(Some(PATIENCE)).unwrap();
+        visitor.write_all(HALF).unwrap();
+        visitor
+    }
+
+    /// The pids of all generations.
+    fn pids(&self) -> Vec<i32> {
+        let said = self.stdout() + &self.stderr();
+        let mut successors: Vec<(u64, i32)> = said
+            .lines()
+            .filter_map(|line| {
+                line.split_once("is replaced by generation ")?.1.split_once(" (pid ")
+            })
+            .filter_map(|(generation, pid)| {
+                Some((generation.parse().ok()?, pid.strip_suffix(')')?.parse().ok()?))
+            })
+            .collect();
+        successors.sort_unstable();
+        let first = i32::try_from(self.first.id()).unwrap();
+        std::iter::once(first).chain(successors.into_iter().map(|(_, pid)| pid)).collect()
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(*self.pids().last().unwrap()), signal).unwrap();
+    }
+
+    /// Has it replaced.
+    #[track_caller]
+    fn upgrade(&self) {
+        let before = self.pids().len();
+        self.signal(Signal::SIGUSR2);
+        wait_until("another generation", || self.pids().len() > before);
+        let old = self.pids()[before - 1];
+        wait_until("the end of the old one", || has_ended(old));
+    }
+}
+
+/// Nobody may have asked yet how it has ended.
+fn has_ended(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|state| state.is_empty() || state.starts_with('Z'))
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        for pid in self.pids().into_iter().skip(1).filter(|pid| !has_ended(*pid)) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let _ = self.first.kill();
+        let _ = self.first.wait();
+    }
+}
+
+/// In the background, so that nobody waits for us.
+fn keep(mut pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let kept = Arc::new(Mutex::new(String::new()));
+    let keeps = Arc::clone(&kept);
+    thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut piece) {
+            keeps.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+    });
+    kept
+}
+
+/// Reads one answer, and gives its body.
+#[track_caller]
+fn answer(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).expect("an answer"), 1, "cut off behind {head:?}");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.expect("its length").parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    body
+}
+
+#[track_caller]
+fn asks(stream: &mut TcpStream) {
+    stream.write_all(b"GET /hello HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    assert_eq!(answer(stream), b"Hello, World!");
+}
+
+#[test]
+fn three_upgrades_under_load_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let large: Vec<u8> = (0..LARGE).map(|number| (number / 7) as u8).collect();
+    std::fs::write(folder.path().join("large"), &large).unwrap();
+    let program = Program::start(&["--root", &folder.path().to_string_lossy()], None);
+    let at = program.address();
+    let connect = move || {
+        let stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let mut half = program.visitor();
+    let mut slow = connect();
+    slow.write_all(b"GET /large HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    let (over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let visitors: Vec<_> = (0..4)
+        .map(|number| {
+            let (over, asked) = (Arc::clone(&over), Arc::clone(&asked));
+            thread::spawn(move || {
+                let mut stream = connect();
+                while !over.load(Ordering::Relaxed) {
+                    asks(&mut stream);
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    // Half of them stay, half of them come and go.
+                    if number % 2 == 0 {
+                        stream = connect();
+                    }
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        let before = asked.load(Ordering::Relaxed);
+        wait_until("visitors", || asked.load(Ordering::Relaxed) > before + 50);
+        program.upgrade();
+    }
+    let before = asked.load(Ordering::Relaxed);
+    wait_until("visitors", || asked.load(Ordering::Relaxed) > before + 50);
+    over.store(true, Ordering::Relaxed);
+    for visitor in visitors {
+        visitor.join().unwrap();
+    }
+    half.write_all(b"\r\n").unwrap();
+    assert_eq!(answer(&mut half), b"Hello, World!");
+    assert!(answer(&mut slow) == large, "each byte has come, and once");
+    assert_eq!(program.pids().len(), 4);
+    program.signal(Signal::SIGTERM);
+    program.says("stopped\n");
+    let expected = ["replaced", "replaced", "replaced", "stopping", "stopped"];
+    let said = program.stderr();
+    assert_eq!(said.lines().count(), expected.len(), "{said}");
+    assert!(said.lines().zip(expected).all(|(line, word)| line.contains(word)), "{said}");
+}
+
+/// The old generation has read half a line, and more than one command.
+#[test]
+fn what_is_typed_while_it_is_replaced_is_obeyed_once() {
+    let mut program = Program::start(&["--console"], None);
+    program.address();
+    program.types("update\nwh");
+    program.prints("generation 1 is replaced by generation 2 (pid ");
+    program.types("o\nWHO\nupdate\nx");
+    program.prints("generation 2 is replaced by generation 3 (pid ");
+    program.types("yz\n");
+    program.prints("no command is called \"xyz\"");
+    let stdout = program.stdout();
+    assert_eq!(stdout.matches("nobody is here\n").count(), 2, "{stdout}");
+    assert_eq!(stdout.lines().count(), 6, "{stdout}");
+    // The end of its input is handed over, too.
+    drop(program.stdin.take());
+    program.says("console: its input has ended; the rest goes on\n");
+    program.upgrade();
+    asks(&mut TcpStream::connect(program.address()).unwrap());
+    let stderr = program.stderr();
+    assert_eq!(stderr.matches("console:").count(), 1, "{stderr}");
+}
+
+#[test]
+fn what_can_not_take_over_leaves_all_as_it_was() {
+    let mut program = Program::start(&["--console", "--with", "/bin/false"], None);
+    let mut visitor = program.visitor();
+    program.types("update\nwh");
+    program.prints("not replaced: it ended before it was ready (exit status: 1)");
+    program.types("o\n");
+    program.prints("\n1 here\n");
+    visitor.write_all(b"\r\n").unwrap();
+    assert_eq!(answer(&mut visitor), b"Hello, World!");
+    assert_eq!(program.stderr(), "", "it's said where it was asked for");
+}
+
+#[track_caller]
+fn is_hung_up_on(visitor: &mut TcpStream) {
+    let read = visitor.read(&mut [0; 100]);
+    let over = matches!(&read, Ok(0))
+        || read.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionReset);
+    assert!(over, "{read:?}");
+}
+
+#[test]
+fn the_window_stays_open_and_goes_on() {
+    let Some(display) = Display::start() else { return };
+    let program = Program::start(&["--window"], Some(&display));
+    let first = Glass::of(&display, HTTP).id;
+    let mut visitors = vec![program.visitor(), program.visitor()];
+    for round in 0..3 {
+        program.upgrade();
+        let glass = Glass::of(&display, HTTP);
+        assert_eq!(glass.id, first, "it's the same one");
+        visitors.push(program.visitor());
+        let rows = glass.shows_rows(3);
+        glass.click(rows[1]);
+        is_hung_up_on(&mut visitors.remove(1));
+        glass.shows_rows(2);
+        assert_eq!(program.pids().len(), round + 2);
+    }
+    for mut visitor in visitors {
+        visitor.write_all(b"\r\n").unwrap();
+        assert_eq!(answer(&mut visitor), b"Hello, World!");
+    }
+    // Closed, it stays closed.
+    let glass = Glass::of(&display, HTTP);
+    glass.keys("q");
+    program.says("window: closed; the rest goes on\n");
+    program.upgrade();
+    asks(&mut TcpStream::connect(program.address()).unwrap());
+    assert_eq!(display.tool("xdotool", &["search", "--name", "^who is here$"]), None);
+    let said = program.stderr();
+    assert!(
+        said.lines().all(|line| !line.contains("lost") && !line.contains("no window")),
+        "{said}"
+    );
+}
+
+/// The mouse is pressed in one generation and released in the next.
+#[test]
+fn a_click_begins_before_the_upgrade_and_ends_behind_it() {
+    let Some(display) = Display::start() else { return };
+    let program = Program::start(&["--window"], Some(&display));
+    let glass = Glass::of(&display, HTTP);
+    let mut visitors = [program.visitor(), program.visitor(), program.visitor()];
+    let rows = glass.shows_rows(3);
+    glass.move_to(rows[1]);
+    display.hand("mousedown 1");
+    program.upgrade();
+    display.hand("mouseup 1");
+    is_hung_up_on(&mut visitors[1]);
+    glass.shows_rows(2);
+}
+
+/// A picture is on its way, and stays there: the server takes nothing, and answers nothing.
+#[test]
+fn an_x_server_that_stands_still_holds_no_upgrade_up() {
+    let Some(display) = Display::start() else { return };
+    let program = Program::start(&["--window"], Some(&display));
+    let glass = Glass::of(&display, HTTP);
+    let mut visitors = vec![program.visitor()];
+    glass.shows_rows(1);
+    display.signal(Signal::SIGSTOP);
+    for _ in 0..3 {
+        visitors.push(program.visitor());
+        // So long that it has looked.
+        thread::sleep(Duration::from_millis(300));
+        program.upgrade();
+        asks(&mut TcpStream::connect(program.address()).unwrap());
+    }
+    display.signal(Signal::SIGCONT);
+    let rows = glass.shows_rows(4);
+    glass.click(rows[2]);
+    is_hung_up_on(&mut visitors[2]);
+    let said = program.stderr();
+    assert!(said.lines().all(|line| line.contains("is replaced by")), "{said}");
+}
+
+/// Each has a request refused, and is told of which: after more of them than there are numbers,
+/// too.
+#[test]
+fn whoever_has_the_connection_counts_as_the_x_server_does() {
+    let Some(display) = Display::start() else { return };
+    let (first, _) = RustConnection::connect(Some(&display.name)).unwrap();
+    let setup = first.setup().clone();
+    let requests = first.no_operation().unwrap().sequence_number();
+    first.flush().unwrap();
+    let socket = || {
+        let descriptor = std::os::fd::AsFd::as_fd(first.stream());
+        descriptor.try_clone_to_owned().unwrap()
+    };
+    let before = u16::try_from(requests).unwrap();
+    let mut parts =
+        wire::Parts { output: vec![], input: vec![], count: Count { before, last: before } };
+    for others in [0, 1, 65_000, 500, 65_534, 65_535, 65_536, 65_537, 140_000] {
+        let x = wire::resume(socket(), parts, setup.clone()).unwrap();
+        let last = |count: u32| {
+            (0..count).for_each(|_| drop(x.no_operation().unwrap()));
+            x.no_operation().unwrap().sequence_number()
+        };
+        last(others);
+        // No window has that number.
+        let refused = x.destroy_window(1).unwrap();
+        let wanted = refused.sequence_number();
+        drop(refused);
+        x.flush().unwrap();
+        let (event, number) = until("the server's refusal", || {
+            x.stream().begin_turn();
+            x.stream().send().unwrap();
+            x.poll_for_event_with_sequence().unwrap()
+        });
+        assert!(matches!(event, Event::Error(_)), "{event:?}");
+        assert_eq!(number, wanted, "after {others} others");
+        // What is still on its way when it's handed over isn't lost, and of before.
+        let requests = last(3);
+        x.flush().unwrap();
+        parts = x.stream().parts(requests);
+    }
+}

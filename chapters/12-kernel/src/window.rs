@@ -28,7 +28,7 @@ use x11rb::x11_utils::{Serialize, TryParse};
 use crate::paint::{self, Paint};
 use crate::presence::{Row, Services, rows};
 use crate::screen::{Line, Step, at, lay_out, step};
-use crate::wire::{self, Wire, connect};
+use crate::wire::{self, Wire, connect, resume};
 
 /// How often the window looks who is here, while it can be seen. The loop has no news of that: each
 /// connection would have to tell of everything that happens to it.
@@ -339,8 +339,8 @@ impl Window {
         }
         let paint = Paint::from_parts(parts.id, &parts.paint);
         let paint = paint.ok_or_else(|| io::Error::other("it has other colors"))?;
-        let wire = Wire::adopt(socket, parts.wire)?;
-        let x = RustConnection::for_connected_stream(wire, setup).map_err(io::Error::other)?;
+        let x = resume(socket, parts.wire, setup);
+        let x = x.map_err(|error| io::Error::other(error.to_string()))?;
         let find =
             |who: Who| rows.iter().find(|row| row.protocol == who.protocol && row.from == who.from);
         let picture = |lines: Vec<Option<Who>>| {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use ch07_callbacks::now;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use x11rb::errors::DisplayParsingError;
+use x11rb::protocol::xproto::{ConnectionExt, Setup};
 use x11rb::reexports::x11rb_protocol::parse_display::{ConnectAddress, parse_display};
 use x11rb::reexports::x11rb_protocol::xauth::{Family, get_auth};
 use x11rb::rust_connection::{DefaultStream, PollMode, RustConnection, Stream};
@@ -89,6 +90,25 @@ pub fn connect() -> Result<(RustConnection<Wire>, usize), Box<dyn Error>> {
     Err(last.map_or_else(|| name.clone(), |error| format!("display {name}: {error}")).into())
 }
 
+// ANCHOR: resume
+/// Goes on with a connection that another process has had.
+///
+/// # Errors
+/// When this is no socket, or a broken one.
+pub fn resume(
+    socket: OwnedFd,
+    parts: Parts,
+    setup: Setup,
+) -> Result<RustConnection<Wire>, Box<dyn Error>> {
+    let connection = RustConnection::for_connected_stream(Wire::adopt(socket, parts)?, setup)?;
+    // The first request is one that is answered: whatever number the
+    // answer has, it's the first one of ours. (If nothing came before the
+    // numbers begin anew, it couldn't be told from those of before.)
+    drop(connection.get_input_focus()?);
+    Ok(connection)
+}
+// ANCHOR_END: resume
+
 /// Connects to one address, before it's too late.
 fn reach(
     address: &ConnectAddress<'_>,
@@ -134,11 +154,7 @@ impl Wire {
         }
     }
 
-    /// Goes on with one that another process has had.
-    ///
-    /// # Errors
-    /// When this is no socket, or a broken one.
-    pub fn adopt(socket: OwnedFd, parts: Parts) -> io::Result<Self> {
+    fn adopt(socket: OwnedFd, parts: Parts) -> io::Result<Self> {
         let socket = UnixStream::from(socket);
         // To a server on another machine it's one of the other kind.
         let stream = match socket.local_addr() {

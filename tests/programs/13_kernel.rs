@@ -2,9 +2,13 @@
 
 mod screen;
 
+use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,11 +16,17 @@ use std::time::Duration;
 
 use ch12_kernel::sequence::Count;
 use ch12_kernel::wire;
+use ch13_upgrade::channel::Channel;
+use ch13_upgrade::message::Message;
+use ch13_upgrade::peer::Peer;
+use ch13_upgrade::state::{self, Outgoing};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use screen::Display;
 use screen::glass::Glass;
+use tempfile::TempDir;
 use visitors::setup::{LOOKED_FOR as PATIENCE, until};
+use visitors::skipped;
 use x11rb::connection::Connection;
 use x11rb::protocol::Event;
 use x11rb::protocol::xproto::ConnectionExt;
@@ -50,7 +60,15 @@ impl Program {
         if let Some(display) = display {
             command.env("DISPLAY", &display.name);
         }
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_as(&mut command)
+    }
+
+    fn start_as(command: &mut Command) -> Self {
+        Self::start_with_input(command.stdin(Stdio::piped()))
+    }
+
+    fn start_with_input(command: &mut Command) -> Self {
+        let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut first = pipes.spawn().unwrap();
         let stdin = first.stdin.take();
         let stdout = keep(first.stdout.take().unwrap());
@@ -106,7 +124,7 @@ impl Program {
                 line.split_once("is replaced by generation ")?.1.split_once(" (pid ")
             })
             .filter_map(|(generation, pid)| {
-                Some((generation.parse().ok()?, pid.strip_suffix(')')?.parse().ok()?))
+                Some((generation.parse().ok()?, pid.trim_end().strip_suffix(')')?.parse().ok()?))
             })
             .collect();
         successors.sort_unstable();
@@ -132,7 +150,7 @@ impl Program {
 
 /// Nobody may have asked yet how it has ended.
 fn has_ended(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_none_or(|state| state.is_empty() || state.starts_with('Z'))
 }
 
@@ -186,7 +204,7 @@ fn asks(stream: &mut TcpStream) {
 fn three_upgrades_under_load_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let large: Vec<u8> = (0..LARGE).map(|number| (number / 7) as u8).collect();
-    std::fs::write(folder.path().join("large"), &large).unwrap();
+    fs::write(folder.path().join("large"), &large).unwrap();
     let program = Program::start(&["--root", &folder.path().to_string_lossy()], None);
     let at = program.address();
     let connect = move || {
@@ -366,7 +384,7 @@ fn whoever_has_the_connection_counts_as_the_x_server_does() {
     let requests = first.no_operation().unwrap().sequence_number();
     first.flush().unwrap();
     let socket = || {
-        let descriptor = std::os::fd::AsFd::as_fd(first.stream());
+        let descriptor = first.stream().as_fd();
         descriptor.try_clone_to_owned().unwrap()
     };
     let before = u16::try_from(requests).unwrap();
@@ -396,4 +414,188 @@ fn whoever_has_the_connection_counts_as_the_x_server_does() {
         x.flush().unwrap();
         parts = x.stream().parts(requests);
     }
+}
+
+/// A version of the program that is told something else: `arguments`, in a script in `folder`.
+fn other_version(folder: &TempDir, arguments: &str) -> String {
+    let path = folder.path().join("other");
+    fs::write(&path, format!("#!/bin/sh\nexec {PROGRAM} --take-over {arguments}\n")).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+/// A port that nobody has.
+fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn another_port_is_opened_and_the_old_one_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = free_port();
+    let other = other_version(&folder, &format!("--http {to}"));
+    let program = Program::start(&["--with", &other], None);
+    let mut visitor = program.visitor();
+    program.upgrade();
+    program.prints(&format!("listening on {to} (http)\n"));
+    visitor.write_all(b"\r\n").unwrap();
+    assert_eq!(answer(&mut visitor), b"Hello, World!");
+    asks(&mut TcpStream::connect(to).unwrap());
+    let refused = TcpStream::connect(program.address()).expect_err("nobody listens there");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+/// All that are new are opened, or none.
+#[test]
+fn a_port_that_can_not_be_had_leaves_all_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (taken, free) = (TcpListener::bind("127.0.0.1:0").unwrap(), free_port());
+    let at = taken.local_addr().unwrap();
+    let other = other_version(&folder, &format!("--http {free} --mail {at} --chat {at}"));
+    let program = Program::start(&["--with", &other], None);
+    let mut visitor = program.visitor();
+    program.signal(Signal::SIGUSR2);
+    program.says("; generation 1 goes on\n");
+    let said = program.stderr();
+    assert!(said.starts_with(&format!("not replaced: mail: can't listen on {at}: ")), "{said}");
+    assert!(said.contains(&format!("; chat: can't listen on {at}: ")), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    visitor.write_all(b"\r\n").unwrap();
+    assert_eq!(answer(&mut visitor), b"Hello, World!");
+    assert!(TcpStream::connect(free).is_err());
+}
+
+/// Whoever is in the middle of something gets the rest; and then the program goes on without.
+#[test]
+fn a_service_that_nobody_wants_any_more_ends_what_was_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = vec![7; LARGE];
+    fs::write(folder.path().join("large"), &large).unwrap();
+    let other = other_version(&folder, "--console");
+    let root = folder.path().to_string_lossy();
+    let mut program = Program::start(&["--root", &root, "--with", &other, "--console"], None);
+    let mut slow = TcpStream::connect(program.address()).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.write_all(b"GET /large HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    let mut idle = TcpStream::connect(program.address()).unwrap();
+    asks(&mut idle);
+    program.upgrade();
+    assert_eq!(idle.read(&mut [0]).unwrap(), 0, "nothing was begun");
+    assert!(TcpStream::connect(program.address()).is_err());
+    assert!(answer(&mut slow) == large, "each byte has come, and once");
+    drop(slow);
+    wait_until("nobody", || {
+        program.types("who\n");
+        program.stdout().contains("nobody is here\n")
+    });
+    // It's the last one that has had it.
+    program.upgrade();
+    program.types("stop\n");
+    program.says("stopped\n");
+}
+
+/// A shell in a terminal (script(1)) that obeys what is typed.
+fn in_a_terminal(command: &str) -> Option<Program> {
+    for tool in ["script", "bash"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            skipped(format!("{tool} isn't installed"));
+            return None;
+        }
+    }
+    let mut script = Command::new("script");
+    Some(Program::start_as(script.args(["-q", "-c", command, "/dev/null"])))
+}
+
+impl Program {
+    /// Where it listens, among all that is on the screen.
+    #[track_caller]
+    fn address_on_screen(&self) -> SocketAddr {
+        self.prints(" (http)\r\n");
+        let stdout = self.stdout();
+        let at = stdout.split_once("listening on ").unwrap().1.split(' ').next();
+        at.and_then(|word| word.parse().ok()).unwrap()
+    }
+
+    #[track_caller]
+    fn newest(&self, count: usize) -> i32 {
+        wait_until("another generation", || self.pids().len() == count);
+        *self.pids().last().unwrap()
+    }
+}
+
+/// The shell waits for the first one to end, and takes its terminal back.
+#[test]
+fn a_shell_that_takes_its_terminal_back_neither_stops_nor_ends_it() {
+    let Some(mut program) = in_a_terminal("bash --norc -i") else { return };
+    program.types(&format!("{PROGRAM} --http 127.0.0.1:0 --console\n"));
+    let at = program.address_on_screen();
+    program.types("update\n");
+    let newest = program.newest(2);
+    program.prints("console: lost: the shell has its terminal back; the rest goes on\r\n");
+    program.types("echo I am the $((1 + 1))nd one\n");
+    program.prints("I am the 2nd one\r\n");
+    asks(&mut TcpStream::connect(at).unwrap());
+    kill(Pid::from_raw(newest), Signal::SIGUSR2).unwrap();
+    program.newest(3);
+    asks(&mut TcpStream::connect(at).unwrap());
+    assert_eq!(program.stdout().matches("console:").count(), 1, "{}", program.stdout());
+}
+
+/// With the first one ends the session, and with that the terminal: all who are in it are hung up
+/// on.
+#[test]
+fn a_terminal_that_ends_with_the_first_one_ends_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let said = said.to_string_lossy();
+    let command = format!("exec {PROGRAM} --http 127.0.0.1:0 --console 2>{said}");
+    let Some(mut program) = in_a_terminal(&command) else { return };
+    let at = program.address_on_screen();
+    program.types("update\n");
+    program.newest(2);
+    wait_until("the end of the first one", || {
+        program.first.try_wait().is_ok_and(|ended| ended.is_some())
+    });
+    let hears = || fs::read_to_string(&*said).unwrap();
+    wait_until("the end of its console", || hears().contains("the rest goes on"));
+    asks(&mut TcpStream::connect(at).unwrap());
+}
+
+/// A window that it can't go on with: another one is opened while the old one is still there.
+#[test]
+fn a_window_that_can_not_be_gone_on_with_is_replaced_by_another() {
+    let Some(display) = Display::start() else { return };
+    let (x, _) = RustConnection::connect(Some(&display.name)).unwrap();
+    let (ours, theirs) = Channel::pair().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--take-over", "--window"]).env("DISPLAY", &display.name);
+    let command = command.stdin(Stdio::from(OwnedFd::from(theirs)));
+    let program = Program::start_with_input(command);
+    let mut peer = Peer::new(Rc::new(ours), PATIENCE).unwrap();
+    let hears = |peer: &mut Peer| peer.receive().unwrap().map(|(message, _)| message);
+    let Some(Message::Hello { .. }) = hears(&mut peer) else { panic!("it doesn't say hello") };
+    let stdin = File::open("/dev/null").unwrap();
+    let mut window = Outgoing::default();
+    window.writer.flag(true);
+    window.descriptor(x.stream().as_fd());
+    window.writer.text("from the future");
+    let (bytes, descriptors) = window.finish();
+    let mut outgoing = Outgoing::default();
+    outgoing.descriptor(stdin.as_fd());
+    outgoing.section("window", &bytes, &descriptors);
+    let (bytes, descriptors) = outgoing.finish();
+    let file = state::in_memory(&bytes).unwrap();
+    let count = descriptors.len() as u64;
+    let first = Message::State { version: state::VERSION, generation: 6, descriptors: count };
+    peer.send(&first, &[file.as_fd()]).unwrap();
+    peer.send(&Message::Descriptors, &descriptors).unwrap();
+    assert_eq!(hears(&mut peer), Some(Message::Ready));
+    // It's there before the old one is let go of.
+    program.says("window: another one: the state can't be read\n");
+    let search = ["search", "--name", "^who is here$"];
+    wait_until("a window", || display.tool("xdotool", &search).is_some());
+    peer.send(&Message::Go, &[]).unwrap();
+    assert_eq!(hears(&mut peer), Some(Message::Serving));
+    drop(x);
+    Glass::of(&display, HTTP).shows_rows(0);
 }

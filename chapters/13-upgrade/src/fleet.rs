@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -118,8 +118,10 @@ pub struct Plan {
     pub settings: Settings,
     pub log: Option<Log>,
     /// Each loop has routes of its own, made in its thread.
-    pub routes: Box<dyn Fn(&AllCounters) -> io::Result<Routes> + Send + Sync>,
+    pub routes: MakeRoutes,
 }
+
+type MakeRoutes = Box<dyn Fn(&AllCounters) -> io::Result<Routes> + Send + Sync>;
 
 /// The loops, as the first of them sees them. Clones are the same.
 #[derive(Clone)]
@@ -409,7 +411,7 @@ fn sections(servers: &[Server], event_loop: &mut EventLoop) -> io::Result<Vec<Se
         http::write(&mut section, &handed_over);
         let (bytes, descriptors) = section.finish();
         let descriptors =
-            descriptors.iter().map(|it| it.try_clone_to_owned()).collect::<Result<_, _>>()?;
+            descriptors.iter().map(BorrowedFd::try_clone_to_owned).collect::<Result<_, _>>()?;
         sections.push(Section { bytes, descriptors });
     }
     Ok(sections)

@@ -1,6 +1,6 @@
 //! The new program's side: it takes over from the one that runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -24,6 +24,8 @@ pub struct Inheritance {
     descriptors: Vec<OwnedFd>,
     /// Of the old one.
     generation: u64,
+    /// The old one has said go.
+    is_ours: Cell<bool>,
 }
 
 impl Inheritance {
@@ -38,10 +40,12 @@ impl Inheritance {
         let mut peer = Peer::new(Rc::new(Channel::from(stdin)), PATIENCE)?;
         let received = receive(&mut peer);
         if let Err(error) = &received {
-            refuse(&mut peer, &error.to_string());
+            // If it's gone, nobody needs to know.
+            let _ = refuse(&mut peer, &error.to_string());
         }
         let (generation, bytes, descriptors) = received?;
-        Ok(Self { peer: RefCell::new(peer), bytes, descriptors, generation })
+        let (peer, is_ours) = (RefCell::new(peer), Cell::new(false));
+        Ok(Self { peer, bytes, descriptors, generation, is_ours })
     }
 
     /// Which generation we are.
@@ -61,9 +65,10 @@ impl Inheritance {
         Ok(incoming.detach())
     }
 
-    /// We can't go on, and the old program is told why: it does.
-    pub fn refuse(&self, why: &str) {
-        refuse(&mut self.peer.borrow_mut(), why);
+    /// We can't go on, and the old program is told why: it does. False: it's too late for that, or
+    /// it's gone.
+    pub fn refuse(&self, why: &str) -> bool {
+        !self.is_ours.get() && refuse(&mut self.peer.borrow_mut(), why).is_ok()
     }
 
     // ANCHOR: ready
@@ -81,6 +86,7 @@ impl Inheritance {
             None => {}
             Some(_) => return Err(io::Error::other("the old program says something else than go")),
         }
+        self.is_ours.set(true);
         unless_gone(peer.send(&Message::Serving, &[]))
     }
     // ANCHOR_END: ready
@@ -112,9 +118,8 @@ fn receive(peer: &mut Peer) -> io::Result<Received> {
     Ok((generation, bytes, descriptors))
 }
 
-fn refuse(peer: &mut Peer, why: &str) {
-    // If it's gone, nobody needs to know.
-    let _ = peer.send(&Message::Refused(why.to_owned()), &[]);
+fn refuse(peer: &mut Peer, why: &str) -> io::Result<()> {
+    peer.send(&Message::Refused(why.to_owned()), &[])
 }
 
 /// Whether the old program still listens doesn't matter: in one that has become this one, nobody

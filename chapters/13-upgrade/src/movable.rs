@@ -49,7 +49,7 @@ pub enum Gathered<'l> {
     /// None: it's over.
     Console(Option<commands::Parts>),
     /// None: it's closed.
-    Window(Option<(BorrowedFd<'l>, window::Parts)>),
+    Window(Option<Box<(BorrowedFd<'l>, window::Parts)>>),
 }
 
 impl Gathered<'_> {
@@ -57,7 +57,7 @@ impl Gathered<'_> {
         match self {
             Self::Http(server) => http::write(to, server),
             Self::Console(parts) => console_state::write(&mut to.writer, parts.as_ref()),
-            Self::Window(window) => window_state::write(to, window.as_ref()),
+            Self::Window(window) => window_state::write(to, window.as_deref()),
         }
     }
 }
@@ -178,7 +178,8 @@ impl Movable for Window {
 
     fn gather<'l>(&self, event_loop: &'l EventLoop) -> io::Result<Gathered<'l>> {
         let Some(window) = self.token else { return Ok(Gathered::Window(None)) };
-        window::parts(event_loop, window, &self.services).map(Gathered::Window)
+        let window = window::parts(event_loop, window, &self.services)?;
+        Ok(Gathered::Window(window.map(Box::new)))
     }
 
     fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {

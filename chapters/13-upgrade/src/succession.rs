@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::process::exit;
 use std::rc::Rc;
 
 use ch07_callbacks::EventLoop;
@@ -69,16 +70,19 @@ impl Inherited {
 /// [`go`](Inherited::go), and serves.
 ///
 /// # Errors
-/// Those of `serve`; and when there is nothing to take over. The old program has been told.
+/// Those of `serve`; and when there is nothing to take over. If the old program goes on, it says
+/// why, and this one ends.
 pub fn take_over(serve: impl FnOnce(Inherited) -> io::Result<()>) -> io::Result<()> {
     let mut inheritance = Inheritance::receive()?;
     let generation = inheritance.generation();
     let state = inheritance.state()?;
     let inheritance = Rc::new(inheritance);
     let served = serve(Inherited { generation, state, inheritance: Rc::clone(&inheritance) });
-    if let Err(error) = &served {
-        // If it's too late for that, nobody hears it.
-        inheritance.refuse(&error.to_string());
+    if let Err(error) = &served
+        && inheritance.refuse(&error.to_string())
+    {
+        // The old one says why, and once is enough.
+        exit(1);
     }
     served
 }

@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,13 +16,14 @@ use std::thread;
 use std::time::Duration;
 
 use ch12_kernel::sequence::Count;
-use ch12_kernel::wire;
+use ch12_kernel::{paint, window, wire};
 use ch13_upgrade::channel::Channel;
 use ch13_upgrade::message::Message;
 use ch13_upgrade::peer::Peer;
 use ch13_upgrade::state::{self, Outgoing};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rstest::rstest;
 use screen::Display;
 use screen::glass::Glass;
 use tempfile::TempDir;
@@ -29,8 +31,11 @@ use visitors::setup::{LOOKED_FOR as PATIENCE, until};
 use visitors::skipped;
 use x11rb::connection::Connection;
 use x11rb::protocol::Event;
-use x11rb::protocol::xproto::ConnectionExt;
+use x11rb::protocol::xproto::{
+    ClientMessageEvent, ConnectionExt, CreateGCAux, CreateWindowAux, WindowClass,
+};
 use x11rb::rust_connection::RustConnection;
+use x11rb::x11_utils::Serialize;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-kernel");
 /// The color of the marks of HTTP's visitors.
@@ -561,41 +566,154 @@ fn a_terminal_that_ends_with_the_first_one_ends_no_other() {
     asks(&mut TcpStream::connect(at).unwrap());
 }
 
+/// The program, with a window that it has from us.
+struct Heir {
+    program: Program,
+    peer: Peer,
+}
+
+impl Heir {
+    /// It's been told all, and is ready.
+    fn of(display: &Display, window: Outgoing<'_>) -> Self {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["--take-over", "--window"]).env("DISPLAY", &display.name);
+        let command = command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        let program = Program::start_with_input(command);
+        let peer = Peer::new(Rc::new(ours), PATIENCE).unwrap();
+        let mut heir = Self { program, peer };
+        assert!(matches!(heir.hears(), Message::Hello { .. }));
+        let stdin = File::open("/dev/null").unwrap();
+        let (bytes, descriptors) = window.finish();
+        let mut outgoing = Outgoing::default();
+        outgoing.descriptor(stdin.as_fd());
+        outgoing.section("window", &bytes, &descriptors);
+        let (bytes, descriptors) = outgoing.finish();
+        let file = state::in_memory(&bytes).unwrap();
+        let count = descriptors.len() as u64;
+        let first = Message::State { version: state::VERSION, generation: 6, descriptors: count };
+        heir.peer.send(&first, &[file.as_fd()]).unwrap();
+        heir.peer.send(&Message::Descriptors, &descriptors).unwrap();
+        assert_eq!(heir.hears(), Message::Ready);
+        heir
+    }
+
+    fn hears(&mut self) -> Message {
+        self.peer.receive().unwrap().expect("it's there").0
+    }
+
+    fn go(&mut self) {
+        self.peer.send(&Message::Go, &[]).unwrap();
+        assert_eq!(self.hears(), Message::Serving);
+    }
+}
+
 /// A window that it can't go on with: another one is opened while the old one is still there.
 #[test]
 fn a_window_that_can_not_be_gone_on_with_is_replaced_by_another() {
     let Some(display) = Display::start() else { return };
     let (x, _) = RustConnection::connect(Some(&display.name)).unwrap();
-    let (ours, theirs) = Channel::pair().unwrap();
-    let mut command = Command::new(PROGRAM);
-    command.args(["--take-over", "--window"]).env("DISPLAY", &display.name);
-    let command = command.stdin(Stdio::from(OwnedFd::from(theirs)));
-    let program = Program::start_with_input(command);
-    let mut peer = Peer::new(Rc::new(ours), PATIENCE).unwrap();
-    let hears = |peer: &mut Peer| peer.receive().unwrap().map(|(message, _)| message);
-    let Some(Message::Hello { .. }) = hears(&mut peer) else { panic!("it doesn't say hello") };
-    let stdin = File::open("/dev/null").unwrap();
     let mut window = Outgoing::default();
     window.writer.flag(true);
     window.descriptor(x.stream().as_fd());
     window.writer.text("from the future");
-    let (bytes, descriptors) = window.finish();
-    let mut outgoing = Outgoing::default();
-    outgoing.descriptor(stdin.as_fd());
-    outgoing.section("window", &bytes, &descriptors);
-    let (bytes, descriptors) = outgoing.finish();
-    let file = state::in_memory(&bytes).unwrap();
-    let count = descriptors.len() as u64;
-    let first = Message::State { version: state::VERSION, generation: 6, descriptors: count };
-    peer.send(&first, &[file.as_fd()]).unwrap();
-    peer.send(&Message::Descriptors, &descriptors).unwrap();
-    assert_eq!(hears(&mut peer), Some(Message::Ready));
-    // It's there before the old one is let go of.
-    program.says("window: another one: the state can't be read\n");
+    let mut heir = Heir::of(&display, window);
+    heir.program.says("window: another one: the state can't be read\n");
     let search = ["search", "--name", "^who is here$"];
     wait_until("a window", || display.tool("xdotool", &search).is_some());
-    peer.send(&Message::Go, &[]).unwrap();
-    assert_eq!(hears(&mut peer), Some(Message::Serving));
+    heir.go();
     drop(x);
     Glass::of(&display, HTTP).shows_rows(0);
+}
+
+/// Where our wish to have the window closed is when it's handed over.
+#[derive(Clone, Copy)]
+enum Wish {
+    /// Read, and not yet heard.
+    Event,
+    /// So many bytes of it have been read.
+    Input(usize),
+    /// So many bytes of the request that brings it have been sent.
+    Output(usize),
+}
+
+#[rstest]
+#[case::an_event(Wish::Event)]
+#[case::none_of_a_packet(Wish::Input(0))]
+#[case::a_part_of_a_packet(Wish::Input(10))]
+#[case::all_of_a_packet(Wish::Input(32))]
+#[case::none_of_a_request(Wish::Output(0))]
+#[case::a_part_of_a_request(Wish::Output(10))]
+fn nothing_on_its_way_to_or_from_the_x_server_is_lost(#[case] wish: Wish) {
+    let Some(display) = Display::start() else { return };
+    let (x, screen) = RustConnection::connect(Some(&display.name)).unwrap();
+    let screen = &x.setup().roots[screen];
+    let id = x.generate_id().unwrap();
+    let values = CreateWindowAux::new().background_pixel(screen.white_pixel);
+    let class = WindowClass::INPUT_OUTPUT;
+    x.create_window(0, id, screen.root, 0, 0, 300, 200, 0, class, 0, &values).unwrap();
+    let tool = || {
+        let tool = x.generate_id().unwrap();
+        x.create_gc(tool, id, &CreateGCAux::new()).unwrap();
+        tool
+    };
+    let shades = (0..6).map(|_| [tool(), tool()]).collect();
+    let marks = (0..5).map(|_| tool()).collect();
+    let atom = |name: &str| x.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom;
+    let atoms = ["WM_PROTOCOLS", "WM_DELETE_WINDOW", "_WAITING_GAME_DRAWN"].map(|name| atom(name));
+    // Nothing is under way.
+    let focus = x.get_input_focus().unwrap();
+    let requests = u16::try_from(focus.sequence_number()).unwrap();
+    focus.reply().unwrap();
+    assert!(x.poll_for_event().unwrap().is_none(), "nobody has asked for events");
+
+    let event = ClientMessageEvent::new(32, id, atoms[0], [atoms[1], 0, 0, 0, 0]).serialize();
+    // SendEvent, of 11 times 4 bytes, to the window, whoever wants it.
+    let head = [&[25, 0][..], &11_u16.to_ne_bytes(), &id.to_ne_bytes(), &[0; 4]].concat();
+    let request = [&head[..], &event].concat();
+    let mut socket = UnixStream::from(x.stream().as_fd().try_clone_to_owned().unwrap());
+    let count = Count { before: requests, last: requests };
+    let mut wire = wire::Parts { output: vec![], input: vec![], count };
+    let mut events = Vec::new();
+    match wish {
+        Wish::Event => events.push(event.to_vec()),
+        Wish::Input(read) => {
+            socket.write_all(&request).unwrap();
+            wire.count.before += 1;
+            wire.input = vec![0; read];
+            socket.set_nonblocking(false).unwrap();
+            socket.read_exact(&mut wire.input).unwrap();
+            socket.set_nonblocking(true).unwrap();
+        }
+        Wish::Output(sent) => {
+            socket.write_all(&request[..sent]).unwrap();
+            wire.count.before += 1;
+            wire.output = request[sent..].to_vec();
+        }
+    }
+    let mut setup = x.setup().clone();
+    setup.resource_id_base = x.generate_id().unwrap();
+    let parts = window::Parts {
+        wire,
+        setup: setup.serialize(),
+        id,
+        atoms,
+        keys: vec![],
+        paint: paint::Parts { shades, marks, cell: [9, 12, 3] },
+        size: (300, 200),
+        is_mapped: true,
+        is_covered: false,
+        picture: vec![],
+        under_way: None,
+        pressed: None,
+        selected: None,
+        events,
+    };
+    let mut outgoing = Outgoing::default();
+    let window = (x.stream().as_fd(), parts);
+    ch13_upgrade::window::write(&mut outgoing, Some(&window));
+    let mut heir = Heir::of(&display, outgoing);
+    heir.go();
+    heir.program.says("window: closed; the rest goes on\n");
+    assert_eq!(heir.program.stderr().lines().count(), 1, "{}", heir.program.stderr());
 }

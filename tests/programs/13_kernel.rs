@@ -2,6 +2,7 @@
 
 mod screen;
 
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,12 +16,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use ch07_callbacks::EventLoop;
+use ch09_timers::{Clock, Timers};
 use ch12_kernel::sequence::Count;
 use ch12_kernel::{paint, window, wire};
 use ch13_upgrade::channel::Channel;
 use ch13_upgrade::message::Message;
 use ch13_upgrade::peer::Peer;
 use ch13_upgrade::state::{self, Outgoing};
+use ch13_upgrade::upgrade::{Gather, Outcome, Upgrade};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
@@ -294,6 +298,38 @@ fn what_can_not_take_over_leaves_all_as_it_was() {
     visitor.write_all(b"\r\n").unwrap();
     assert_eq!(answer(&mut visitor), b"Hello, World!");
     assert_eq!(program.stderr(), "", "it's said where it was asked for");
+}
+
+/// Twice something is half done, and can't be handed over like that.
+#[test]
+fn what_can_not_be_handed_over_now_is_tried_again() {
+    let mut event_loop = ch08_epoll::event_loop().unwrap();
+    let timers = Timers::start(&mut event_loop, Clock::system());
+    let tries = Rc::new(Cell::new(0));
+    let counts = Rc::clone(&tries);
+    let gather: Gather = Box::new(move |_, state, give| {
+        counts.set(counts.get() + 1);
+        if counts.get() < 3 { Err(ErrorKind::WouldBlock.into()) } else { give(state) }
+    });
+    let outcomes = Rc::new(RefCell::new(Vec::new()));
+    let notes = Rc::clone(&outcomes);
+    let arguments = vec!["--http".into(), "127.0.0.1:0".into()];
+    let over = move |event_loop: &mut EventLoop, outcome| {
+        notes.borrow_mut().push(outcome);
+        if outcome != Outcome::Ours {
+            event_loop.stop();
+        }
+    };
+    let upgrade = Upgrade::new(timers, PROGRAM.into(), arguments, 1, gather, over);
+    upgrade.begin(&mut event_loop, Rc::new(|_, _, _| {}));
+    timers.after(&mut event_loop, PATIENCE, EventLoop::stop);
+    event_loop.run().unwrap();
+    let outcomes = outcomes.borrow();
+    let [Outcome::Ours, Outcome::Ours, Outcome::Taken(pid)] = outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+    assert_eq!(tries.get(), 3);
 }
 
 #[track_caller]

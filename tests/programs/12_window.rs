@@ -14,20 +14,17 @@ use std::time::Duration;
 
 use front::{PATH, Program, wait_until};
 use nix::sys::signal::Signal;
+use screen::glass::{Glass, WHITE};
 use screen::{Display, signal_to};
 use visitors::setup::LOOKED_FOR as PATIENCE;
 use x11rb::connection::Connection;
-use x11rb::protocol::xproto::{
-    ClientMessageEvent, ConnectionExt, CreateWindowAux, EventMask, WindowClass,
-};
+use x11rb::protocol::xproto::{ClientMessageEvent, ConnectionExt, EventMask};
 use x11rb::rust_connection::RustConnection;
 
 /// What nobody should do in it, nobody does.
 const A_WHILE: Duration = Duration::from_secs(2);
 /// The color of the marks of the visitors that the stand-in lets in.
 const MARK: u32 = 0x8a_4f_c7;
-/// A column of pixels that goes through the marks, whatever the font.
-const THROUGH_MARKS: usize = 6;
 
 impl Program {
     fn start(display: Option<&str>, arguments: &[&str]) -> Self {
@@ -79,103 +76,6 @@ impl Program {
     }
 }
 
-/// The window, as others see it.
-struct Glass<'a> {
-    display: &'a Display,
-    id: String,
-}
-
-impl<'a> Glass<'a> {
-    #[track_caller]
-    fn of(display: &'a Display) -> Self {
-        let search = ["search", "--onlyvisible", "--name", "^who is here$"];
-        let find = || display.tool("xdotool", &search).filter(|out| !out.is_empty());
-        wait_until("a window", || find().is_some());
-        let id = String::from_utf8(find().unwrap()).unwrap();
-        let glass = Self { display, id: id.trim().to_owned() };
-        // Before it's drawn, it's white.
-        wait_until("a picture", || {
-            glass.picture().is_some_and(|picture| picture.at(0, 0) != WHITE)
-        });
-        glass
-    }
-
-    fn picture(&self) -> Option<Picture> {
-        Some(Picture(self.display.tool("xwd", &["-silent", "-id", &self.id])?))
-    }
-
-    /// Where the rows are, from the top.
-    fn rows(&self) -> Vec<usize> {
-        let Some(picture) = self.picture() else { return Vec::new() };
-        let is_mark = |y: &usize| picture.at(THROUGH_MARKS, *y) == MARK;
-        let begins = |y: &usize| is_mark(y) && !is_mark(&(y - 1));
-        (1..picture.height()).filter(begins).collect()
-    }
-
-    #[track_caller]
-    fn shows_rows(&self, count: usize) -> Vec<usize> {
-        wait_until(&format!("{count} rows"), || self.rows().len() == count);
-        self.rows()
-    }
-
-    fn move_to(&self, y: usize) {
-        self.display.hand(&format!("mousemove --window {} 100 {y}", self.id));
-    }
-
-    fn click(&self, y: usize) {
-        self.move_to(y);
-        self.display.hand("click 1");
-    }
-
-    fn keys(&self, keys: &str) {
-        self.display.hand(&format!("windowfocus {} key --delay 0 {keys}", self.id));
-    }
-
-    /// Something over the window's uppermost lines, for as long as it's kept.
-    #[track_caller]
-    fn cover(&self, height: u16) -> Cover {
-        let (x, screen) = RustConnection::connect(Some(&self.display.name)).unwrap();
-        let root = x.setup().roots[screen].root;
-        let cover = x.generate_id().unwrap();
-        let values = CreateWindowAux::new().override_redirect(1).background_pixel(0);
-        let class = WindowClass::INPUT_OUTPUT;
-        x.create_window(0, cover, root, 0, 0, 1600, height, 0, class, 0, &values).unwrap();
-        x.map_window(cover).unwrap().check().unwrap();
-        wait_until("a cover", || self.picture().is_some_and(|picture| picture.at(0, 0) == 0));
-        Cover(x)
-    }
-
-    fn resize(&self, width: usize, height: usize) {
-        self.display.hand(&format!("windowsize {} {width} {height}", self.id));
-    }
-}
-
-/// Its window goes with the connection.
-struct Cover(#[expect(dead_code, reason = "kept, so that it's open")] RustConnection);
-
-const WHITE: u32 = 0xff_ff_ff;
-
-/// What xwd writes (X11/XWDFile.h): a header of 32-bit numbers, colors, pixels of 32 bits.
-struct Picture(Vec<u8>);
-
-impl Picture {
-    fn header(&self, field: usize) -> usize {
-        let bytes: [u8; 4] = self.0[4 * field..4 * field + 4].try_into().unwrap();
-        usize::try_from(u32::from_be_bytes(bytes)).unwrap()
-    }
-
-    fn height(&self) -> usize {
-        self.header(5)
-    }
-
-    fn at(&self, x: usize, y: usize) -> u32 {
-        let (header, line, colors) = (self.header(0), self.header(12), self.header(19));
-        let place = header + colors * 12 + y * line + x * 4;
-        let pixel = self.0.get(place..place + 4).and_then(|bytes| bytes.try_into().ok());
-        u32::from_le_bytes(pixel.unwrap_or_default()) & WHITE
-    }
-}
-
 #[track_caller]
 fn is_hung_up_on(visitor: &mut TcpStream) {
     let read = visitor.read(&mut [0; 100]);
@@ -195,7 +95,7 @@ fn is_here(program: &mut Program, visitor: &TcpStream) {
 fn it_shows_who_is_here_as_they_come_and_go() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     glass.shows_rows(0);
     let first = program.visitor();
     glass.shows_rows(1);
@@ -210,7 +110,7 @@ fn it_shows_who_is_here_as_they_come_and_go() {
 fn a_click_on_a_row_closes_that_connection() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let (first, mut second, third) = (program.visitor(), program.visitor(), program.visitor());
     let rows = glass.shows_rows(3);
     glass.click(rows[1]);
@@ -230,7 +130,7 @@ fn a_click_on_a_row_closes_that_connection() {
 fn pressed_here_and_released_there_the_mouse_closes_nobody() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let (first, second, mut third) = (program.visitor(), program.visitor(), program.visitor());
     let rows = glass.shows_rows(3);
     glass.move_to(rows[0]);
@@ -249,7 +149,7 @@ fn pressed_here_and_released_there_the_mouse_closes_nobody() {
 fn a_row_that_has_moved_under_the_pressed_mouse_is_not_closed() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let (first, second, mut third) = (program.visitor(), program.visitor(), program.visitor());
     let rows = glass.shows_rows(3);
     glass.move_to(rows[1]);
@@ -267,7 +167,7 @@ fn a_row_that_has_moved_under_the_pressed_mouse_is_not_closed() {
 fn the_keyboard_selects_closes_and_ends() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let (first, mut second, third) = (program.visitor(), program.visitor(), program.visitor());
     glass.shows_rows(3);
     glass.keys("Delete"); // nobody is selected
@@ -288,7 +188,7 @@ fn the_keyboard_selects_closes_and_ends() {
 fn many_keys_at_once_are_all_heard() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let mut visitors: Vec<TcpStream> = (0..12).map(|_| program.visitor()).collect();
     glass.shows_rows(12);
     let cover = glass.cover(1200);
@@ -306,7 +206,7 @@ fn many_keys_at_once_are_all_heard() {
 fn the_window_manager_closes_the_window_and_nothing_else() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let (x, _) = RustConnection::connect(Some(&display.name)).unwrap();
     let atom = |name: &str| x.intern_atom(true, name.as_bytes()).unwrap().reply().unwrap().atom;
     let id: u32 = glass.id.parse().unwrap();
@@ -322,7 +222,7 @@ fn the_window_manager_closes_the_window_and_nothing_else() {
 fn a_window_that_somebody_else_destroys_ends_only_the_window() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let (x, _) = RustConnection::connect(Some(&display.name)).unwrap();
     x.destroy_window(glass.id.parse().unwrap()).unwrap().check().unwrap();
     program.says("the rest goes on\n");
@@ -333,7 +233,7 @@ fn a_window_that_somebody_else_destroys_ends_only_the_window() {
 fn an_x_server_that_is_killed_ends_only_the_window() {
     let Some(mut display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let _ = Glass::of(&display).id;
+    let _ = Glass::of(&display, MARK).id;
     display.server.kill().unwrap();
     display.server.wait().unwrap();
     program.says("window: lost: ");
@@ -400,7 +300,7 @@ fn an_x_server_that_answers_without_end_is_given_up() {
 fn an_x_server_that_stands_still_holds_nobody_up() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &["--rows", "200"]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     glass.resize(1590, 1190);
     // A fifth of the made-up ones have marks of that color.
     wait_until("a large picture", || glass.rows().len() > 12);
@@ -436,7 +336,7 @@ fn resident(child: &Child) -> usize {
 fn a_window_that_nobody_sees_costs_no_turns() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let mut in_a_while = || {
         let before = program.turns();
         thread::sleep(A_WHILE);
@@ -457,14 +357,14 @@ fn a_window_that_nobody_sees_costs_no_turns() {
 fn what_was_covered_is_drawn_again() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &[]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     let _visitors = [program.visitor(), program.visitor(), program.visitor()];
     glass.shows_rows(3);
     // Over a part of it, and over all of it.
     for height in [30, 1200] {
         drop(glass.cover(height));
         glass.shows_rows(3);
-        let is_title = |picture: Picture| ![0, WHITE].contains(&picture.at(0, 0));
+        let is_title = |picture: screen::glass::Picture| ![0, WHITE].contains(&picture.at(0, 0));
         wait_until("its title", || glass.picture().is_some_and(is_title));
     }
 }
@@ -473,7 +373,7 @@ fn what_was_covered_is_drawn_again() {
 fn any_size_will_do() {
     let Some(display) = Display::start() else { return };
     let mut program = Program::start(Some(&display.name), &["--rows", "200"]);
-    let glass = Glass::of(&display);
+    let glass = Glass::of(&display, MARK);
     for (width, height) in [(1, 1), (1590, 1190), (10, 1000), (1000, 10), (200, 80), (1590, 1190)] {
         glass.resize(width, height);
         wait_until("that size", || glass.picture().is_some_and(|now| now.height() == height));

@@ -524,7 +524,7 @@ fn in_place(#[values(LOOPS[0], LOOPS[1])] loops: &str) {
         assert_eq!(client.ask("/hello").generation(), generation);
         client.send("POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nab");
         family.signal(SIGUSR2);
-        family.says(&format!("generation {generation} becomes generation {}", generation + 1));
+        family.says(&format!("generation {generation} has become generation {}", generation + 1));
         client.send("cd");
         let answer = client.answer();
         assert_eq!((text(&answer.body), answer.generation()), ("abcd".to_owned(), generation + 1));

@@ -24,6 +24,16 @@ impl Default for Typed {
     }
 }
 
+/// What was typed and hasn't been used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    pub bytes: Vec<u8>,
+    /// They begin in the middle of a line that is too long.
+    pub is_dropping: bool,
+    /// Nothing more will come.
+    pub ended: bool,
+}
+
 /// A line, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -34,6 +44,22 @@ pub enum Line {
 }
 
 impl Typed {
+    /// All of it, for another process.
+    pub fn parts(&self) -> Parts {
+        let (bytes, is_dropping) = (self.bytes.clone(), self.lines.is_dropping());
+        Parts { bytes, is_dropping, ended: self.ended }
+    }
+
+    /// Goes on with what another process has had.
+    pub fn from_parts(Parts { bytes, is_dropping, ended }: Parts) -> Self {
+        let mut lines = Lines::new(LONGEST);
+        if is_dropping {
+            // The beginning of such a line: its rest is thrown away, too.
+            lines.next(&mut [b' '; LONGEST + 2].as_slice());
+        }
+        Self { bytes, lines, ended }
+    }
+
     /// Takes over what was read. Lines are to be taken out before more is read: then never more
     /// lies here than one read and one line.
     pub fn put(&mut self, bytes: &[u8]) {
@@ -167,6 +193,8 @@ fn is_one_slip_from(typed: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use rstest::rstest;
 
     use super::*;
@@ -229,6 +257,27 @@ mod tests {
         let longest = "x".repeat(LONGEST);
         let input = format!("{longest}{end}who{end}");
         assert_eq!(lines_of(input.as_bytes(), piece), [text(&longest), text("who")]);
+    }
+
+    /// Wherever it's handed over: also in the middle of a line that is too long.
+    #[test]
+    fn what_was_typed_can_be_handed_over_at_any_byte() {
+        let input = format!("who\n{}\r\n\nsay hello\nst", "x".repeat(LONGEST + 10));
+        let expected = lines_of(input.as_bytes(), 1);
+        for cut in 0..=input.len() {
+            let (before, behind) = input.as_bytes().split_at(cut);
+            let (mut typed, mut taken) = (Typed::default(), Vec::new());
+            // As in a turn: lines are left over that nobody has had the time for.
+            typed.put(before);
+            taken.extend(typed.take());
+            let mut typed = Typed::from_parts(typed.parts());
+            typed.put(behind);
+            typed.end();
+            let mut typed = Typed::from_parts(typed.parts());
+            taken.extend(iter::from_fn(|| typed.take()));
+            assert_eq!(taken, expected, "{cut}");
+            assert!(typed.is_over());
+        }
     }
 
     #[rstest]

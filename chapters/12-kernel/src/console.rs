@@ -14,8 +14,9 @@ use ch07_callbacks::{Ending, EventLoop, Interest, Readiness, Source, Token, now}
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{getpgrp, tcgetpgrp};
 
-use crate::commands::{Asked, LONGEST, Line, Typed, Usage, look_up};
+use crate::commands::{self, Asked, LONGEST, Line, Typed, Usage, look_up};
 use crate::presence::{Services, rows};
 use crate::table;
 
@@ -25,6 +26,9 @@ const PIECE: usize = 4 * 1024;
 const AT_ONCE: usize = 16;
 /// How long to look away from a terminal that somebody else reads.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Who has taken over from another process looks whether the terminal is still theirs: after so
+/// long, and then each [`PAUSE`].
+const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// How wide `who` is, in characters: a terminal has at least so many.
 const WIDTH: usize = 80;
 /// How many rows `who` shows, at most: a few screens full. Nobody reads more, and all is printed
@@ -75,6 +79,10 @@ struct Console {
     /// Until then nothing is read.
     shut_until: Option<Instant>,
     prompts: bool,
+    /// When to look whether the terminal is still ours.
+    next_look: Option<Instant>,
+    /// The prompt is shown when that is known.
+    prompt_is_due: bool,
 }
 
 /// Takes commands from standard input. `None`: there is none, or only `/dev/null`, which never
@@ -108,6 +116,53 @@ pub fn start_on(
     })))
 }
 
+/// What there is to know of a console besides its input. `None`: it's over, or there was none.
+pub fn parts(event_loop: &EventLoop, me: Token) -> Option<commands::Parts> {
+    event_loop.get::<Console>(me).map(|console| console.typed.parts())
+}
+
+/// Goes on with a console that another process has had until now. Its input is ours already.
+///
+/// # Errors
+/// When the system can't tell what standard input is.
+pub fn adopt(
+    event_loop: &mut EventLoop,
+    parts: commands::Parts,
+    mut commands: Vec<Command>,
+) -> io::Result<Option<Token>> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let Some(mut console) = Console::new(File::from(input))? else { return Ok(None) };
+    console.typed = Typed::from_parts(parts);
+    console.next_look = console.is_terminal.then(|| Instant::now() + FIRST_LOOK);
+    console.prompt_is_due = true;
+    Ok(Some(event_loop.add(console, move |event_loop, me, readiness| {
+        ready(event_loop, me, readiness, &mut commands)
+    })))
+}
+
+/// Another process has it now.
+pub fn leave(event_loop: &mut EventLoop, me: Token) {
+    if let Some(console) = event_loop.get_mut::<Console>(me) {
+        console.prompts = false;
+    }
+    event_loop.close(me);
+}
+
+/// Prints a line in the place of the prompt: of something that a command has begun. (The console
+/// may be closed since.)
+pub fn tell(event_loop: &EventLoop, me: Option<Token>, line: &str) {
+    let console = me.and_then(|me| event_loop.get::<Console>(me));
+    let prompts = console.is_some_and(|console| console.prompts);
+    print(&format!("{}{line}\n", if prompts { "\r" } else { "" }));
+}
+
+/// Shows the prompt again.
+pub fn prompt_again(event_loop: &EventLoop, me: Token) {
+    if let Some(console) = event_loop.get::<Console>(me) {
+        console.prompt();
+    }
+}
+
 impl Console {
     fn new(input: File) -> io::Result<Option<Self>> {
         let about = input.metadata()?;
@@ -133,8 +188,33 @@ impl Console {
             typed: Typed::default(),
             shut_until: None,
             prompts,
+            next_look: None,
+            prompt_is_due: false,
         }))
     }
+
+    // ANCHOR: still_ours
+    /// The shell that has started the first of us waits for that one to
+    /// end, and takes the terminal back then. It knows nothing of us, and
+    /// never gives it to us.
+    fn look_whether_it_is_still_ours(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        if self.next_look.take_if(|next| *next <= now).is_none() {
+            return Ok(());
+        }
+        self.next_look = Some(now + PAUSE);
+        // Where the terminal itself is gone, a read says so.
+        if tcgetpgrp(&self.input).is_ok_and(|theirs| theirs != getpgrp()) {
+            // It's nobody's place any more to show a prompt.
+            self.prompts = false;
+            return Err(io::Error::other("the shell has its terminal back"));
+        }
+        if std::mem::take(&mut self.prompt_is_due) {
+            self.prompt();
+        }
+        Ok(())
+    }
+    // ANCHOR_END: still_ours
 
     /// One read, if there is a reason for one.
     fn read(&mut self, readiness: Readiness) -> io::Result<()> {
@@ -187,7 +267,8 @@ impl Source for Console {
         if self.typed.has_line() || !self.can_be_asked {
             return Some(Duration::ZERO);
         }
-        Some(self.shut_until?.saturating_duration_since(Instant::now()))
+        let first = [self.shut_until, self.next_look].into_iter().flatten().min()?;
+        Some(first.saturating_duration_since(Instant::now()))
     }
     // ANCHOR_END: patience
 
@@ -223,6 +304,7 @@ fn ready(
     commands: &mut [Command],
 ) -> io::Result<()> {
     let Some(console) = event_loop.get_mut::<Console>(me) else { return Ok(()) };
+    console.look_whether_it_is_still_ours()?;
     console.read(readiness)?;
     let mut obeyed = 0;
     while let Some(console) = event_loop.get_mut::<Console>(me) {
@@ -235,8 +317,9 @@ fn ready(
         }
     }
     if obeyed > 0
-        && let Some(console) = event_loop.get::<Console>(me)
+        && let Some(console) = event_loop.get_mut::<Console>(me)
     {
+        console.prompt_is_due = false;
         console.prompt();
     }
     Ok(())

@@ -15,6 +15,8 @@ use crate::presence::{Row, Service, Stopped};
 
 /// Whose page it is.
 const CHAPTER: u32 = 12;
+/// Where the server's numbers are told.
+const LIVE: &str = "/live";
 
 /// A server of HTTP, in a loop that has others, too.
 pub struct Http(Server);
@@ -35,7 +37,7 @@ impl Http {
         let counters: Arc<Counters> = Arc::default();
         let all: AllCounters = Arc::new([Arc::clone(&counters)]);
         let mut routes = Routes::new();
-        live::live(&mut routes, "/live", all, Events::new());
+        live::live(&mut routes, LIVE, all, Events::named(LIVE));
         routes.get("/hello", |_, _| Response::text("Hello, World!"));
         if let Some(files) = files {
             routes.get("/{path...}", move |context, request| files.answer(context, request));
@@ -46,6 +48,11 @@ impl Http {
         let server =
             Server::start_with(event_loop, timers, listener, settings, routes, counters, None)?;
         Ok(Self(server))
+    }
+
+    /// The server itself.
+    pub fn server(&self) -> &Server {
+        &self.0
     }
 }
 

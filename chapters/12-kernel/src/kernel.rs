@@ -15,11 +15,11 @@ use crate::presence::{self, Service, Services};
 
 // ANCHOR: plan
 /// A service that is to be started: one line of the program's table.
-pub struct Plan {
+pub struct Plan<T = Opened> {
     pub name: &'static str,
     /// Takes what the service needs and others may have: its ports, its
     /// files.
-    pub open: Box<dyn FnOnce() -> io::Result<Opened>>,
+    pub open: Box<dyn FnOnce() -> io::Result<T>>,
 }
 
 /// A service that has all it needs. Dropped, it gives that back.
@@ -55,7 +55,7 @@ struct Ending {
 ///
 /// # Errors
 /// A line for each that can't be opened.
-pub fn open(plans: Vec<Plan>) -> Result<Vec<(&'static str, Opened)>, Vec<String>> {
+pub fn open<T>(plans: Vec<Plan<T>>) -> Result<Vec<(&'static str, T)>, Vec<String>> {
     let (mut opened, mut wrong) = (Vec::new(), Vec::new());
     for Plan { name, open } in plans {
         match open() {
@@ -79,10 +79,21 @@ impl Kernel {
                 .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
         };
         let services = opened.into_iter().map(start).collect::<io::Result<Services>>()?;
+        Ok(Self::with(event_loop, timers, services))
+    }
+
+    /// The same, where they have been started in their loop already.
+    pub fn with(event_loop: EventLoop, timers: Timers, services: Services) -> Self {
         let running = Cell::new(services.len());
         let ending =
             Rc::new(Ending { services: services.clone(), running, stopping: Cell::new(false) });
-        Ok(Self { event_loop, timers, services, ending })
+        Self { event_loop, timers, services, ending }
+    }
+
+    /// Whether it has been told to stop.
+    pub fn is_stopping(&self) -> impl Fn() -> bool + 'static {
+        let ending = Rc::clone(&self.ending);
+        move || ending.stopping.get()
     }
 
     /// What stops it: to be called by whoever is told to.

@@ -1,7 +1,7 @@
 //! Chapter 12: one loop, every protocol. UDP and DNS, servers that speak lines, a console and a
 //! window, beside chapter 11's HTTP, in one thread.
 //!
-//! Read `options.rs` first, from its table on: it's the program's list of services. [`kernel`]
+//! Read [`options`] first, from its table on: it's the program's list of services. [`kernel`]
 //! opens all of them or none, runs them in one loop, and ends them. [`presence`] is what each has to
 //! tell of itself: who is here. [`http`] is chapter 11's server as one of them.
 //!
@@ -16,7 +16,9 @@
 //!
 //! [`console`] takes commands from standard input, [`commands`] are what they mean. [`window`] shows
 //! who is here: [`table`] makes lines of text, [`screen`] lays them out, [`paint`] draws them, and
-//! [`wire`] sees to it that drawing never waits.
+//! [`wire`] sees to it that drawing never waits, and [`sequence`] counts for a library that hasn't
+//! been there from the beginning. [`program`] is what else a program with all of them
+//! has.
 //!
 //! What a protocol says stands in files without a socket, a clock or a loop: `dns/responder.rs`,
 //! `dns/forwarder.rs`, `mail/session.rs`, `room.rs`, `telnet.rs`, `lines.rs`, `screen.rs`.
@@ -40,10 +42,13 @@ pub mod line_server;
 pub mod lines;
 pub mod mail;
 pub mod mbox;
+pub mod options;
 pub mod paint;
 pub mod presence;
+pub mod program;
 pub mod room;
 pub mod screen;
+pub mod sequence;
 pub mod table;
 pub mod telnet;
 pub mod window;

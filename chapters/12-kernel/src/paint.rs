@@ -45,6 +45,17 @@ pub struct Paint {
     cell: Cell,
 }
 
+/// The numbers of all that the X server keeps for it, and the size of a character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// For each shade in the table: paper and text.
+    pub shades: Vec<[u32; 2]>,
+    /// For each mark in the table.
+    pub marks: Vec<u32>,
+    /// Width, ascent and descent, in pixels.
+    pub cell: [u16; 3],
+}
+
 #[derive(Clone, Copy)]
 struct Ink {
     paper: Gcontext,
@@ -97,6 +108,34 @@ impl Paint {
         let &(_, Ink { text, .. }) = shades.first().ok_or("no shades")?;
         let cell = Cell::of(&x.query_font(text)?.reply()?);
         Ok(Self { window, shades, marks, cell })
+    }
+
+    /// What it's made of, for another process.
+    pub fn parts(&self) -> Parts {
+        let Cell { width, ascent, descent } = self.cell;
+        Parts {
+            shades: self.shades.iter().map(|(_, ink)| [ink.paper, ink.text]).collect(),
+            marks: self.marks.iter().map(|(_, mark)| *mark).collect(),
+            cell: [width, ascent, descent],
+        }
+    }
+
+    /// Goes on with what another process has made. None: its tables were others.
+    pub fn from_parts(window: Window, parts: &Parts) -> Option<Self> {
+        let Parts { shades, marks, cell: [width, ascent, descent] } = parts;
+        if (shades.len(), marks.len()) != (SHADES.len(), MARKS.len()) {
+            return None;
+        }
+        let ink = |((shade, ..), [paper, text]): (&(Shade, u32, u32), &[u32; 2])| {
+            (*shade, Ink { paper: *paper, text: *text })
+        };
+        let mark = |((protocol, _), mark): (&(&'static str, u32), &u32)| (*protocol, *mark);
+        Some(Self {
+            window,
+            shades: SHADES.iter().zip(shades).map(ink).collect(),
+            marks: MARKS.iter().zip(marks).map(mark).collect(),
+            cell: Cell { width: *width.max(&1), ascent: *ascent, descent: *descent },
+        })
     }
 
     /// The height of a line, in pixels.

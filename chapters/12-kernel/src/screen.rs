@@ -34,6 +34,14 @@ pub struct Shown {
     pub protocol: &'static str,
 }
 
+impl Line {
+    /// One of which is known only whom it shows.
+    pub fn of(row: Option<&Row>) -> Self {
+        let shows = row.map(|row| Shown { token: row.token, protocol: row.protocol });
+        Self { text: String::new(), shade: Shade::Note, shows }
+    }
+}
+
 /// What a line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shade {

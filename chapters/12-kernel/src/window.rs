@@ -4,28 +4,31 @@
 //! makes requests of it, and [`wire`](crate::wire) sees to it that none of them waits. Here it
 //! becomes a source in the loop.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ch07_callbacks::program::say;
 use ch07_callbacks::{Ending, EventLoop, Interest, Source, Token};
-use x11rb::connection::Connection;
+use x11rb::connection::{Connection, RequestConnection};
 use x11rb::errors::ConnectionError;
 use x11rb::properties::WmSizeHints;
 use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
     AtomEnum, ClientMessageEvent, ConfigureWindowAux, ConnectionExt, CreateWindowAux, EventMask,
-    Keycode, PropMode, Screen, Visibility, Window as WindowId, WindowClass,
+    Keycode, PropMode, Screen, Setup, Visibility, Window as WindowId, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
+use x11rb::x11_utils::{Serialize, TryParse};
 
-use crate::paint::Paint;
+use crate::paint::{self, Paint};
 use crate::presence::{Row, Services, rows};
 use crate::screen::{Line, Step, at, lay_out, step};
-use crate::wire::{Wire, connect};
+use crate::wire::{self, Wire, connect, resume};
 
 /// How often the window looks who is here, while it can be seen. The loop has no news of that: each
 /// connection would have to tell of everything that happens to it.
@@ -89,8 +92,46 @@ struct Window {
     has_more: bool,
     /// When to look who is here. `None`: not before something happens.
     next_look: Option<Instant>,
+    /// Events that were taken out of the library's memory, to be handed over: they come first.
+    events: VecDeque<Vec<u8>>,
+    /// How many requests the library had made when they were.
+    requests: u64,
+    /// Another process has it now.
+    is_left: bool,
 }
 // ANCHOR_END: window
+
+/// Somebody whom a line shows. In another process they have another token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    pub protocol: String,
+    pub from: SocketAddr,
+}
+
+/// What there is to know of a window besides its socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    pub wire: wire::Parts,
+    /// What the X server has said of itself, as it says it; but for the first number that we may
+    /// give to something new.
+    pub setup: Vec<u8>,
+    pub id: u32,
+    /// WM_PROTOCOLS, WM_DELETE_WINDOW, and that of our own message.
+    pub atoms: [u32; 3],
+    /// Keys with a meaning, and their symbols.
+    pub keys: Vec<(u8, u32)>,
+    pub paint: paint::Parts,
+    pub size: (u16, u16),
+    pub is_mapped: bool,
+    pub is_covered: bool,
+    /// Whom each line shows that is on the glass, and those that are on their way there.
+    pub picture: Vec<Option<Who>>,
+    pub under_way: Option<Vec<Option<Who>>>,
+    pub pressed: Option<Who>,
+    pub selected: Option<Who>,
+    /// What has come, and hasn't been heard.
+    pub events: Vec<Vec<u8>>,
+}
 
 #[derive(Clone, Copy)]
 struct Atoms {
@@ -120,6 +161,51 @@ pub fn start(event_loop: &mut EventLoop, services: Services) -> io::Result<Token
     Ok(event_loop.add(window, move |event_loop, me, _| ready(event_loop, me, &services)))
 }
 
+/// Readies it to be handed over: what is in the library's memory is taken out.
+pub fn prepare(event_loop: &mut EventLoop, me: Token) {
+    if let Some(window) = event_loop.get_mut::<Window>(me) {
+        // If that fails, the next turn finds out, whoever has it.
+        let _ = window.empty_the_library();
+    }
+}
+
+/// Its socket, and all else. None: it's closed. To be called behind [`prepare`].
+///
+/// # Errors
+/// When the library has no more numbers for new things.
+pub fn parts<'l>(
+    event_loop: &'l EventLoop,
+    me: Token,
+    services: &Services,
+) -> io::Result<Option<(BorrowedFd<'l>, Parts)>> {
+    let Some(window) = event_loop.get::<Window>(me) else { return Ok(None) };
+    let rows = rows(services, event_loop);
+    Ok(Some((window.x.stream().as_fd(), window.parts(&rows)?)))
+}
+
+/// Another process has it now.
+pub fn leave(event_loop: &mut EventLoop, me: Token) {
+    if let Some(window) = event_loop.get_mut::<Window>(me) {
+        window.is_left = true;
+    }
+    event_loop.close(me);
+}
+
+/// Goes on with a window that another process has had until now. All services must be there
+/// already, with those who are connected. Nothing is sent before the loop turns.
+///
+/// # Errors
+/// When we can't go on with it: then a new one may be opened.
+pub fn adopt(
+    event_loop: &mut EventLoop,
+    services: Services,
+    socket: OwnedFd,
+    parts: Parts,
+) -> io::Result<Token> {
+    let window = Window::from_parts(socket, parts, &rows(&services, event_loop))?;
+    Ok(event_loop.add(window, move |event_loop, me, _| ready(event_loop, me, &services)))
+}
+
 impl Source for Window {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.x.stream().as_fd())
@@ -146,6 +232,9 @@ impl Source for Window {
     }
 
     fn closed(self: Box<Self>, _: &mut EventLoop, _: Token, ending: Ending) {
+        if self.is_left {
+            return;
+        }
         match ending {
             Ending::Failed(error) => say(&format!("window: lost: {error}; the rest goes on")),
             Ending::Panicked => say("window: lost: it panicked; the rest goes on"),
@@ -161,7 +250,7 @@ fn ready(event_loop: &mut EventLoop, me: Token, services: &Services) -> io::Resu
     window.x.stream().begin_turn();
     for _ in 0..AT_ONCE {
         let Some(window) = event_loop.get_mut::<Window>(me) else { return Ok(()) };
-        let event = window.x.poll_for_event().map_err(to_io)?;
+        let event = window.next_event().map_err(to_io)?;
         window.has_more = event.is_some();
         let Some(event) = event else { break };
         match window.hear(&event)? {
@@ -196,7 +285,107 @@ fn look(event_loop: &mut EventLoop, me: Token, services: &Services) -> io::Resul
 }
 // ANCHOR_END: ready
 
+/// Handing over.
 impl Window {
+    fn empty_the_library(&mut self) -> Result<(), ConnectionError> {
+        // Nothing more comes into it meanwhile.
+        self.x.stream().end_turn();
+        while let Some(event) = self.x.poll_for_raw_event()? {
+            self.events.push_back(event);
+        }
+        self.has_more = !self.events.is_empty();
+        // One that does nothing: the library tells nobody its count otherwise.
+        self.requests = self.x.no_operation()?.sequence_number();
+        self.x.flush()
+    }
+
+    fn parts(&self, rows: &[Row]) -> io::Result<Parts> {
+        let who = |token: Token| {
+            let row = rows.iter().find(|row| row.token == token)?;
+            Some(Who { protocol: row.protocol.to_owned(), from: row.from })
+        };
+        let picture = |lines: &[Line]| {
+            lines.iter().map(|line| line.shows.and_then(|shown| who(shown.token))).collect()
+        };
+        let Atoms { protocols, delete_window, drawn } = self.atoms;
+        let symbol = |(code, key): &(Keycode, Key)| {
+            let (symbol, _) = KEYS.iter().find(|(_, of)| of == key)?;
+            Some((*code, *symbol))
+        };
+        let mut setup = self.x.setup().clone();
+        setup.resource_id_base = self.x.generate_id().map_err(io::Error::other)?;
+        Ok(Parts {
+            wire: self.x.stream().parts(self.requests),
+            setup: setup.serialize(),
+            id: self.id,
+            atoms: [protocols, delete_window, drawn],
+            keys: self.keys.iter().filter_map(symbol).collect(),
+            paint: self.paint.parts(),
+            size: self.size,
+            is_mapped: self.is_mapped,
+            is_covered: self.is_covered,
+            picture: picture(&self.picture),
+            under_way: self.under_way.as_deref().map(picture),
+            pressed: self.pressed.and_then(who),
+            selected: self.selected.and_then(who),
+            events: self.events.iter().cloned().collect(),
+        })
+    }
+
+    fn from_parts(socket: OwnedFd, parts: Parts, rows: &[Row]) -> io::Result<Self> {
+        let (setup, rest) = Setup::try_parse(&parts.setup).map_err(io::Error::other)?;
+        if !rest.is_empty() {
+            return Err(io::Error::other("what the X server has said of itself is too long"));
+        }
+        let paint = Paint::from_parts(parts.id, &parts.paint);
+        let paint = paint.ok_or_else(|| io::Error::other("it has other colors"))?;
+        let x = resume(socket, parts.wire, setup);
+        let x = x.map_err(|error| io::Error::other(error.to_string()))?;
+        let find =
+            |who: Who| rows.iter().find(|row| row.protocol == who.protocol && row.from == who.from);
+        let picture = |lines: Vec<Option<Who>>| {
+            lines.into_iter().map(|who| Line::of(who.and_then(find))).collect()
+        };
+        let [protocols, delete_window, drawn] = parts.atoms;
+        let meaning = |(code, symbol): (Keycode, u32)| {
+            let (_, key) = KEYS.iter().find(|(of, _)| *of == symbol)?;
+            Some((code, *key))
+        };
+        let token = |who: Option<Who>| who.and_then(find).map(|row| row.token);
+        // No picture is sent while another is on its way; and none that nobody sees.
+        let may_look = parts.is_mapped && !parts.is_covered && parts.under_way.is_none();
+        Ok(Self {
+            x,
+            id: parts.id,
+            atoms: Atoms { protocols, delete_window, drawn },
+            keys: parts.keys.into_iter().filter_map(meaning).collect(),
+            paint,
+            size: parts.size,
+            is_mapped: parts.is_mapped,
+            is_covered: parts.is_covered,
+            picture: picture(parts.picture),
+            under_way: parts.under_way.map(picture),
+            // What is on the glass is somebody else's work.
+            is_blank: true,
+            pressed: token(parts.pressed),
+            selected: token(parts.selected),
+            has_more: true,
+            next_look: may_look.then(Instant::now),
+            events: parts.events.into(),
+            requests: 0,
+            is_left: false,
+        })
+    }
+}
+
+impl Window {
+    fn next_event(&mut self) -> Result<Option<Event>, ConnectionError> {
+        match self.events.pop_front() {
+            Some(event) => Ok(Some(self.x.parse_event(&event)?)),
+            None => self.x.poll_for_event(),
+        }
+    }
+
     fn is_visible(&self) -> bool {
         self.is_mapped && !self.is_covered
     }
@@ -352,6 +541,9 @@ impl Window {
             // Events have come with the answers.
             has_more: true,
             next_look: None,
+            events: VecDeque::new(),
+            requests: 0,
+            is_left: false,
         })
     }
 }

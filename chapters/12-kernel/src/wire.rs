@@ -9,16 +9,20 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use ch07_callbacks::now;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use x11rb::errors::DisplayParsingError;
+use x11rb::protocol::xproto::{ConnectionExt, Setup};
 use x11rb::reexports::x11rb_protocol::parse_display::{ConnectAddress, parse_display};
 use x11rb::reexports::x11rb_protocol::xauth::{Family, get_auth};
 use x11rb::rust_connection::{DefaultStream, PollMode, RustConnection, Stream};
 use x11rb::utils::RawFdContainer;
+
+use crate::sequence::{Count, Packets};
 
 /// How long an X server may take before the loop starts, for all of its answers together. A stopped
 /// one accepts connections, and says nothing; another may say a byte now and then.
@@ -38,6 +42,19 @@ pub struct Wire {
     may_wait: Cell<Option<Instant>>,
     /// How much may still be read in this turn, or before the next wait.
     left: Cell<usize>,
+    /// What has come. None: the connection isn't set up yet, and what comes is no packet.
+    input: RefCell<Option<Packets>>,
+}
+
+/// What there is to know of a wire besides its socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    pub output: Vec<u8>,
+    /// What has come of a packet.
+    pub input: Vec<u8>,
+    /// The server's count; [`before`](Count::before) is how many requests there have been, up to
+    /// the last one in the output.
+    pub count: Count,
 }
 
 /// Connects to the display that the environment names.
@@ -66,11 +83,31 @@ pub fn connect() -> Result<(RustConnection<Wire>, usize), Box<dyn Error>> {
         let wire = Wire::new(stream, until);
         let connection =
             RustConnection::connect_to_stream_with_auth_info(wire, screen, name, data)?;
+        connection.stream().input.replace(Some(Packets::default()));
         return Ok((connection, screen));
     }
     let name = std::env::var("DISPLAY").unwrap_or_default();
     Err(last.map_or_else(|| name.clone(), |error| format!("display {name}: {error}")).into())
 }
+
+// ANCHOR: resume
+/// Goes on with a connection that another process has had.
+///
+/// # Errors
+/// When this is no socket, or a broken one.
+pub fn resume(
+    socket: OwnedFd,
+    parts: Parts,
+    setup: Setup,
+) -> Result<RustConnection<Wire>, Box<dyn Error>> {
+    let connection = RustConnection::for_connected_stream(Wire::adopt(socket, parts)?, setup)?;
+    // The first request is one that is answered: whatever number the
+    // answer has, it's the first one of ours. (If nothing came before the
+    // numbers begin anew, it couldn't be told from those of before.)
+    drop(connection.get_input_focus()?);
+    Ok(connection)
+}
+// ANCHOR_END: resume
 
 /// Connects to one address, before it's too late.
 fn reach(
@@ -113,7 +150,43 @@ impl Wire {
             output: RefCell::default(),
             may_wait: Cell::new(Some(until)),
             left: Cell::new(PIECE),
+            input: RefCell::default(),
         }
+    }
+
+    fn adopt(socket: OwnedFd, parts: Parts) -> io::Result<Self> {
+        let socket = UnixStream::from(socket);
+        // To a server on another machine it's one of the other kind.
+        let stream = match socket.local_addr() {
+            Ok(_) => DefaultStream::from_unix_stream(socket)?.0,
+            Err(_) => DefaultStream::from_tcp_stream(OwnedFd::from(socket).into())?.0,
+        };
+        let Parts { output, input, count } = parts;
+        Ok(Self {
+            stream,
+            output: RefCell::new(output.into()),
+            may_wait: Cell::new(None),
+            left: Cell::new(0),
+            input: RefCell::new(Some(Packets::resume(input, count))),
+        })
+    }
+
+    /// What there is to know of it, when the library has made so many requests.
+    pub fn parts(&self, requests: u64) -> Parts {
+        let input = self.input.borrow();
+        let (input, count) = input.as_ref().map(Packets::parts).unwrap_or_default();
+        // Sixteen bits of it.
+        let ours = u16::try_from(requests & u64::from(u16::MAX)).unwrap_or_default();
+        Parts {
+            output: self.output.borrow().iter().copied().collect(),
+            input: input.to_vec(),
+            count: Count { before: count.before.wrapping_add(ours), ..count },
+        }
+    }
+
+    /// Until the next turn begins, nothing more is read.
+    pub fn end_turn(&self) {
+        self.left.set(0);
     }
 
     /// From now on nothing waits, and a turn reads no more than a piece. To be called at the
@@ -144,6 +217,21 @@ impl Wire {
             *output = VecDeque::new();
         }
         Ok(())
+    }
+
+    /// One read, of no more than is left of this turn's piece.
+    fn receive(
+        &self,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<RawFdContainer>,
+    ) -> io::Result<usize> {
+        let size = buffer.len().min(self.left.get());
+        let Some(buffer) = buffer.get_mut(..size).filter(|buffer| !buffer.is_empty()) else {
+            return Err(ErrorKind::WouldBlock.into());
+        };
+        let count = self.stream.read(buffer, descriptors)?;
+        self.left.set(self.left.get() - count);
+        Ok(count)
     }
 
     /// Until there is something to read. What is queued goes out meanwhile: the answer may be one
@@ -185,13 +273,20 @@ impl Stream for Wire {
     fn read(&self, buffer: &mut [u8], descriptors: &mut Vec<RawFdContainer>) -> io::Result<usize> {
         // The library reads for as long as there is something: a server that never stops would
         // keep us here.
-        let size = buffer.len().min(self.left.get());
-        let Some(buffer) = buffer.get_mut(..size).filter(|buffer| !buffer.is_empty()) else {
-            return Err(ErrorKind::WouldBlock.into());
-        };
-        let count = self.stream.read(buffer, descriptors)?;
-        self.left.set(self.left.get() - count);
-        Ok(count)
+        let mut input = self.input.borrow_mut();
+        let Some(packets) = input.as_mut() else { return self.receive(buffer, descriptors) };
+        loop {
+            // A packet that has begun stays here: in the library, nobody could hand it over.
+            let taken = packets.take(buffer);
+            if taken > 0 {
+                return Ok(taken);
+            }
+            let mut piece = [0; PIECE];
+            match self.receive(&mut piece, descriptors)? {
+                0 => return Ok(0),
+                count => packets.put(piece.get(..count).unwrap_or_default()),
+            }
+        }
     }
 
     fn write(&self, bytes: &[u8], _: &mut Vec<RawFdContainer>) -> io::Result<usize> {

@@ -121,7 +121,7 @@ pub fn inherit(mut state: Detached, address: SocketAddr, count: usize) -> io::Re
 }
 
 /// Port 0 is any, and so the one that there is.
-fn is_at(listener: &TcpListener, address: SocketAddr) -> bool {
+pub(crate) fn is_at(listener: &TcpListener, address: SocketAddr) -> bool {
     listener.local_addr().is_ok_and(|here| {
         here.ip() == address.ip() && (address.port() == 0 || here.port() == address.port())
     })

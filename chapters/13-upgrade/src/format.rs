@@ -48,6 +48,14 @@ impl Writer {
         }
     }
 
+    /// How many there are, and what `write` writes of each.
+    pub fn all<T>(&mut self, values: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        self.number(values.len() as u64);
+        for value in values {
+            write(self, value);
+        }
+    }
+
     /// All that was written.
     pub fn finish(self) -> Vec<u8> {
         self.0
@@ -130,6 +138,20 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Option<T>, Malformed> {
         if self.flag()? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    /// A number that is none of those that are too large for its type.
+    pub fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Malformed> {
+        T::try_from(self.number()?).map_err(|_| Malformed)
+    }
+
+    /// As many as there are. (One that can't be true ends where the bytes do.)
+    pub fn all<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let count = self.number()?;
+        (0..count).map(|_| read(self)).collect()
     }
 
     /// What isn't read yet.

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{self, Command};
 
 use nix::unistd::dup2_stdin;
 
@@ -35,7 +35,8 @@ pub fn become_it(
     let (bytes, descriptors) = state.finish();
     let file = state::in_memory(&bytes)?;
     let count = descriptors.len() as u64;
-    let first = Message::State { version: VERSION, generation, descriptors: count };
+    let pid = process::id().into();
+    let first = Message::State { pid, version: VERSION, generation, descriptors: count };
     put(&ours, &first, &[file.as_fd()])?;
     for some in descriptors.chunks(MOST_DESCRIPTORS) {
         put(&ours, &Message::Descriptors, some)?;

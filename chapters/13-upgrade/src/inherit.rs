@@ -1,6 +1,6 @@
 //! The new program's side: it takes over from the one that runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
@@ -28,6 +28,10 @@ pub struct Inheritance {
     descriptors: Vec<OwnedFd>,
     /// Of the old one.
     generation: u64,
+    /// It was this process.
+    in_place: bool,
+    /// It has let go of it.
+    is_ours: Cell<bool>,
 }
 
 impl Inheritance {
@@ -43,14 +47,20 @@ impl Inheritance {
         // What finds no free place is lost.
         raise_limit();
         let mut peer = Peer::new(Rc::new(Channel::from(stdin)), PATIENCE)?;
-        let (generation, bytes, descriptors) =
+        let Received { generation, in_place, bytes, descriptors } =
             receive(&mut peer).map_err(|error| refused(&mut peer, error))?;
-        Ok(Self { peer: RefCell::new(peer), bytes, descriptors, generation })
+        let (peer, is_ours) = (RefCell::new(peer), Cell::new(false));
+        Ok(Self { peer, bytes, descriptors, generation, in_place, is_ours })
     }
 
     /// Which generation we are.
     pub fn generation(&self) -> u64 {
         self.generation + 1
+    }
+
+    /// Whether this process was the old program.
+    pub fn is_in_place(&self) -> bool {
+        self.in_place
     }
 
     /// Takes the state out: to be read.
@@ -65,9 +75,12 @@ impl Inheritance {
         Ok(incoming.detach())
     }
 
-    /// We can't go on, and the old program is told why: it does.
+    /// We can't go on, and the old program is told why, if it isn't too late: it does.
     pub fn refuse(&self, why: io::Error) -> Failure {
-        refused(&mut self.peer.borrow_mut(), why)
+        match self.is_ours.get() {
+            true => Failure::Untold(why),
+            false => refused(&mut self.peer.borrow_mut(), why),
+        }
     }
 
     // ANCHOR: ready
@@ -85,19 +98,25 @@ impl Inheritance {
             None => {}
             Some(_) => return Err(io::Error::other("the old program says something else than go")),
         }
+        self.is_ours.set(true);
         unless_gone(peer.send(&Message::Serving, &[]))
     }
     // ANCHOR_END: ready
 }
 
-type Received = (u64, Vec<u8>, Vec<OwnedFd>);
+struct Received {
+    generation: u64,
+    in_place: bool,
+    bytes: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
 
 fn receive(peer: &mut Peer) -> io::Result<Received> {
     let hello = Message::Hello { pid: process::id().into(), oldest: OLDEST, newest: VERSION };
     unless_gone(peer.send(&hello, &[]))?;
     let gone = || io::Error::other("the old program is gone");
     let (message, mut came) = peer.receive()?.ok_or_else(gone)?;
-    let Message::State { version, generation, descriptors: wanted } = message else {
+    let Message::State { pid, version, generation, descriptors: wanted } = message else {
         return Err(io::Error::other("the old program doesn't begin with its state"));
     };
     if !(OLDEST..=VERSION).contains(&version) {
@@ -114,7 +133,8 @@ fn receive(peer: &mut Peer) -> io::Result<Received> {
             _ => return Err(io::Error::other("descriptors are missing")),
         }
     }
-    Ok((generation, bytes, descriptors))
+    let in_place = pid == u64::from(process::id());
+    Ok(Received { generation, in_place, bytes, descriptors })
 }
 
 fn refused(peer: &mut Peer, why: io::Error) -> Failure {

@@ -7,6 +7,10 @@
 //! [`watch`](mod@watch) and [`request`] are who asks for it. [`fleet`] is chapter 11's server with
 //! all its loops, which can be handed over.
 //!
+//! Chapter 12's program: [`movable`] is what its services must be able to do for that, and
+//! [`services`] the table of them; [`console`] and [`window`] are those of its own. [`succession`]
+//! is what both programs have in common.
+//!
 //! The story is told on the book's page `13-upgrade`. Lines that can wait say so, in a comment that
 //! begins `waits:`.
 #![cfg(target_os = "linux")]
@@ -14,6 +18,7 @@
 pub mod channel;
 pub mod chat;
 pub mod connection;
+pub mod console;
 pub mod dns;
 pub mod fleet;
 pub mod format;
@@ -23,11 +28,15 @@ pub mod inherit;
 pub mod lines;
 pub mod mail;
 pub mod message;
+pub mod movable;
 pub mod peer;
 pub mod request;
+pub mod services;
 pub mod state;
+pub mod succession;
 pub mod upgrade;
 pub mod watch;
+pub mod window;
 
 /// What tells a program that it takes over: its first argument.
 pub const TAKE_OVER: &str = "--take-over";

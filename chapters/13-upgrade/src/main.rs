@@ -1,31 +1,25 @@
 //! Chapter 13's server: chapter 11's, with all its options, which is replaced by another version of
 //! itself while it serves.
 
-use std::cell::{Cell, OnceCell};
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::exit;
-use std::rc::Rc;
 
 use ch07_callbacks::EventLoop;
 use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
-use ch09_timers::{Clock, Timers, signals};
+use ch09_timers::{Clock, Timers};
 use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::{Log, Opened, Writer};
 use ch11_http_server::metrics::{self, AllCounters};
 use ch11_http_server::{Events, Files, Folder, Response, Routes, live, page, workers};
-use ch13_upgrade::TAKE_OVER;
 use ch13_upgrade::fleet::{self, Berth, Fleet, Plan};
-use ch13_upgrade::inherit::{Failure, Inheritance};
-use ch13_upgrade::upgrade::{Outcome, Upgrade, Way};
-use ch13_upgrade::{request, watch};
+use ch13_upgrade::succession::{
+    self, Commander, Inherited, Program, Succession, Successor, on_stderr,
+};
+use ch13_upgrade::upgrade::{Outcome, Upgrade};
 use clap::Parser;
 use listenfd::ListenFd;
+use nix::sys::signal::Signal;
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 const NAME: &str = "ch13-upgrade";
 /// In which field an answer says which generation has given it.
@@ -51,46 +45,25 @@ struct Options {
     #[command(flatten)]
     server: ServerOptions,
 
-    /// What to be replaced by [default: this program, whatever lies there then]
-    #[arg(long, value_name = "PROGRAM")]
-    with: Option<PathBuf>,
-
-    /// Become the new program in place (exec): the process stays, and if the new program fails, all
-    /// is lost
-    #[arg(long)]
-    in_place: bool,
-
-    /// Be replaced whenever that program's file is
-    #[arg(long)]
-    watch: bool,
-
-    /// Have the process of this number replaced, as SIGUSR2 does, and do nothing else
-    #[arg(long, value_name = "PID")]
-    upgrade: Option<i32>,
-
-    /// Take the place of the program that has started this one
-    #[arg(long = "take-over", hide = true)]
-    takes_over: bool,
+    #[command(flatten)]
+    succession: Succession,
 }
 
 fn main() {
     let options = Options::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
-    if let Some(pid) = options.upgrade {
-        return request::replace(pid).unwrap_or_else(|error| complain(NAME, 1, &error.to_string()));
-    }
-    let program = options.with.clone().map_or_else(std::env::current_exe, Ok);
-    let program = program
-        .unwrap_or_else(|error| complain(NAME, 1, &format!("can't tell its own name: {error}")));
-    let served = match options.takes_over {
-        true => take_over(&options, program),
-        false => begin(&options, program).map_err(Failure::Untold),
-    };
+    options.succession.ask_or_go_on(NAME);
+    let served = options.succession.program().and_then(|program| {
+        if options.succession.takes_over {
+            succession::take_over(|inherited| take_over(&options, program, inherited))
+        } else {
+            begin(&options, program)
+        }
+    });
     match served {
         // The one that has taken its place has nothing to say either.
         Ok(Ended::Replaced) => {}
         Ok(Ended::Stopped) => say("stopped"),
-        Err(Failure::Told) => exit(1),
-        Err(Failure::Untold(error)) => complain(NAME, 1, &error.to_string()),
+        Err(error) => complain(NAME, 1, &error.to_string()),
     }
 }
 
@@ -101,7 +74,7 @@ enum Ended {
 }
 
 /// The first generation.
-fn begin(options: &Options, program: PathBuf) -> io::Result<Ended> {
+fn begin(options: &Options, program: Program) -> io::Result<Ended> {
     let address = options.address;
     let given = given()?;
     let berths = match given.is_empty() {
@@ -134,18 +107,11 @@ fn because(what: &str, error: &io::Error) -> io::Error {
 }
 
 /// Any other one.
-fn take_over(options: &Options, program: PathBuf) -> Result<Ended, Failure> {
-    let mut inheritance = Inheritance::receive()?;
-    let generation = inheritance.generation();
-    let state = inheritance.state()?;
-    let prepared = Ready::prepare(options)
-        .and_then(|ready| Ok((fleet::inherit(state, options.address, options.loops())?, ready)));
-    let inheritance = Rc::new(inheritance);
-    let says = Rc::clone(&inheritance);
-    let served = prepared.and_then(|(berths, ready)| {
-        serve(options, program, generation, berths, ready, move || says.ready())
-    });
-    served.map_err(|error| inheritance.refuse(error))
+fn take_over(options: &Options, program: Program, inherited: Inherited) -> io::Result<Ended> {
+    let (generation, go) = (inherited.generation, inherited.go());
+    let ready = Ready::prepare(options)?;
+    let berths = fleet::inherit(inherited.state, options.address, options.loops())?;
+    serve(options, program, generation, berths, ready, go)
 }
 
 /// What can go wrong, and so is done before anything else.
@@ -174,7 +140,7 @@ impl Ready {
 
 fn serve(
     options: &Options,
-    program: PathBuf,
+    program: Program,
     generation: u64,
     berths: Vec<Berth>,
     ready: Ready,
@@ -187,16 +153,11 @@ fn serve(
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
     // Before there are threads: they mustn't be interrupted either.
-    let commander: Rc<OnceCell<Commander>> = Rc::default();
-    let told = Rc::clone(&commander);
     let heard =
         [Some(SIGTERM), Some(SIGINT), Some(SIGUSR2), may_hear_hangup(&log).then_some(SIGHUP)];
     let heard: Vec<Signal> = heard.into_iter().flatten().collect();
-    signals::on_signals(&mut event_loop, &heard, move |event_loop, signal| {
-        if let Some(commander) = told.get() {
-            commander.on_signal(event_loop, signal);
-        }
-    })?;
+    let successor = Successor::default();
+    let commander = Commander::hear(&mut event_loop, &heard, &successor)?;
     let writer = log.map(Opened::start).transpose()?;
     let log = writer.as_ref().map(Writer::log);
     let of_routes = folder.clone();
@@ -207,70 +168,47 @@ fn serve(
     };
     let fleet = Fleet::start(&mut event_loop, timers, berths, plan, go)?;
     let (gathers, told) = (fleet.clone(), fleet.clone());
-    let successor = Rc::new(Cell::new(None));
-    let succeeds = Rc::clone(&successor);
-    let watched = program.clone();
-    let flushed = log.clone().filter(|_| options.in_place);
-    let upgrade = Upgrade::new(
+    let flushed = log.clone();
+    let upgrade = successor.upgrade(
+        &mut event_loop,
         timers,
         program,
-        arguments(),
-        if options.in_place { Way::InPlace } else { Way::ByChild },
         generation,
         Box::new(move |event_loop, state, give| {
-            // Of a program that has become another one, no thread is left.
+            // Of a program that becomes another one, no thread is left that could write.
             if let Some(log) = &flushed {
                 log.flush();
             }
             gathers.gather(event_loop, state, give)
         }),
-        move |event_loop, outcome| {
-            if let Outcome::Taken(pid) = outcome {
-                succeeds.set(Some(pid));
-            }
-            told.tell(event_loop, outcome != Outcome::Ours);
-        },
-    );
-    let replaced = Rc::clone(&successor);
-    if options.watch {
-        let upgrade = upgrade.clone();
-        watch::watch(&mut event_loop, timers, &watched, move |event_loop| {
-            upgrade.begin(event_loop);
-        })
-        .map_err(|error| because(&format!("can't watch {}", watched.display()), &error))?;
-    }
-    let _ = commander.set(Commander { fleet: fleet.clone(), upgrade, log, folder, successor });
+        move |event_loop, outcome| told.tell(event_loop, matches!(outcome, Outcome::Taken(_))),
+    )?;
+    let orders = Orders { fleet: fleet.clone(), upgrade, log, folder };
+    commander.obey(move |event_loop, signal| orders.on_signal(event_loop, signal));
     event_loop.run()?;
     if let Some(writer) = writer {
         writer.finish();
     }
-    match (fleet.failure(), replaced.get()) {
-        (Some(error), _) => Err(error),
-        (None, Some(_)) => Ok(Ended::Replaced),
-        (None, None) => Ok(Ended::Stopped),
+    match fleet.failure() {
+        Some(error) => Err(error),
+        None if successor.is_there() => Ok(Ended::Replaced),
+        None => Ok(Ended::Stopped),
     }
 }
 
 /// What signals do.
-struct Commander {
+struct Orders {
     fleet: Fleet,
     upgrade: Upgrade,
     log: Option<Log>,
     folder: Option<Folder>,
-    /// The process that has taken our place.
-    successor: Rc<Cell<Option<u32>>>,
 }
 
-impl Commander {
+impl Orders {
     fn on_signal(&self, event_loop: &mut EventLoop, signal: Signal) {
-        // Whoever has sent it meant the server, and that is somebody else now.
-        if let Some(pid) = self.successor.get().and_then(|pid| i32::try_from(pid).ok()) {
-            let _ = kill(Pid::from_raw(pid), signal);
-            return;
-        }
         match (signal, &self.log) {
             (SIGUSR2, _) if self.fleet.is_stopping() => say("not replaced: it's being stopped"),
-            (SIGUSR2, _) => self.upgrade.begin(event_loop),
+            (SIGUSR2, _) => self.upgrade.begin(event_loop, on_stderr()),
             (SIGHUP, Some(log)) => {
                 log.reopen();
                 if let Some(folder) = &self.folder {
@@ -295,11 +233,6 @@ impl Commander {
 /// Started by nohup, it's to outlive its terminal.
 fn may_hear_hangup(log: &Option<Opened>) -> bool {
     log.is_some() || !workers::is_ignored(SIGHUP)
-}
-
-/// Those that it was started with.
-fn arguments() -> Vec<OsString> {
-    std::env::args_os().skip(1).filter(|argument| argument != TAKE_OVER).collect()
 }
 
 fn routes(folder: Option<&Folder>, all: &AllCounters, generation: u64) -> io::Result<Routes> {

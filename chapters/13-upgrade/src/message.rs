@@ -24,8 +24,9 @@ pub enum Message {
         newest: u64,
     },
     /// The state is in the file that comes with it, in this version, and so many descriptors
-    /// follow. `generation`: of the one who sends it.
+    /// follow. `pid` and `generation`: of the one who sends it.
     State {
+        pid: u64,
         version: u64,
         generation: u64,
         descriptors: u64,
@@ -48,8 +49,9 @@ impl Message {
                 writer.number(*oldest);
                 writer.number(*newest);
             }
-            Self::State { version, generation, descriptors } => {
+            Self::State { pid, version, generation, descriptors } => {
                 writer.number(2);
+                writer.number(*pid);
                 writer.number(*version);
                 writer.number(*generation);
                 writer.number(*descriptors);
@@ -77,8 +79,9 @@ impl Message {
                 newest: reader.number()?,
             },
             2 => {
+                let pid = reader.number()?;
                 let (version, generation) = (reader.number()?, reader.number()?);
-                Self::State { version, generation, descriptors: reader.number()? }
+                Self::State { pid, version, generation, descriptors: reader.number()? }
             }
             3 => Self::Descriptors,
             4 => Self::Ready,
@@ -100,7 +103,7 @@ mod tests {
     fn each_is_read_as_it_was_written() {
         let all = [
             Message::Hello { pid: 7, oldest: 1, newest: 2 },
-            Message::State { version: 2, generation: 3, descriptors: 4 },
+            Message::State { pid: 5, version: 2, generation: 3, descriptors: 4 },
             Message::Descriptors,
             Message::Ready,
             Message::Refused("no room".to_owned()),

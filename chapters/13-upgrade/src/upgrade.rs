@@ -6,11 +6,10 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ch07_callbacks::program::say;
 use ch07_callbacks::{EventLoop, Interest, Source, Token};
 use ch09_timers::{Timer, Timers};
 
@@ -26,11 +25,15 @@ const TO_START: Duration = Duration::from_secs(10);
 /// How long it may take then, twice: to receive all and be ready, and to begin. Nobody is served
 /// meanwhile.
 const TO_TAKE_OVER: Duration = Duration::from_secs(2);
+/// How often we look whether what can't be handed over now can be, and for how long.
+const TRY_EVERY: Duration = Duration::from_millis(20);
+const TO_SETTLE: Duration = Duration::from_secs(5);
 /// How often we look whether a program that said nothing more has ended, and how many times.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 20;
 
-/// What is handed over: puts it behind what is in the [`Outgoing`], and gives it on.
+/// What is handed over: puts it behind what is in the [`Outgoing`], and gives it on. It's called
+/// again a little later if it says that it would have to wait.
 pub type Gather = Box<dyn Fn(&mut EventLoop, Outgoing<'_>, Give<'_>) -> io::Result<()>>;
 /// Takes what was gathered, and returns when the new program has it, or doesn't want it.
 pub type Give<'g> = &'g mut dyn FnMut(Outgoing<'_>) -> io::Result<()>;
@@ -51,9 +54,14 @@ pub enum Outcome {
     Taken(u32),
     /// It's still ours.
     Ours,
+    /// The same; and a moment later it's tried again.
+    Later,
 }
 
 type Over = Box<dyn Fn(&mut EventLoop, Outcome)>;
+
+/// Tells whoever has asked for an upgrade what has become of it, in one line.
+pub type Tell = Rc<dyn Fn(&mut EventLoop, Outcome, &str)>;
 
 /// What replaces this program. Clones are the same.
 #[derive(Clone)]
@@ -70,6 +78,9 @@ struct Inner {
     successor: RefCell<Option<Child>>,
     /// While the new program hasn't said a word: the channel to it, and when it's too late.
     hello: Cell<Option<(Token, Timer)>>,
+    /// While it's tried again and again.
+    again: Cell<Option<Timer>>,
+    tell: RefCell<Option<Tell>>,
 }
 
 impl Upgrade {
@@ -94,31 +105,43 @@ impl Upgrade {
             over: Box::new(over),
             successor: RefCell::default(),
             hello: Cell::default(),
+            again: Cell::default(),
+            tell: RefCell::default(),
         }))
     }
 
-    /// Starts the new program. All else follows when it has said hello.
-    pub fn begin(&self, event_loop: &mut EventLoop) {
+    /// Starts the new program. All else follows when it has said hello. `tell` is called once.
+    pub fn begin(&self, event_loop: &mut EventLoop, tell: Tell) {
         if self.0.successor.borrow().is_some() {
-            return say("an upgrade is under way: ask again when it has ended");
+            let line = "an upgrade is under way: ask again when it has ended";
+            return tell(event_loop, Outcome::Ours, line);
         }
+        self.0.tell.replace(Some(tell));
         let begun = match self.0.way {
             Way::ByChild => self.start(event_loop),
             Way::InPlace => self.become_it(event_loop),
         };
         if let Err(error) = begun {
-            let Inner { program, generation, .. } = &*self.0;
-            let program = program.display();
-            say(&format!(
-                "not replaced: can't run {program}: {error}; generation {generation} goes on"
-            ));
+            let program = self.0.program.display();
+            self.tell_failure(event_loop, &format!("can't run {program}: {error}"));
         }
+    }
+
+    fn tell(&self, event_loop: &mut EventLoop, outcome: Outcome, line: &str) {
+        if let Some(tell) = self.0.tell.take() {
+            tell(event_loop, outcome, line);
+        }
+    }
+
+    fn tell_failure(&self, event_loop: &mut EventLoop, why: &str) {
+        let generation = self.0.generation;
+        let line = format!("not replaced: {why}; generation {generation} goes on");
+        self.tell(event_loop, Outcome::Ours, &line);
     }
 
     /// The short way. It comes back only if it fails.
     fn become_it(&self, event_loop: &mut EventLoop) -> io::Result<()> {
         let Inner { program, arguments, generation, gather, over, .. } = &*self.0;
-        say(&format!("generation {generation} becomes generation {}", generation + 1));
         let stdin = io::stdin();
         let mut state = Outgoing::default();
         state.descriptor(stdin.as_fd());
@@ -186,15 +209,27 @@ impl Upgrade {
             );
             return self.give_up(event_loop, &why);
         }
-        self.replace(event_loop, channel);
+        self.replace(event_loop, channel, TO_SETTLE);
     }
 
-    /// It's there, and reads what we write.
-    fn replace(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>) {
+    /// It's there, and reads what we write. Now, or as soon as there is nothing any more that can't
+    /// be handed over.
+    fn replace(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>, patience: Duration) {
+        self.0.again.take();
         let began = Instant::now();
-        let Err(why) = self.hand_over(event_loop, channel) else {
-            return self.succeeded(event_loop, began.elapsed());
+        let why = match self.hand_over(event_loop, channel) {
+            Ok(()) => return self.succeeded(event_loop, began.elapsed()),
+            Err(why) => why,
         };
+        if why.kind() == ErrorKind::WouldBlock && !patience.is_zero() {
+            (self.0.over)(event_loop, Outcome::Later);
+            let (again, channel) = (self.clone(), Rc::clone(channel));
+            let patience = patience.saturating_sub(TRY_EVERY);
+            let timer = self.0.timers.after(event_loop, TRY_EVERY, move |event_loop| {
+                again.replace(event_loop, &channel, patience);
+            });
+            return self.0.again.set(Some(timer));
+        }
         // Whatever it does: it must not begin now.
         self.kill();
         (self.0.over)(event_loop, Outcome::Ours);
@@ -267,6 +302,7 @@ impl Upgrade {
         let (bytes, descriptors) = state.finish();
         let file = state::in_memory(&bytes)?;
         let first = Message::State {
+            pid: process::id().into(),
             version: VERSION,
             generation: self.0.generation,
             descriptors: descriptors.len() as u64,
@@ -282,9 +318,10 @@ impl Upgrade {
         let Some(child) = self.0.successor.take() else { return };
         let (ours, pid) = (self.0.generation, child.id());
         let (next, took) = (ours + 1, took.as_secs_f64() * 1000.0);
-        say(&format!(
+        let line = format!(
             "generation {ours} is replaced by generation {next} (pid {pid}) in {took:.1} ms"
-        ));
+        );
+        self.tell(event_loop, Outcome::Taken(pid), &line);
         (self.0.over)(event_loop, Outcome::Taken(pid));
     }
 
@@ -308,10 +345,13 @@ impl Upgrade {
     /// Nothing has changed, and nothing will.
     fn give_up(&self, event_loop: &mut EventLoop, why: &str) {
         self.forget_hello(event_loop);
+        if let Some(timer) = self.0.again.take() {
+            self.0.timers.cancel(event_loop, timer);
+        }
         self.kill();
         let Some(child) = self.0.successor.take() else { return };
         self.bury(event_loop, child);
-        say(&format!("not replaced: {why}; generation {} goes on", self.0.generation));
+        self.tell_failure(event_loop, why);
     }
 
     fn kill(&self) {

@@ -1,6 +1,8 @@
 //! An X server for tests.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod glass;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 

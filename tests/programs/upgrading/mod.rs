@@ -61,6 +61,10 @@ impl Family {
         self.generation
     }
 
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stdout")).unwrap()
+    }
+
     pub fn said(&self) -> String {
         fs::read_to_string(self.folder.path().join("stderr")).unwrap()
     }

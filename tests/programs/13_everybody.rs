@@ -1,0 +1,241 @@
+//! Chapter 12's program is replaced a hundred times, and everybody is there: nobody loses a byte, or gets one twice.
+#![cfg(target_os = "linux")]
+
+mod upgrading;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal::SIGTERM;
+use tempfile::TempDir;
+use upgrading::{Client, Family, PATIENCE, text};
+use visitors::setup::until;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-kernel");
+const UPGRADES: usize = 100;
+
+/// Where a service listens, by what the program has printed.
+fn address(family: &Family, service: &str) -> SocketAddr {
+    let end = format!("({service})");
+    until(service, || {
+        let printed = family.printed();
+        let line = printed.lines().find(|line| line.ends_with(&end))?;
+        line.split_whitespace().nth(2)?.parse().ok()
+    })
+}
+
+/// A question for an address, with this number.
+fn question(id: u16, name: &str) -> Vec<u8> {
+    let mut bytes = id.to_be_bytes().to_vec();
+    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        bytes.push(u8::try_from(label.len()).unwrap());
+        bytes.extend(label.bytes());
+    }
+    bytes.extend([0, 0, 1, 0, 1]);
+    bytes
+}
+
+/// The answer to it: 192.0.2.9 (RFC 1035, section 4.1).
+fn answer(question: &[u8]) -> Vec<u8> {
+    let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+    let mut bytes = question[..end].to_vec();
+    bytes[2] |= 0x80;
+    bytes[3] = 0x80;
+    bytes[4..12].copy_from_slice(&[0, 1, 0, 1, 0, 0, 0, 0]);
+    bytes.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 9]);
+    bytes
+}
+
+struct Everybody {
+    family: Family,
+    folder: TempDir,
+    upstream: UdpSocket,
+    dns: SocketAddr,
+    mail: SocketAddr,
+    chat: SocketAddr,
+}
+
+impl Everybody {
+    fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let large: Vec<u8> = (0..3_000_000u32).map(|at| (at / 7) as u8).collect();
+        fs::write(folder.path().join("large.bin"), large).unwrap();
+        fs::write(folder.path().join("small.txt"), "abcdef").unwrap();
+        let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
+        upstream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (root, mbox) = (folder.path(), folder.path().join("mbox"));
+        let any = "127.0.0.1:0";
+        let family = Family::start(
+            PROGRAM,
+            &[
+                "--http",
+                any,
+                "--root",
+                root.to_str().unwrap(),
+                "--dns",
+                any,
+                "--upstream",
+                &upstream.local_addr().unwrap().to_string(),
+                "--mail",
+                any,
+                "--mbox",
+                mbox.to_str().unwrap(),
+                "--chat",
+                any,
+            ],
+        );
+        let [dns, mail, chat] = ["dns", "mail", "chat"].map(|service| address(&family, service));
+        Self { family, folder, upstream, dns, mail, chat }
+    }
+
+    fn mbox(&self) -> String {
+        fs::read_to_string(self.folder.path().join("mbox")).unwrap_or_default()
+    }
+}
+
+/// Somebody in the chat.
+fn member(at: SocketAddr, name: &str) -> Client {
+    let mut member = Client::connect(at);
+    member.until(b"name");
+    member.send(format!("{name}\r\n"));
+    member.until(name.as_bytes());
+    member
+}
+
+#[test]
+fn a_hundred_generations_of_everything() {
+    let mut all = Everybody::start();
+    let family = &mut all.family;
+    let mut web = family.connect();
+    let mut downloading = family.connect();
+    downloading.send("GET /large.bin HTTP/1.1\r\nHost: here\r\n\r\n");
+    downloading.head();
+    let mut got = downloading.take(1000);
+    let mut listening = family.connect();
+    listening.send("GET /live HTTP/1.1\r\nHost: here\r\n\r\n");
+    listening.until(b"event: numbers");
+    let mut ada = member(all.chat, "Ada");
+    let mut bob = member(all.chat, "Bob");
+    ada.until(b"Bob");
+    let mut writer = Client::connect(all.mail);
+    writer.until(b"220 ");
+    writer.until(b"\r\n");
+    writer.send("HELO me\r\nMAIL FROM:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n");
+    writer.until(b"354");
+    writer.until(b"\r\n");
+    writer.send("Subject: long\r\n\r\n");
+    let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
+    asker.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut patient = TcpStream::connect(all.dns).unwrap();
+    patient.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut before = (0, 0);
+    for number in 0..UPGRADES {
+        // Everybody is in the middle of something …
+        let id = u16::try_from(number).unwrap();
+        let name = format!("name{number}.example.com");
+        asker.send_to(&question(id, &name), all.dns).unwrap();
+        let (mut asked, mut piece) = (Vec::new(), [0; 600]);
+        let (length, from) = all.upstream.recv_from(&mut piece).unwrap();
+        asked.extend_from_slice(&piece[..length]);
+        // … half of a question, of a line, of a line of a mail, of a request …
+        let by_tcp = question(id, "www.example.test");
+        let framed = [&u16::try_from(by_tcp.len()).unwrap().to_be_bytes()[..], &by_tcp].concat();
+        patient.write_all(&framed[..9]).unwrap();
+        ada.send(format!("line {number} of "));
+        writer.send(format!("line {number}\r\n..").as_bytes());
+        web.send("GET /small.txt HTTP/1.1\r\nHo");
+        got.extend(downloading.take(1000));
+
+        family.upgrade();
+
+        // … and the other half.
+        all.upstream.send_to(&answer(&asked), from).unwrap();
+        let length = asker.recv(&mut piece).unwrap();
+        assert_eq!(piece[..2], id.to_be_bytes(), "it's the answer to that question");
+        assert_eq!(piece[..length][length - 4..], [192, 0, 2, 9], "upgrade {number}");
+        patient.write_all(&framed[9..]).unwrap();
+        patient.read_exact(&mut piece[..2]).unwrap();
+        let length = usize::from(u16::from_be_bytes([piece[0], piece[1]]));
+        patient.read_exact(&mut piece[..length]).unwrap();
+        assert_eq!(piece[..2], id.to_be_bytes());
+        ada.send("Ada's\r\n");
+        let heard = text(&bob.until(b"Ada's\r\n"));
+        let expected = format!("line {number} of Ada's");
+        assert!(heard.contains(&expected), "{heard:?} isn't {expected:?}");
+        writer.send("dots\r\n");
+        web.send("st: here\r\n\r\n");
+        assert_eq!(text(&web.answer().body), "abcdef");
+        if number == 3 {
+            before = (family.descriptors(), family.memory());
+        }
+    }
+    listening.until(b"event: numbers");
+    writer.send(".\r\n");
+    assert!(text(&writer.until(b"\r\n")).starts_with("250 "));
+    got.extend(downloading.take(3_000_000 - got.len()));
+    assert!(got == fs::read(all.folder.path().join("large.bin")).unwrap());
+    // The file of the download is closed by now.
+    assert_eq!(family.descriptors() + 1, before.0, "descriptors");
+    let memory = family.memory();
+    assert!(memory < before.1 + 1024, "{} KiB have become {memory}", before.1);
+    // What was said has been said once, and who has left has left once.
+    ada.send("goodbye\r\n");
+    bob.until(b"goodbye\r\n");
+    assert_eq!(family.said().matches("gone").count(), 0, "{}", family.said());
+    drop(ada);
+    bob.until(b"Ada has left.\r\n");
+    family.signal(SIGTERM);
+    family.has_ended();
+    let mbox = all.mbox();
+    let lines = |wanted: &str| mbox.lines().filter(|line| *line == wanted).count();
+    assert_eq!(mbox.matches("Subject: long").count(), 1, "{mbox}");
+    for number in 0..UPGRADES {
+        assert_eq!(lines(&format!("line {number}")), 1, "line {number} of {mbox}");
+    }
+    assert_eq!(lines(".dots"), UPGRADES, "{mbox}");
+}
+
+/// A message that the disk is slow to take is written once, whoever says so.
+#[test]
+fn mail_is_kept_once() {
+    let mut all = Everybody::start();
+    let mail = all.mail;
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            thread::spawn(move || {
+                for number in 0..25 {
+                    let mut client = Client::connect(mail);
+                    client.until(b"\r\n");
+                    client.send(format!(
+                        "HELO me\r\nMAIL FROM:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n\
+                         Subject: {writer}-{number}.\r\n\r\nx\r\n.\r\nQUIT\r\n"
+                    ));
+                    client.until(b"354");
+                    client.until(b"\r\n");
+                    assert!(text(&client.until(b"\r\n")).starts_with("250 "));
+                    client.until(b"221");
+                }
+            })
+        })
+        .collect();
+    while !writers.iter().all(thread::JoinHandle::is_finished) {
+        all.family.upgrade();
+        thread::sleep(Duration::from_millis(20));
+    }
+    for writer in writers {
+        writer.join().expect("nobody was hung up on");
+    }
+    all.family.signal(SIGTERM);
+    all.family.has_ended();
+    let mbox = all.mbox();
+    for writer in 0..4 {
+        for number in 0..25 {
+            let subject = format!("Subject: {writer}-{number}.");
+            assert_eq!(mbox.matches(&subject).count(), 1, "{subject}");
+        }
+    }
+}

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::exit;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::close;
 
 /// The program's arguments. Asked for help, it gives that, and ends.
 pub fn arguments(help: &str) -> Vec<String> {
@@ -110,6 +112,21 @@ pub fn raise_limit() -> u64 {
     // Where that is refused, what we have must do.
     setrlimit(Resource::RLIMIT_NOFILE, most, most).map_or(now, |()| most)
 }
+
+/// Has the kernel make room for so many descriptors at once. It enlarges a process's table
+/// whenever a power of two is passed. Where several threads share the table, whoever needs that
+/// one descriptor more is made to wait, for milliseconds, until none of the others looks at the
+/// old one. To be called before there are threads.
+pub fn make_room(count: u64) {
+    let last = i32::try_from(count.min(MOST_ROOM)).unwrap_or(i32::MAX) - 1;
+    // If it can't be had, it's had bit by bit, as ever.
+    if let Ok(descriptor) = fcntl(io::stderr(), FcntlArg::F_DUPFD_CLOEXEC(last)) {
+        let _ = close(descriptor);
+    }
+}
+
+/// Eight bytes of the kernel's memory for each.
+const MOST_ROOM: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

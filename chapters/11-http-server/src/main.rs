@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
+use ch07_callbacks::program::{complain, make_room, parse_address, raise_limit, say};
 use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::Opened;
 use ch11_http_server::metrics::{self, AllCounters};
@@ -36,7 +36,9 @@ fn main() {
     let options = Options::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
     let Options { address, server: options } = options;
     let count = options.workers.unwrap_or_else(workers::cores);
-    let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
+    let most = raise_limit();
+    make_room(most);
+    let descriptors = usize::try_from(most).unwrap_or(usize::MAX);
     let room = descriptors - OTHERS.min(descriptors / 2);
     let settings = options.settings(count, room);
     let mut workers = Workers::bind(address, count)

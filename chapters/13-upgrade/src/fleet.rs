@@ -211,7 +211,7 @@ impl Fleet {
         let Some((first, counters)) = berths.next() else {
             return Err(io::Error::other("no loop is wanted"));
         };
-        let servers = moor(event_loop, timers, first, &plan, &all, &counters)?;
+        let (servers, closing) = moor(event_loop, timers, first, &plan, &all, &counters)?;
         let told: Rc<OnceCell<Self>> = Rc::default();
         let hears = Rc::clone(&told);
         let (_, to_first) = mailbox(event_loop, move |event_loop, done| {
@@ -233,6 +233,7 @@ impl Fleet {
             others.push(ready?);
         }
         go()?;
+        close_doors(event_loop, &servers, closing)?;
         let orders = others.into_iter().map(|Ready { orders, go }| {
             go.send(());
             orders
@@ -374,12 +375,14 @@ fn run(
 ) -> io::Result<io::Result<()>> {
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
-    let servers = moor(&mut event_loop, timers, berth, plan, all, counters)?;
+    let (servers, closing) = moor(&mut event_loop, timers, berth, plan, all, counters)?;
+    let servers: Rc<[Server]> = servers.into();
+    let told = Rc::clone(&servers);
     let (_, orders) = mailbox(&mut event_loop, move |event_loop, order| match order {
-        Order::Stop => stop_all(&servers, event_loop, stop, EventLoop::stop),
-        Order::HandOver(reply) => match hand_over(&servers, event_loop, &reply) {
+        Order::Stop => stop_all(&told, event_loop, stop, EventLoop::stop),
+        Order::HandOver(reply) => match hand_over(&told, event_loop, &reply) {
             Ok(false) => {}
-            Ok(true) => stop_all(&servers, event_loop, leave, EventLoop::stop),
+            Ok(true) => stop_all(&told, event_loop, leave, EventLoop::stop),
             Err(error) => say(&format!("a loop can't be handed over: {error}")),
         },
     })?;
@@ -387,6 +390,7 @@ fn run(
         ready.send(Ok(Ready { orders, go }));
         Ok(())
     })?;
+    close_doors(&mut event_loop, &servers, closing)?;
     Ok(event_loop.run())
 }
 
@@ -451,7 +455,7 @@ fn sections(servers: &[Server], event_loop: &mut EventLoop) -> io::Result<Vec<Se
 }
 
 /// Starts a loop's servers, one for each of its doors, and lets in those who come from another
-/// program.
+/// program. The doors that are to be closed are given back.
 fn moor(
     event_loop: &mut EventLoop,
     timers: Timers,
@@ -459,7 +463,7 @@ fn moor(
     plan: &Plan,
     all: &AllCounters,
     counters: &Arc<Counters>,
-) -> io::Result<Vec<Server>> {
+) -> io::Result<(Vec<Server>, Vec<TcpListener>)> {
     let Berth { listeners, closing, visitors, given: _ } = berth;
     let mut servers = Vec::new();
     for listener in listeners {
@@ -476,11 +480,19 @@ fn moor(
                 server.adopt(event_loop, socket, visitor);
             }
         }
-        for listener in closing {
-            server.let_in_all(event_loop, listener)?;
-        }
     }
-    Ok(servers)
+    Ok((servers, closing))
+}
+
+/// Whoever is at a door that nobody wants any more is let in, before it's closed. Not before they
+/// are ours.
+fn close_doors(
+    event_loop: &mut EventLoop,
+    servers: &[Server],
+    closing: Vec<TcpListener>,
+) -> io::Result<()> {
+    let Some(server) = servers.first() else { return Ok(()) };
+    closing.into_iter().try_for_each(|door| server.let_in_all(event_loop, door))
 }
 
 type Stopped = Box<dyn FnOnce(&mut EventLoop)>;

@@ -7,7 +7,7 @@ use std::process;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ch07_callbacks::program::raise_limit;
+use ch07_callbacks::program::{make_room, raise_limit};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::dup2_stdin;
@@ -45,7 +45,7 @@ impl Inheritance {
         SigSet::from_iter([Signal::SIGUSR2]).thread_block().map_err(io::Error::from)?;
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
         // What finds no free place is lost.
-        raise_limit();
+        make_room(raise_limit());
         let mut peer = Peer::new(Rc::new(Channel::from(stdin)), PATIENCE)?;
         let Received { generation, in_place, bytes, descriptors } =
             receive(&mut peer).map_err(|error| refused(&mut peer, error))?;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use ch07_callbacks::EventLoop;
-use ch07_callbacks::program::{complain, parse_address, raise_limit, say};
+use ch07_callbacks::program::{complain, make_room, parse_address, raise_limit, say};
 use ch09_timers::{Clock, Timers};
 use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::{Log, Opened, Writer};
@@ -147,7 +147,9 @@ fn serve(
     go: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<Ended> {
     let Ready { folder, log } = ready;
-    let descriptors = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
+    let most = raise_limit();
+    make_room(most);
+    let descriptors = usize::try_from(most).unwrap_or(usize::MAX);
     let room = descriptors - OTHERS.min(descriptors / 2);
     let settings = options.server.settings(berths.len(), room);
     let mut event_loop = ch08_epoll::event_loop()?;

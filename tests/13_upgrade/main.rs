@@ -3,9 +3,11 @@
 //!
 //! Each exercise's checks are a file beside this one. What they share stands here.
 
+mod hand;
 mod rollback;
 mod state;
 
+use std::fs;
 use std::time::Duration;
 
 use grader::check;
@@ -86,4 +88,24 @@ fn settle(server: &Server<'_>, when: &str) {
     if let Err(trouble) = server.program.settled() {
         server.fail_for(&format!("{when}, your program was to wait"), &trouble);
     }
+}
+
+/// What a process does, and whose child it is.
+fn look(pid: i32) -> Option<(char, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in brackets, and may hold anything.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut words = rest.split(' ');
+    Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
+}
+
+/// The children that a process has, with what they do (proc_pid_stat(5)). Where the system can't tell, none.
+fn children(of: i32) -> Vec<(i32, char)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let child = |entry: fs::DirEntry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let (state, parent) = look(pid)?;
+        (parent == of).then_some((pid, state))
+    };
+    entries.filter_map(child).collect()
 }

@@ -1,6 +1,5 @@
 //! The checks of 13-rollback: the child that may fail.
 
-use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
@@ -109,16 +108,8 @@ impl<'a> House<'a> {
         }
     }
 
-    /// The children that it has, with what they do (proc_pid_stat(5)). Where the system can't tell, none.
     fn children(&self) -> Vec<(i32, char)> {
-        let own = self.server.program.pid();
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let child = |entry: fs::DirEntry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let (state, parent) = look(pid)?;
-            (parent == own).then_some((pid, state))
-        };
-        entries.filter_map(child).collect()
+        children(self.server.program.pid())
     }
 
     /// Somebody is there for whom it may wait, and not for too long yet.
@@ -243,15 +234,6 @@ impl<'a> House<'a> {
             check.fail(format!("{when}, your program ended, and the new one with it"));
         }
     }
-}
-
-/// What a process does, and whose child it is.
-fn look(pid: i32) -> Option<(char, i32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in brackets, and may hold anything.
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut words = rest.split(' ');
-    Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
 }
 
 impl Visitor<'_> {

@@ -1,7 +1,5 @@
 //! The checks of 13-state: a conversation as bytes.
 
-use std::fs;
-
 use fastrand::Rng;
 
 use super::*;

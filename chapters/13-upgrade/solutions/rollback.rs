@@ -1,0 +1,300 @@
+//! Exercise 13-rollback: the child that may fail.
+//!
+//! A program is to be replaced by another one, which it starts beside itself. Much can go wrong with that one, and
+//! whatever does, the old one must be there as if nothing had been: it serves all the time, says in a line why it wasn't
+//! replaced, leaves nothing behind, and can be asked again. The two speak in lines: the new one says `ready` when it could take
+//! over; it's told `go`; and when it says `serving`, the old one ends. What it would be given with that is left out here.
+//!
+//! Run it:      cargo run -p ex13-upgrade --bin ex13-rollback -- 7013 sh -c 'echo ready; read go; exit 1'
+//!              and, in a second terminal,      pkill -USR2 ex13-rollback
+//! Be graded:   cargo grade 13
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::mem;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ch07_callbacks::program::{self, log, say};
+use ch07_callbacks::{EventLoop, Input, Interest, Source, Token};
+use ch09_timers::{Clock, Timer, Timers, signals};
+use nix::sys::signal::Signal::{SIGCHLD, SIGUSR2};
+
+const NAME: &str = "ex13-rollback";
+const HELP: &str = "ex13-rollback ADDRESS PROGRAM [ARGUMENT]...
+
+Sends each line back. At SIGUSR2 it starts PROGRAM, to be replaced by it. ADDRESS may be 127.0.0.1:7013, or 7013; port 0
+means any free one.";
+
+/// How long the new program may take, from its start until it serves.
+const TO_TAKE_OVER: Duration = Duration::from_secs(3);
+/// Longest line that it may say, in bytes, without its end.
+const LONGEST_LINE: usize = 100;
+/// What is said to whoever asks while one is under way already.
+const UNDER_WAY: &str = "an upgrade is under way: ask again when it has ended";
+
+/// The new program, while it hasn't taken over.
+struct Attempt {
+    child: Child,
+    /// Where it's told something.
+    to_child: ChildStdin,
+    /// What it says, in the loop.
+    ear: Token,
+    /// What has come of a line that isn't whole.
+    line: Vec<u8>,
+    /// It has said `ready`, and was told `go`.
+    is_ready: bool,
+    deadline: Timer,
+    /// Why it comes to nothing. `None`: it may still take over.
+    failed: Option<Why>,
+}
+
+/// Why the program isn't replaced.
+#[derive(Debug)]
+enum Why {
+    CantRun(io::Error),
+    Ended(ExitStatus),
+    Late,
+    /// This line. Of one that is too long, the beginning is shown.
+    Said(Vec<u8>),
+}
+
+/// What replaces this program.
+struct Upgrade {
+    timers: Timers,
+    /// The new program and its arguments.
+    command: Vec<String>,
+    attempt: RefCell<Option<Attempt>>,
+}
+
+impl Upgrade {
+    /// SIGUSR2 has come.
+    fn begin(self: &Rc<Self>, event_loop: &mut EventLoop) {
+        // your turn: start the new program, unless one is under way already
+        // hint: `self.attempt` says whether one is under way. If it is, `say(UNDER_WAY)`, and nothing else happens.
+        // hint: `self.start` gives the attempt, to be kept, or an error: that's `Why::CantRun`, and all is over already.
+        if self.attempt.borrow().is_some() {
+            return say(UNDER_WAY);
+        }
+        match self.start(event_loop) {
+            Ok(attempt) => *self.attempt.borrow_mut() = Some(attempt),
+            Err(error) => say(&not_replaced(&Why::CantRun(error))),
+        }
+        // end
+    }
+
+    /// The new program has said this. It may be a part of a line, or several of them.
+    fn heard(&self, event_loop: &mut EventLoop, piece: &[u8]) {
+        // your turn: go through the lines, as far as they're whole
+        // hint: A piece is no line. Put it behind what is there already, and take lines off the front while there is an LF.
+        // hint: Two lines have a meaning, and each at its own time: `ready` while it isn't ready, and `serving` when it is. Any other
+        //   line, and these at any other time, are `Why::Said`.
+        // hint: `attempt.to_child` is where `go` and an LF are written. If that fails, it hasn't heard it, and won't serve:
+        //   we'll see that.
+        // hint: Once it has failed, nothing counts that it says. And a line without an end is none: when more than LONGEST_LINE
+        //   bytes have come of it, it's enough.
+        // hint: Whoever has the attempt by `borrow_mut` keeps everybody else from it. So let it go before `self.succeeded`.
+        let mut attempt = self.attempt.borrow_mut();
+        let Some(attempt) = attempt.as_mut() else { return };
+        attempt.line.extend_from_slice(piece);
+        while attempt.failed.is_none()
+            && let Some(end) = attempt.line.iter().position(|byte| *byte == b'\n')
+        {
+            let mut line: Vec<u8> = attempt.line.drain(..=end).collect();
+            line.pop();
+            match (line.as_slice(), attempt.is_ready) {
+                (b"ready", false) => {
+                    attempt.is_ready = true;
+                    let _ = attempt.to_child.write_all(b"go\n");
+                }
+                (b"serving", true) => return succeeded(event_loop, attempt),
+                _ => attempt.fail(Why::Said(line)),
+            }
+        }
+        if attempt.line.len() > LONGEST_LINE {
+            let line = mem::take(&mut attempt.line);
+            attempt.fail(Why::Said(line));
+        }
+        // end
+    }
+
+    /// TO_TAKE_OVER has passed.
+    fn is_late(&self) {
+        // your turn: it's too late now
+        // hint: If there is an attempt, it fails: `Why::Late`. All else follows from that.
+        if let Some(attempt) = self.attempt.borrow_mut().as_mut() {
+            attempt.fail(Why::Late);
+        }
+        // end
+    }
+
+    /// SIGCHLD has come: a child has ended, or was stopped.
+    fn a_child_has_changed(&self, event_loop: &mut EventLoop) {
+        // your turn: if it has ended, all of it is over; say why
+        // hint: `try_wait` says how it has ended, if it has, and doesn't wait for that. It's also what takes it out of the kernel's
+        //   table: whoever never asks leaves a zombie.
+        // hint: Then nothing is left to do but to take the attempt out of `self.attempt`, and to give back what the loop has of
+        //   it: its ear (`event_loop.close`) and its deadline (`self.timers.cancel`). Who forgets those hears of this
+        //   attempt in the middle of the next one.
+        // hint: Why? If it had failed before, because of that. We've killed it ourselves then, and the status says nothing.
+        let status = match self.attempt.borrow_mut().as_mut() {
+            Some(attempt) => attempt.child.try_wait(),
+            None => return,
+        };
+        let Ok(Some(status)) = status else { return };
+        let Some(attempt) = self.attempt.take() else { return };
+        event_loop.close(attempt.ear);
+        self.timers.cancel(event_loop, attempt.deadline);
+        say(&not_replaced(&attempt.failed.unwrap_or(Why::Ended(status))));
+        // end
+    }
+
+    /// Starts the new program, and listens to it.
+    ///
+    /// # Errors
+    /// When it can't be run. Then there is nothing of it.
+    fn start(self: &Rc<Self>, event_loop: &mut EventLoop) -> io::Result<Attempt> {
+        let Some((program, arguments)) = self.command.split_first() else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (Some(to_child), Some(from_child)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let hears = Rc::clone(self);
+        let ear = event_loop.add(Ear(from_child), move |event_loop, me, _| {
+            let mut piece = [0; 4096];
+            let Some(Ear(from_child)) = event_loop.get_mut(me) else { return Ok(()) };
+            match from_child.read(&mut piece)? {
+                // It says nothing more. That's no end: it may live on.
+                0 => event_loop.close(me),
+                count => hears.heard(event_loop, &piece[..count]),
+            }
+            Ok(())
+        });
+        let late = Rc::clone(self);
+        let deadline = self.timers.after(event_loop, TO_TAKE_OVER, move |_| late.is_late());
+        let (line, is_ready, failed) = (Vec::new(), false, None);
+        Ok(Attempt { child, to_child, ear, line, is_ready, deadline, failed })
+    }
+}
+
+impl Attempt {
+    /// It won't take over, whatever it does from now on.
+    fn fail(&mut self, why: Why) {
+        // your turn: remember the first reason, and end the child
+        // hint: `child.kill` sends SIGKILL, which nobody can ignore. It may have ended already: then there is nobody to kill, and
+        //   nothing is wrong with that.
+        // hint: It has not ended when `kill` comes back. The kernel tells when it has, by SIGCHLD. So nothing is said here yet, and
+        //   nothing is waited for.
+        self.failed.get_or_insert(why);
+        let _ = self.child.kill();
+        // end
+    }
+}
+
+/// It serves: this program isn't needed any more.
+fn succeeded(event_loop: &mut EventLoop, attempt: &Attempt) {
+    say(&format!("replaced by {}", attempt.child.id()));
+    event_loop.stop();
+}
+
+/// The one line that says why.
+fn not_replaced(why: &Why) -> String {
+    format!("not replaced: {why}")
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CantRun(error) => write!(f, "it can't be run: {error}"),
+            Self::Ended(status) => write!(f, "it ended before it was serving ({status})"),
+            Self::Late => write!(f, "it wasn't serving within {} s", TO_TAKE_OVER.as_secs()),
+            Self::Said(line) => {
+                let shown = &line[..line.len().min(LONGEST_LINE)];
+                write!(f, "it said \"{}\"", shown.escape_ascii())
+            }
+        }
+    }
+}
+
+/// What the new program says.
+struct Ear(ChildStdout);
+
+impl Source for Ear {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::READ
+    }
+}
+
+/// Whoever sends a longer line, in bytes, or doesn't read what is queued, has been here long enough.
+const MOST_KEPT: usize = 64 * 1024;
+
+/// The read callback: each line is sent back.
+fn data_available(event_loop: &mut EventLoop, me: Token, input: &mut Input) {
+    if let Some(end) = input.bytes.iter().rposition(|byte| *byte == b'\n') {
+        let lines: Vec<u8> = input.bytes.drain(..=end).collect();
+        event_loop.send(me, &lines);
+    }
+    if input.ended || input.bytes.len() > MOST_KEPT {
+        event_loop.finish(me);
+    } else if event_loop.queued(me) > MOST_KEPT {
+        event_loop.close(me);
+    }
+}
+
+fn main() {
+    let arguments = program::arguments(HELP);
+    let (address, command) = match arguments.as_slice() {
+        [address, command @ ..] if !command.is_empty() => (address, command.to_vec()),
+        _ => program::complain(NAME, 2, "give an ADDRESS and a PROGRAM; see --help"),
+    };
+    let address = program::address(NAME, address);
+    if let Err(error) = run(|| program::listen_or_exit(NAME, address), command) {
+        program::complain(NAME, 1, &format!("the loop failed: {error}"));
+    }
+}
+
+fn run(listen: impl FnOnce() -> TcpListener, command: Vec<String>) -> io::Result<()> {
+    let mut event_loop = ch08_epoll::event_loop()?;
+    let timers = Timers::start(&mut event_loop, Clock::system());
+    let upgrade = Rc::new(Upgrade { timers, command, attempt: RefCell::new(None) });
+    // Before anybody can know that we're here: without this, SIGUSR2 ends a program.
+    signals::on_signals(
+        &mut event_loop,
+        &[SIGUSR2, SIGCHLD],
+        move |event_loop, signal| match signal {
+            SIGUSR2 => upgrade.begin(event_loop),
+            _ => upgrade.a_child_has_changed(event_loop),
+        },
+    )?;
+    serve(&mut event_loop, listen())?;
+    event_loop.run() // waits: inside, for all of them
+}
+
+fn serve(event_loop: &mut EventLoop, listener: TcpListener) -> io::Result<Token> {
+    let mut last = 0;
+    event_loop.listen(listener, move |event_loop, came| match came {
+        Ok((visitor, _)) => {
+            last += 1;
+            let number = last;
+            event_loop.set_read_callback(visitor, data_available);
+            event_loop.set_close_callback(visitor, move |_, _, ending| {
+                log(number, &format!("gone: {ending:?}"));
+            });
+        }
+        Err(error) => log(last + 1, &format!("not accepted: {error}")),
+    })
+}

@@ -1,0 +1,655 @@
+//! The checks of 13-hand: hand over the door, and those who are inside.
+
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use grader::causes::NOT_WRITTEN_YET;
+use grader::check::Check;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use visitors::doing::{Snapshot, descriptors};
+use visitors::program::{LOOK_EVERY, PATIENCE, Start};
+
+use super::*;
+
+/// As in the exercise.
+const MOST_VISITORS: usize = 300;
+/// So many are at the door then, and can't get in.
+const AT_THE_DOOR: usize = 5;
+/// So many are inside, and so many of them send something, while the old one is handing over. The new one has to go through
+/// all of them before it can hear any, and whoever is still awake in the old one hears them first.
+const INSIDE: usize = 285;
+const MEANWHILE: usize = 8;
+/// How often that's tried: it's a race, which the new one may win.
+const ROUNDS: usize = 3;
+/// More than the kernel keeps on the way to somebody who doesn't read, in bytes.
+const TOO_MUCH: usize = 8 << 20;
+/// The first generation needs no channel, and may need a few descriptors less than the others.
+const SOME_MORE: usize = 5;
+/// How many times a program is replaced.
+const UPGRADES: u64 = 100;
+/// When all have slept in the same sleep for so long, nobody will say anything any more.
+const ALL_ASLEEP: Duration = Duration::from_millis(1500);
+/// But the old one may wait for so long for the new one.
+const TO_ANSWER: Duration = Duration::from_secs(4);
+
+/// The judged server, by a name of its own, under which something else may lie later. Whatever has been started by that name
+/// is ended with this.
+struct House<'a> {
+    server: Server<'a>,
+    name: PathBuf,
+    folder: TempDir,
+}
+
+impl<'a> House<'a> {
+    #[track_caller]
+    fn new(check: &'a Check) -> Self {
+        let folder = tempfile::tempdir().expect("there is room");
+        let file = check.program().file_name().expect("a program has a name");
+        let name = folder.path().join(file);
+        let program = fs::canonicalize(check.program().parent().expect("it's in a folder"))
+            .expect("it's there")
+            .join(file);
+        fs::create_dir(folder.path().join("real")).expect("there is room");
+        symlink(&program, folder.path().join("real").join(file)).expect("there is room");
+        symlink(&program, &name).expect("there is room");
+        let start = Start::new(&name).arg("127.0.0.1:0").env("RUST_BACKTRACE", "0");
+        let program = match start.start() {
+            Ok(program) => program,
+            Err(error) => check.fail(format!("it can't be started: {error}")),
+        };
+        let address = match program.listening() {
+            Ok(address) => address,
+            Err(trouble) => check
+                .fail_for("the first line on stdout was to be `listening on ADDRESS`", &trouble),
+        };
+        Self { server: Server { check, program, address }, name, folder }
+    }
+
+    /// Where the program itself lies, whatever lies under its name.
+    fn real(&self) -> PathBuf {
+        self.folder.path().join("real").join(self.name.file_name().expect("it has one"))
+    }
+
+    /// From now on a script lies under its name.
+    fn becomes(&self, script: &str) {
+        fs::remove_file(&self.name).expect("it's there");
+        // Written by somebody else: a file that we have open can't be run, nor while a child of ours has our descriptors.
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"";
+        let written =
+            Command::new("/bin/sh").args(["-c", write, "sh", script]).arg(&self.name).status();
+        assert!(written.is_ok_and(|status| status.success()), "there is room");
+    }
+
+    /// And now itself again.
+    fn is_itself_again(&self) {
+        // It may be gone.
+        let _ = fs::remove_file(&self.name);
+        symlink(self.real(), &self.name).expect("there is room");
+    }
+
+    /// Fails, with what was said last by whatever generation.
+    #[track_caller]
+    fn fail(&self, saw: &str) -> ! {
+        let check = self.server.check;
+        // Whoever ends says why a moment later.
+        thread::sleep(LOOK_EVERY * 5);
+        let said = self.server.program.stderr();
+        if said.iter().any(|line| line.contains("not yet implemented")) {
+            check.suspect(NOT_WRITTEN_YET);
+        }
+        let words = |line: &&String| !line.is_empty() && !line.starts_with("note: run with");
+        let said: Vec<&str> = said.iter().filter(words).map(String::as_str).collect();
+        let last = said[said.len().saturating_sub(3)..].join("\n");
+        check.fail(format!("{saw}\nyour program's last words: {last}"));
+    }
+
+    /// Waits until somebody has said a line like that, and gives what is found there.
+    #[track_caller]
+    fn hears<T>(&self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
+        let began = Instant::now();
+        let mut quiet = Quiet::new(self);
+        loop {
+            let said = self.server.program.stderr();
+            if let Some(found) = said.iter().rev().find_map(|line| found(line)) {
+                return found;
+            }
+            let is_over = self.is_over(&said) && began.elapsed() > LOOK_EVERY * 25;
+            if is_over || quiet.lasts(TO_ANSWER) {
+                self.fail(&format!("{what}, and nobody has said so"));
+            }
+            thread::sleep(LOOK_EVERY / 4);
+        }
+    }
+
+    /// Nobody is there any more who could say something: it failed, or all have ended.
+    fn is_over(&self, said: &[String]) -> bool {
+        let trouble =
+            |line: &String| line.contains("panicked at") || line.starts_with("not replaced");
+        self.server.program.exit_status().is_some() && self.everybody().is_empty()
+            || said.last().is_some_and(trouble)
+            || said.iter().any(|line| line.contains("not yet implemented"))
+    }
+
+    /// The process that is this generation.
+    #[track_caller]
+    fn pid_of(&self, generation: u64) -> i32 {
+        let begin = format!("generation {generation} serves (pid ");
+        let found = |line: &str| line.strip_prefix(&begin)?.strip_suffix(')')?.parse().ok();
+        self.hears(&format!("generation {generation} was to serve"), found)
+    }
+
+    /// Replaces the generation before this one by it. Gives its number as a process.
+    #[track_caller]
+    fn upgrade(&self, to: u64) -> i32 {
+        let old = if to == 2 { self.server.program.pid() } else { self.pid_of(to - 1) };
+        let _ = kill(Pid::from_raw(old), Signal::SIGUSR2);
+        let new = self.pid_of(to);
+        let what = format!("generation {} was to be replaced", to - 1);
+        self.hears(&what, |line| (line == format!("replaced by {new}")).then_some(()));
+        new
+    }
+
+    /// All processes that have been started by its name, and live.
+    fn everybody(&self) -> Vec<i32> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let folder = self.folder.path().to_string_lossy().into_owned();
+        let ours = |entry: fs::DirEntry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            String::from_utf8_lossy(&line).contains(&folder).then_some(pid)
+        };
+        entries.filter_map(ours).collect()
+    }
+
+    /// This generation has at most so many descriptors more than another one had. Where the system can't tell, nobody can.
+    #[track_caller]
+    fn needs_no_more(&self, before: Option<usize>, more: usize, pid: i32, when: &str) {
+        let Some(before) = before else { return };
+        let began = Instant::now();
+        while let Some(after) = descriptors(pid)
+            && after > before + more
+        {
+            if began.elapsed() > Duration::from_secs(2) {
+                self.fail(&format!(
+                    "{when}, {after} descriptors are open, and an earlier generation needed {before}"
+                ));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    #[track_caller]
+    fn guest(&self, name: &str) -> Guest<'_, 'a> {
+        match Connection::connect(self.server.address, name) {
+            Ok(connection) => Guest { house: self, connection, pending: Vec::new() },
+            Err(error) => self.fail(&format!("the {name} couldn't connect: {error}")),
+        }
+    }
+
+    /// Somebody new comes, and is answered by this generation.
+    #[track_caller]
+    fn serves(&self, generation: u64, when: &str) {
+        let mut guest = self.guest("new visitor");
+        guest.send(b"new\n");
+        guest.expect(format!("{generation} new\n").as_bytes(), when);
+    }
+}
+
+impl Drop for House<'_> {
+    fn drop(&mut self) {
+        for pid in self.everybody() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// Looks whether anybody does anything.
+struct Quiet<'h, 'a> {
+    house: &'h House<'a>,
+    seen: Vec<Option<Snapshot>>,
+    since: Instant,
+    looked: Instant,
+}
+
+impl<'h, 'a> Quiet<'h, 'a> {
+    fn new(house: &'h House<'a>) -> Self {
+        Self { house, seen: Vec::new(), since: Instant::now(), looked: Instant::now() }
+    }
+
+    /// All sleep, and nobody has run for so long. To be asked every now and then.
+    fn lasts(&mut self, time: Duration) -> bool {
+        // Whatever holds us up must not count as their sleep.
+        if self.looked.elapsed() > LOOK_EVERY * 20 {
+            self.since = Instant::now();
+        }
+        if self.looked.elapsed() < LOOK_EVERY * 4 {
+            return false;
+        }
+        self.looked = Instant::now();
+        let all: Vec<_> = self.house.everybody().into_iter().map(Snapshot::of).collect();
+        let asleep = all.iter().all(|it| it.as_ref().is_none_or(Snapshot::asleep));
+        if !asleep || all != self.seen {
+            (self.seen, self.since) = (all, Instant::now());
+        }
+        self.since.elapsed() > time
+    }
+}
+
+/// A visitor, whoever serves it.
+struct Guest<'h, 'a> {
+    house: &'h House<'a>,
+    connection: Connection,
+    pending: Vec<u8>,
+}
+
+impl Guest<'_, '_> {
+    #[track_caller]
+    fn send(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.connection.send(bytes) {
+            self.house.fail(&format!("the {} couldn't send: {error}", self.connection.name()));
+        }
+    }
+
+    /// Sends it, and waits until it has been read.
+    #[track_caller]
+    fn send_and_wait(&mut self, bytes: &[u8]) {
+        self.send(bytes);
+        if !self.connection.wait_until_read(PATIENCE) {
+            self.house.fail(&format!("nobody has read what the {} sent", self.connection.name()));
+        }
+    }
+
+    /// Reads until it's enough, or until the end, and gives what has come.
+    #[track_caller]
+    fn receive(
+        &mut self,
+        when: &str,
+        enough: impl Fn(&[u8]) -> bool,
+    ) -> (Vec<u8>, Option<&'static str>) {
+        let began = Instant::now();
+        let mut quiet = Quiet::new(self.house);
+        let mut piece = vec![0; 64 * 1024];
+        let mut end = None;
+        let _ = self.connection.stream().set_read_timeout(Some(LOOK_EVERY));
+        while !enough(&self.pending) && end.is_none() {
+            match self.connection.stream().read(&mut piece) {
+                Ok(0) => end = Some("was hung up on"),
+                Ok(count) => self.pending.extend_from_slice(&piece[..count]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
+                        let said = self.house.server.program.stderr();
+                        let is_over =
+                            self.house.is_over(&said) && began.elapsed() > Duration::from_secs(1);
+                        if is_over || quiet.lasts(ALL_ASLEEP) {
+                            let (came, name) = (shown(&self.pending), self.connection.name());
+                            self.house.fail(&format!(
+                                "{when}, the {name} got {came}, and waits for more"
+                            ));
+                        }
+                    }
+                    _ => end = Some("got a reset"),
+                },
+            }
+        }
+        (std::mem::take(&mut self.pending), end)
+    }
+
+    /// Has to get just these bytes next.
+    #[track_caller]
+    fn expect(&mut self, expected: &[u8], when: &str) {
+        let enough = |came: &[u8]| came.len() >= expected.len() || !expected.starts_with(came);
+        let (mut came, end) = self.receive(when, enough);
+        if came.len() > expected.len() {
+            self.pending = came.split_off(expected.len());
+        }
+        let name = self.connection.name();
+        if let Some(at) = came.iter().zip(expected).position(|(came, expected)| came != expected) {
+            let from = at.saturating_sub(20);
+            let part = |bytes: &[u8]| shown(&bytes[from..bytes.len().min(from + 80)]);
+            let (came, expected) = (part(&came), part(expected));
+            self.house.fail(&format!("{when}, the {name} got {came}, and not {expected}"));
+        }
+        if let Some(end) = end {
+            let (came, expected) = (shown(&came), shown(expected));
+            self.house
+                .fail(&format!("{when}, the {name} got {came}, and {end}: {expected} was to come"));
+        }
+    }
+
+    /// Has to get a proper end, and nothing before it.
+    #[track_caller]
+    fn expect_end(&mut self, when: &str) {
+        let (came, end) = self.receive(when, |came| !came.is_empty());
+        let name = self.connection.name();
+        match end {
+            Some("was hung up on") if came.is_empty() => {}
+            Some(end) => self.house.fail(&format!("{when}, the {name} {end}")),
+            None => self.house.fail(&format!("{when}, the {name} got {} more", shown(&came))),
+        }
+    }
+}
+
+#[rstest]
+#[case::who_has_said_nothing("visitors-are-lost", "", "hello\n")]
+#[case::who_was_answered("visitors-are-lost", "first\n", "hello\n")]
+#[case::with_half_a_line("half-a-line-is-lost", "hel", "lo\n")]
+#[case::with_a_line_and_a_half("half-a-line-is-lost", "first\nhel", "lo\n")]
+#[case::with_a_line_but_its_end("half-a-line-is-lost", "hello", "\n")]
+fn one_visitor(#[case] cause: &'static str, #[case] before: &str, #[case] after: &str) {
+    let check = check!("13-hand");
+    check.suspect(cause);
+    let house = House::new(&check);
+    let mut guest = house.guest("visitor");
+    if !before.is_empty() {
+        guest.send_and_wait(before.as_bytes());
+    }
+    if before.contains('\n') {
+        guest.expect(b"1 first\n", "before an upgrade");
+    }
+    house.upgrade(2);
+    guest.send(after.as_bytes());
+    guest.expect(b"2 hello\n", &format!("after it sent {before:?}, an upgrade, and {after:?}"));
+    guest.send(b"more\n");
+    guest.expect(b"2 more\n", "after an upgrade");
+}
+
+#[test]
+fn a_new_visitor() {
+    let check = check!("13-hand");
+    check.suspect("the-door-stays-here");
+    let house = House::new(&check);
+    house.serves(1, "before an upgrade");
+    house.upgrade(2);
+    house.serves(2, "after an upgrade");
+    house.serves(2, "after an upgrade");
+}
+
+#[test]
+fn the_old_one_ends() {
+    let check = check!("13-hand");
+    check.suspect("the-old-one-stays");
+    let house = House::new(&check);
+    let new = house.upgrade(2);
+    match house.server.program.ended() {
+        Ok(status) if status.success() => {}
+        Ok(status) => house.fail(&format!("after an upgrade, the old one ended with {status}")),
+        Err(trouble) => {
+            let trouble = trouble.to_string();
+            let trouble = trouble.strip_prefix("it ").unwrap_or(&trouble);
+            house.fail(&format!("after an upgrade, the old one {trouble}"))
+        }
+    }
+    let left = house.everybody();
+    if !left.is_empty() && left != [new] {
+        house.fail(&format!("after an upgrade, these processes are left: {left:?}"));
+    }
+    house.serves(2, "after an upgrade");
+}
+
+#[test]
+fn generations_are_counted() {
+    let check = check!("13-hand");
+    check.suspect("generations-arent-counted");
+    let house = House::new(&check);
+    let mut guest = house.guest("visitor");
+    for generation in 1..=5 {
+        if generation > 1 {
+            house.upgrade(generation);
+        }
+        let line = format!("line {generation}\nhal");
+        guest.send_and_wait(line.as_bytes());
+        let half = if generation > 1 { "hal" } else { "" };
+        let expected = format!("{generation} {half}line {generation}\n");
+        guest.expect(expected.as_bytes(), &format!("when generation {generation} serves"));
+    }
+}
+
+#[test]
+fn many_visitors() {
+    let check = check!("13-hand");
+    check.suspect("visitors-are-mixed-up");
+    let house = House::new(&check);
+    let mut guests: Vec<_> = (1..=280).map(|n| house.guest(&format!("visitor {n}"))).collect();
+    for (number, guest) in (1..=280).zip(&mut guests) {
+        guest.send_and_wait(format!("I am {number}").as_bytes());
+    }
+    house.upgrade(2);
+    for (number, guest) in guests.iter_mut().enumerate().rev() {
+        let number = number + 1;
+        guest.send(b"!\n");
+        guest
+            .expect(format!("2 I am {number}!\n").as_bytes(), "after an upgrade with 280 visitors");
+    }
+}
+
+/// With so many inside, nobody else is let in: they have connected, and are in the kernel's queue.
+#[test]
+fn those_at_the_door() {
+    let check = check!("13-hand");
+    check.suspect("the-queue-is-lost");
+    let house = House::new(&check);
+    let mut inside: Vec<_> =
+        (1..=MOST_VISITORS).map(|n| house.guest(&format!("visitor {n}"))).collect();
+    for guest in &mut inside {
+        guest.send(b"in\n");
+        guest.expect(b"1 in\n", "before an upgrade");
+    }
+    let mut outside: Vec<_> =
+        (1..=AT_THE_DOOR).map(|n| house.guest(&format!("visitor {n} at the door"))).collect();
+    for guest in &mut outside {
+        guest.send(b"out\n");
+    }
+    house.upgrade(2);
+    drop(inside.drain(..AT_THE_DOOR));
+    for guest in &mut outside {
+        guest.expect(b"2 out\n", "after an upgrade, when others had left");
+    }
+    for guest in &mut inside {
+        guest.send(b"still\n");
+        guest.expect(b"2 still\n", "after an upgrade with as many visitors as may be inside");
+    }
+}
+
+/// So many lines that the kernel has no room for what comes back, as long as nobody reads.
+fn too_much() -> (Vec<u8>, Vec<u8>) {
+    let line = |number: usize| format!("{number} {}\n", "x".repeat(900));
+    let lines: Vec<String> = (0..TOO_MUCH / 900).map(line).collect();
+    let answers: String = lines.iter().map(|line| format!("1 {line}")).collect();
+    (lines.concat().into_bytes(), answers.into_bytes())
+}
+
+#[test]
+fn what_is_queued() {
+    let check = check!("13-hand");
+    check.suspect("what-is-queued-is-lost");
+    let house = House::new(&check);
+    let mut guest = house.guest("visitor who doesn't read");
+    let (lines, answers) = too_much();
+    guest.send_and_wait(&lines);
+    settle(&house.server, "after many lines");
+    house.upgrade(2);
+    guest.send(b"last\n");
+    let when = "after an upgrade, for somebody who hadn't read a thing";
+    guest.expect(&[&answers[..], b"2 last\n"].concat(), when);
+    guest.send(b"more\n");
+    guest.expect(b"2 more\n", when);
+}
+
+/// The server has said goodbye, and it stands behind what is queued.
+#[rstest]
+#[case::who_has_finished(true)]
+#[case::whose_line_is_too_long(false)]
+fn an_end_behind_it(#[case] finishes: bool) {
+    let check = check!("13-hand");
+    check.suspect("an-end-is-forgotten");
+    let house = House::new(&check);
+    let mut guest = house.guest("visitor who doesn't read");
+    let (lines, answers) = too_much();
+    guest.send_and_wait(&lines);
+    match finishes {
+        true => guest.connection.finish_sending(),
+        false => guest.send_and_wait(&[b'x'; 2000]),
+    }
+    settle(&house.server, "after many lines and their end");
+    house.upgrade(2);
+    let when = "after an upgrade, for somebody who was to be hung up on, and hadn't read a thing";
+    guest.expect(&answers, when);
+    guest.expect_end(when);
+}
+
+#[rstest]
+#[case::there_is_none(None)]
+#[case::it_ends_at_once(Some("exit 1"))]
+#[case::it_says_hello_and_ends(Some("printf hello >&0; exit 1"))]
+#[case::it_ends_when_it_has_all(Some("printf hello >&0; head -c 9 <&0 >/dev/null; exit 1"))]
+#[case::it_says_something_else(Some("printf hello >&0; printf steady >&0; exec sleep 20"))]
+#[case::it_says_hello_twice(Some("printf hello >&0; printf hello >&0; exec sleep 20"))]
+#[case::it_says_hello_and_hangs(Some("printf hello >&0; exec sleep 20"))]
+fn it_fails(#[case] script: Option<&str>) {
+    let check = check!("13-hand");
+    check.suspect("it-isnt-waited-for");
+    let house = House::new(&check);
+    let mut guest = house.guest("visitor");
+    guest.send_and_wait(b"first\nhel");
+    guest.expect(b"1 first\n", "before an upgrade");
+    match script {
+        Some(script) => house.becomes(script),
+        None => fs::remove_file(&house.name).expect("it's there"),
+    }
+    house.server.program.signal(Signal::SIGUSR2);
+    let when = match script {
+        Some(script) => format!("when the new one does `{script}`"),
+        None => "when there is no new one".to_owned(),
+    };
+    let what = format!("{when}, your program was to say that it's not replaced");
+    house.hears(&what, |line| line.starts_with("not replaced: ").then_some(()));
+    settle(&house.server, &when);
+    check.suspect("closes-before-ready");
+    guest.send(b"lo\n");
+    guest.expect(b"1 hello\n", &when);
+    house.serves(1, &when);
+    let began = Instant::now();
+    while let Some((pid, state)) = children(house.server.program.pid()).first() {
+        if began.elapsed() > Duration::from_secs(2) {
+            check.suspect("its-child-is-left");
+            let what = if *state == 'Z' { "is a zombie" } else { "lives on" };
+            house.fail(&format!("{when}, it failed, and its process {pid} {what}"));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    check.suspect("it-cant-be-asked-again");
+    house.is_itself_again();
+    guest.send_and_wait(b"hal");
+    house.upgrade(2);
+    guest.send(b"f\n");
+    guest.expect(b"2 half\n", "after one that failed, and one that didn't");
+}
+
+/// They send something, or come, after the new one has said hello, and the old one sees all of it in the same turn.
+#[test]
+fn in_the_same_turn() {
+    let check = check!("13-hand");
+    check.suspect("the-old-one-goes-on");
+    for _ in 0..ROUNDS {
+        in_one_turn(&check);
+    }
+}
+
+#[track_caller]
+fn in_one_turn(check: &Check) {
+    let house = House::new(check);
+    let mut guests: Vec<_> = (1..=INSIDE).map(|n| house.guest(&format!("visitor {n}"))).collect();
+    for guest in &mut guests {
+        guest.send(b"in\n");
+        guest.expect(b"1 in\n", "before an upgrade");
+    }
+    house.becomes(&format!("sleep 0.5; exec nice -n 19 {} \"$@\"", house.real().display()));
+    let old = &house.server.program;
+    old.signal(Signal::SIGUSR2);
+    let began = Instant::now();
+    let real = house.real();
+    let child = || children(old.pid()).first().map(|(pid, _)| *pid);
+    while child().is_none() && began.elapsed() < PATIENCE {
+        thread::sleep(LOOK_EVERY / 10);
+    }
+    old.stop();
+    let is_waiting = |pid: i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let runs = String::from_utf8_lossy(&line).starts_with(&*real.to_string_lossy());
+        runs && Snapshot::of(pid).is_some_and(|now| now.asleep())
+    };
+    let has_said_hello = || child().is_some_and(is_waiting);
+    while !has_said_hello() && began.elapsed() < PATIENCE && house.said_nothing_is_written() {
+        thread::sleep(LOOK_EVERY);
+    }
+    let mut new: Vec<_> = (1..=3).map(|n| house.guest(&format!("new visitor {n}"))).collect();
+    for guest in new.iter_mut().chain(&mut guests[..MEANWHILE]) {
+        guest.send(b"hel");
+    }
+    old.go_on();
+    house.pid_of(2);
+    let when = "after an upgrade, while which half a line had come";
+    for guest in new.iter_mut().chain(&mut guests[..MEANWHILE]) {
+        guest.send(b"lo\n");
+        guest.expect(b"2 hello\n", when);
+    }
+}
+
+impl House<'_> {
+    /// Nobody has come upon a `todo!`.
+    fn said_nothing_is_written(&self) -> bool {
+        !self.server.program.stderr().iter().any(|line| line.contains("not yet implemented"))
+    }
+}
+
+/// Each visitor is one descriptor, in whatever generation, and whoever leaves takes it along.
+#[test]
+fn one_descriptor_each() {
+    let check = check!("13-hand");
+    check.suspect("a-copy-is-left");
+    let house = House::new(&check);
+    let mut guests: Vec<_> = (1..=20).map(|n| house.guest(&format!("visitor {n}"))).collect();
+    for guest in &mut guests {
+        guest.send(b"hello\n");
+        guest.expect(b"1 hello\n", "before an upgrade");
+    }
+    let before = descriptors(house.server.program.pid());
+    house.upgrade(2);
+    let pid = house.upgrade(3);
+    house.needs_no_more(before, SOME_MORE, pid, "with 20 visitors");
+    for guest in &mut guests[2..] {
+        guest.connection.finish_sending();
+        guest.expect_end("after two upgrades, when it has finished sending");
+    }
+    let before = before.map(|before| before - 18);
+    house.needs_no_more(before, SOME_MORE, pid, "when 18 of 20 visitors had left");
+    guests[0].send(b"hello\n");
+    guests[0].expect(b"3 hello\n", "after others had left");
+}
+
+#[test]
+fn a_hundred_upgrades() {
+    let check = check!("13-hand");
+    check.suspect("leaves-descriptors-open");
+    let house = House::new(&check);
+    let mut guests = [house.guest("first visitor"), house.guest("second visitor")];
+    let mut before = None;
+    for generation in 2..=UPGRADES + 1 {
+        let pid = house.upgrade(generation);
+        for guest in &mut guests {
+            guest.send(b"hello\n");
+            guest.expect(format!("{generation} hello\n").as_bytes(), "after an upgrade");
+        }
+        if generation == 3 {
+            before = descriptors(pid);
+        }
+    }
+    let last = house.pid_of(UPGRADES + 1);
+    house.needs_no_more(before, 0, last, "after a hundred upgrades, with two visitors");
+}

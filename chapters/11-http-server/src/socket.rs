@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use ch07_callbacks::now;
-use nix::sys::socket::{MsgFlags, getsockopt, recv, send, sendmsg, setsockopt, sockopt};
+#[cfg(target_os = "linux")]
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::{MsgFlags, recv, send, sendmsg, setsockopt, sockopt};
 
 #[cfg(target_os = "linux")]
 use crate::options;

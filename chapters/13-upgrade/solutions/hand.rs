@@ -10,6 +10,8 @@
 //!              nc 127.0.0.1 7013      and type some lines, before and after
 //!              pkill -USR2 ex13-hand
 //! Be graded:   cargo grade 13
+#![cfg_attr(not(target_os = "linux"), no_main)]
+#![cfg(target_os = "linux")]
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;

@@ -698,7 +698,7 @@ fn nothing_on_its_way_to_or_from_the_x_server_is_lost(#[case] wish: Wish) {
     let shades = (0..6).map(|_| [tool(), tool()]).collect();
     let marks = (0..5).map(|_| tool()).collect();
     let atom = |name: &str| x.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom;
-    let atoms = ["WM_PROTOCOLS", "WM_DELETE_WINDOW", "_WAITING_GAME_DRAWN"].map(|name| atom(name));
+    let atoms = ["WM_PROTOCOLS", "WM_DELETE_WINDOW", "_WAITING_GAME_DRAWN"].map(atom);
     // Nothing is under way.
     let focus = x.get_input_focus().unwrap();
     let requests = u16::try_from(focus.sequence_number()).unwrap();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ch07_callbacks::EventLoop;
 use ch09_timers::{Clock, Timers};
 use ch12_kernel::chat::{self, Chat};
-use ch12_kernel::line_server::{HandedOver, Visitor};
+use ch12_kernel::line_server::handover::{HandedOver, Visitor};
 use ch12_kernel::mail::{self, Mail};
 use ch12_kernel::mbox::Mbox;
 use ch13_upgrade::state::{Incoming, Outgoing};

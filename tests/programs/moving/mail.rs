@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ch12_kernel::mail::Mail;
-use ch12_kernel::mail::server::HandedOver;
+use ch12_kernel::mail::server::handover::HandedOver;
 use ch12_kernel::mail::session::{COMMAND_TIME, DATA_TIME, MESSAGE_TIME};
 use nix::sys::socket::{setsockopt, sockopt};
 use rstest::rstest;

@@ -17,6 +17,10 @@ pub const MOST_DESCRIPTORS: usize = 253;
 /// The longest packet, in bytes. All that is long goes in a file (see [`crate::state`]).
 pub const LONGEST: usize = 4096;
 
+/// What a packet with all of them needs besides its bytes.
+const SPACE: usize = rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS));
+const NO_ROOM: &str = "there was no room for all descriptors (ulimit -n)";
+
 /// One end. None of its calls waits.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
@@ -45,7 +49,7 @@ impl Channel {
     /// # Errors
     /// When nobody is there any more, or the kernel won't pass these descriptors on.
     pub fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<bool> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut space = [MaybeUninit::uninit(); SPACE];
         let mut with = SendAncillaryBuffer::new(&mut space);
         let too_many = descriptors.len() > MOST_DESCRIPTORS;
         let rights = SendAncillaryMessage::ScmRights(descriptors);
@@ -66,13 +70,14 @@ impl Channel {
     /// free place here have been closed by the kernel, without a word but
     /// a flag.
     pub fn receive(&self) -> io::Result<Option<Packet>> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut space = [MaybeUninit::uninit(); SPACE];
         let mut with = RecvAncillaryBuffer::new(&mut space);
         let mut bytes = vec![0; LONGEST];
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let into = &mut [IoSliceMut::new(&mut bytes)];
         let received = recvmsg(&self.0, into, &mut with, flags);
-        let Some(message) = now(received.map_err(io::Error::from))? else { return Ok(None) };
+        let received = now(received.map_err(io::Error::from))?;
+        let Some(message) = received else { return Ok(None) };
         let mut descriptors = Vec::new();
         for came in with.drain() {
             if let RecvAncillaryMessage::ScmRights(these) = came {
@@ -80,7 +85,7 @@ impl Channel {
             }
         }
         if message.flags.contains(ReturnFlags::CTRUNC) {
-            return Err(io::Error::other("there was no room for all descriptors (ulimit -n)"));
+            return Err(io::Error::other(NO_ROOM));
         }
         if message.flags.contains(ReturnFlags::TRUNC) {
             return Err(io::Error::other("a packet is too long"));

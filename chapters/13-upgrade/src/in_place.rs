@@ -10,14 +10,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{self, Command};
+use std::process::Command;
 
 use nix::unistd::dup2_stdin;
 
 use crate::TAKE_OVER;
 use crate::channel::{Channel, MOST_DESCRIPTORS};
 use crate::message::Message;
-use crate::state::{self, Outgoing, VERSION};
+use crate::state::{self, Outgoing};
 
 // ANCHOR: become
 /// Becomes that program, with this state. It comes back only if it
@@ -34,9 +34,7 @@ pub fn become_it(
     let (ours, theirs) = Channel::pair()?;
     let (bytes, descriptors) = state.finish();
     let file = state::in_memory(&bytes)?;
-    let count = descriptors.len() as u64;
-    let pid = process::id().into();
-    let first = Message::State { pid, version: VERSION, generation, descriptors: count };
+    let first = Message::state(generation, descriptors.len());
     put(&ours, &first, &[file.as_fd()])?;
     for some in descriptors.chunks(MOST_DESCRIPTORS) {
         put(&ours, &Message::Descriptors, some)?;

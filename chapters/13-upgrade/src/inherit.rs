@@ -21,6 +21,8 @@ use crate::state::{self, Detached, Incoming, OLDEST, VERSION};
 /// How long the old program may be silent. It has less patience with us.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const NOT_GO: &str = "the old program says something else than go";
+
 /// All that the old program has had.
 pub struct Inheritance {
     peer: RefCell<Peer>,
@@ -96,7 +98,7 @@ impl Inheritance {
             // It was killed, and nobody but us has what it had. (If it had
             // changed its mind, it would have killed us.)
             None => {}
-            Some(_) => return Err(io::Error::other("the old program says something else than go")),
+            Some(_) => return Err(io::Error::other(NOT_GO)),
         }
         self.is_ours.set(true);
         unless_gone(peer.send(&Message::Serving, &[]))

@@ -12,7 +12,10 @@
 //! Until Go is said, the old one can go on as if nothing had been. A successor that can't go on
 //! says Refused, and why, instead of Ready.
 
+use std::process;
+
 use crate::format::{Malformed, Reader, Writer};
+use crate::state::VERSION;
 
 /// One packet's meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,12 @@ pub enum Message {
 }
 
 impl Message {
+    /// The first word of a hand-over: of this program, in the newest version.
+    pub fn state(generation: u64, descriptors: usize) -> Self {
+        let (pid, descriptors) = (process::id().into(), descriptors as u64);
+        Self::State { pid, version: VERSION, generation, descriptors }
+    }
+
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         match self {

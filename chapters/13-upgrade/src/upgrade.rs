@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{self, Child, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -217,7 +217,8 @@ impl Upgrade {
     fn replace(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>, patience: Duration) {
         self.0.again.take();
         let began = Instant::now();
-        let why = match self.hand_over(event_loop, channel) {
+        let peer = Peer::new(Rc::clone(channel), TO_TAKE_OVER);
+        let why = match peer.and_then(|mut peer| self.hand_over(event_loop, &mut peer)) {
             Ok(()) => return self.succeeded(event_loop, began.elapsed()),
             Err(why) => why,
         };
@@ -246,18 +247,18 @@ impl Upgrade {
     // ANCHOR: hand_over
     /// From here on nobody is served, until the new program serves them,
     /// or we do again.
-    fn hand_over(&self, event_loop: &mut EventLoop, channel: &Rc<Channel>) -> io::Result<()> {
-        let mut peer = Peer::new(Rc::clone(channel), TO_TAKE_OVER)?;
+    fn hand_over(&self, event_loop: &mut EventLoop, peer: &mut Peer) -> io::Result<()> {
         let stdin = io::stdin();
         let mut state = Outgoing::default();
         state.descriptor(stdin.as_fd());
-        let gathered = (self.0.gather)(event_loop, state, &mut |state| self.send(&mut peer, state));
-        self.explain(gathered, &mut peer, "it was ready")?;
-        self.expect(&mut peer, &Message::Ready, "it was ready")?;
+        let give = &mut |state: Outgoing<'_>| self.send(peer, state);
+        let gathered = (self.0.gather)(event_loop, state, give);
+        self.explain(gathered, peer, "it was ready")?;
+        self.expect(peer, &Message::Ready, "it was ready")?;
         peer.allow(TO_TAKE_OVER);
         let told = peer.send(&Message::Go, &[]);
-        self.explain(told, &mut peer, "it served")?;
-        self.expect(&mut peer, &Message::Serving, "it served")
+        self.explain(told, peer, "it served")?;
+        self.expect(peer, &Message::Serving, "it served")
     }
     // ANCHOR_END: hand_over
 
@@ -301,12 +302,7 @@ impl Upgrade {
     fn send(&self, peer: &mut Peer, state: Outgoing<'_>) -> io::Result<()> {
         let (bytes, descriptors) = state.finish();
         let file = state::in_memory(&bytes)?;
-        let first = Message::State {
-            pid: process::id().into(),
-            version: VERSION,
-            generation: self.0.generation,
-            descriptors: descriptors.len() as u64,
-        };
+        let first = Message::state(self.0.generation, descriptors.len());
         peer.send(&first, &[file.as_fd()])?;
         for some in descriptors.chunks(MOST_DESCRIPTORS) {
             peer.send(&Message::Descriptors, some)?;

@@ -14,8 +14,8 @@ use crate::response::Flow;
 /// A conversation in plain data.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// What has come of a request that isn't whole, and what comes behind it: as if nobody had
-    /// looked at it.
+    /// What has come of a request that isn't whole, and what comes
+    /// behind it: as if nobody had looked at it.
     pub input: Vec<u8>,
     /// The client has finished sending.
     pub input_ended: bool,

@@ -35,6 +35,8 @@ const SOME_MORE: usize = 5;
 const UPGRADES: u64 = 100;
 /// When all have slept in the same sleep for so long, nobody will say anything any more.
 const ALL_ASLEEP: Duration = Duration::from_millis(1500);
+/// And when nobody is left who could.
+const IT_IS_OVER: Duration = Duration::from_millis(600);
 /// But the old one may wait for so long for the new one.
 const TO_ANSWER: Duration = Duration::from_secs(4);
 
@@ -112,15 +114,13 @@ impl<'a> House<'a> {
     /// Waits until somebody has said a line like that, and gives what is found there.
     #[track_caller]
     fn hears<T>(&self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
-        let began = Instant::now();
         let mut quiet = Quiet::new(self);
         loop {
             let said = self.server.program.stderr();
             if let Some(found) = said.iter().rev().find_map(|line| found(line)) {
                 return found;
             }
-            let is_over = self.is_over(&said) && began.elapsed() > LOOK_EVERY * 25;
-            if is_over || quiet.lasts(TO_ANSWER) {
+            if quiet.lasts(&said, TO_ANSWER) {
                 self.fail(&format!("{what}, and nobody has said so"));
             }
             thread::sleep(LOOK_EVERY / 4);
@@ -214,30 +214,39 @@ struct Quiet<'h, 'a> {
     house: &'h House<'a>,
     seen: Vec<Option<Snapshot>>,
     since: Instant,
+    /// Since when it has been over, each time that it was looked at.
+    over: Option<Instant>,
     looked: Instant,
 }
 
 impl<'h, 'a> Quiet<'h, 'a> {
     fn new(house: &'h House<'a>) -> Self {
-        Self { house, seen: Vec::new(), since: Instant::now(), looked: Instant::now() }
+        let now = Instant::now();
+        Self { house, seen: Vec::new(), since: now, over: None, looked: now }
     }
 
-    /// All sleep, and nobody has run for so long. To be asked every now and then.
-    fn lasts(&mut self, time: Duration) -> bool {
-        // Whatever holds us up must not count as their sleep.
-        if self.looked.elapsed() > LOOK_EVERY * 20 {
-            self.since = Instant::now();
-        }
-        if self.looked.elapsed() < LOOK_EVERY * 4 {
+    /// All sleep, and nobody has run for so long; or it's over, and that a bit longer than a look takes. To be asked every now
+    /// and then.
+    fn lasts(&mut self, said: &[String], time: Duration) -> bool {
+        let since_then = self.looked.elapsed();
+        if since_then < LOOK_EVERY * 4 {
             return false;
         }
-        self.looked = Instant::now();
+        // Whatever holds us up must not count as their sleep.
+        if since_then > LOOK_EVERY * 20 {
+            (self.since, self.over) = (Instant::now(), None);
+        }
         let all: Vec<_> = self.house.everybody().into_iter().map(Snapshot::of).collect();
         let asleep = all.iter().all(|it| it.as_ref().is_none_or(Snapshot::asleep));
         if !asleep || all != self.seen {
             (self.seen, self.since) = (all, Instant::now());
         }
-        self.since.elapsed() > time
+        self.over = match self.house.is_over(said) {
+            true => self.over.or(Some(Instant::now())),
+            false => None,
+        };
+        self.looked = Instant::now();
+        self.since.elapsed() > time || self.over.is_some_and(|over| over.elapsed() > IT_IS_OVER)
     }
 }
 
@@ -272,7 +281,6 @@ impl Guest<'_, '_> {
         when: &str,
         enough: impl Fn(&[u8]) -> bool,
     ) -> (Vec<u8>, Option<&'static str>) {
-        let began = Instant::now();
         let mut quiet = Quiet::new(self.house);
         let mut piece = vec![0; 64 * 1024];
         let mut end = None;
@@ -284,9 +292,7 @@ impl Guest<'_, '_> {
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
                         let said = self.house.server.program.stderr();
-                        let is_over =
-                            self.house.is_over(&said) && began.elapsed() > Duration::from_secs(1);
-                        if is_over || quiet.lasts(ALL_ASLEEP) {
+                        if quiet.lasts(&said, ALL_ASLEEP) {
                             let (came, name) = (shown(&self.pending), self.connection.name());
                             self.house.fail(&format!(
                                 "{when}, the {name} got {came}, and waits for more"

@@ -74,6 +74,7 @@ impl<'a> House<'a> {
         let server = &self.server;
         let began = Instant::now();
         let mut watch = Watch::new(&server.program);
+        let mut in_vain = false;
         let right = |said: &[String]| said.iter().zip(lines).position(|(said, line)| said != line);
         loop {
             let said = self.said();
@@ -93,8 +94,12 @@ impl<'a> House<'a> {
                 Some(Trouble::Asleep { .. }) if self.may_be_woken(began) => {
                     watch = Watch::new(&server.program);
                 }
-                // What it said last may still be on its way.
-                Some(Trouble::Ended { .. }) if began.elapsed() < LOOK_EVERY * 10 => {}
+                // What it said last may still be on its way, or its child may have ended in this very moment.
+                Some(_) if !in_vain => {
+                    in_vain = true;
+                    watch = Watch::new(&server.program);
+                    thread::sleep(LOOK_EVERY * 5);
+                }
                 Some(trouble) => {
                     let missing = lines[said.len()];
                     server.fail_for(
@@ -137,6 +142,7 @@ impl<'a> House<'a> {
     fn wait_until<T>(&self, what: &str, found: impl Fn() -> Option<T>) -> T {
         let began = Instant::now();
         let mut watch = Watch::new(&self.server.program);
+        let mut in_vain = false;
         loop {
             if let Some(found) = found() {
                 return found;
@@ -144,6 +150,11 @@ impl<'a> House<'a> {
             match watch.trouble() {
                 Some(Trouble::Asleep { .. }) if self.may_be_woken(began) => {
                     watch = Watch::new(&self.server.program);
+                }
+                Some(_) if !in_vain => {
+                    in_vain = true;
+                    watch = Watch::new(&self.server.program);
+                    thread::sleep(LOOK_EVERY * 5);
                 }
                 Some(trouble) => self.server.fail_for(what, &trouble),
                 None => thread::sleep(LOOK_EVERY),

@@ -89,8 +89,8 @@ impl House {
     /// # Errors
     /// It can't be had. Then the old one goes on.
     fn take_over(event_loop: &mut EventLoop, channel: &Channel) -> io::Result<Rc<Self>> {
-        // your turn: say HELLO, receive all, go on with it, and say READY when nothing can fail any more
-        todo!("say HELLO, receive all, go on with it, and say READY when nothing can fail any more")
+        // your turn: say HELLO, receive all, go on with it, and say READY at the end
+        todo!("say HELLO, receive all, go on with it, and say READY at the end")
         // end
     }
 

@@ -134,7 +134,7 @@ impl House {
     /// # Errors
     /// It can't be had. Then the old one goes on.
     fn take_over(event_loop: &mut EventLoop, channel: &Channel) -> io::Result<Rc<Self>> {
-        // your turn: say HELLO, receive all, go on with it, and say READY when nothing can fail any more
+        // your turn: say HELLO, receive all, go on with it, and say READY at the end
         // hint: `receive_state` gives bytes and descriptors, and `Incoming::new` reads them: numbers, flags and bytes are its
         //   `reader`'s, and `descriptor` gives the next one that was handed over. It's yours then: `TcpListener::from` and
         //   `TcpStream::from` take it. `end` says whether that was all.

@@ -21,6 +21,7 @@ use screen::Display;
 use visitors::setup;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch12-kernel");
+const BRITTLE: &str = env!("CARGO_BIN_EXE_brittle12");
 /// Where the table is to be written, if it is.
 const TABLE: &str = "WAITING_GAME_TABLE";
 /// What all answers may take longer, whoever disturbs: the machine has others to serve, too, and one of its cores is
@@ -87,6 +88,26 @@ fn a_window_that_is_not_drawn() {
 }
 
 #[test]
+fn a_handler_that_panics() {
+    setup::by_the_clock(|| {
+        let (folder, upstream) = (tempfile::tempdir().unwrap(), Upstream::start());
+        let mut kernel = brittle(folder.path(), &upstream);
+        let fault = faults::panics();
+        let measured = measure(&mut kernel, &fault);
+        nobody_else_feels(&fault, &measured);
+    });
+}
+
+/// The program, with a service besides whose handler panics when it's told to.
+fn brittle(folder: &Path, upstream: &Upstream) -> Kernel {
+    let mut command = Command::new(BRITTLE);
+    with_services(&mut command, folder, upstream);
+    // Where each panic has come from is found out in milliseconds, and that's Rust's doing.
+    command.env("RUST_BACKTRACE", "0");
+    Kernel::start(command, 5)
+}
+
+#[test]
 fn a_full_disk() {
     setup::by_the_clock(|| {
         let (folder, upstream) = (tempfile::tempdir().unwrap(), Upstream::start());
@@ -135,6 +156,7 @@ fn the_table() {
     for fault in faults::all(&upstream) {
         row(&fault, &mut kernel);
     }
+    row(&faults::panics(), &mut brittle(folder.path(), &upstream));
     if let Some(mut kernel) = on_a_small_disk(folder.path(), &upstream) {
         row(&faults::full_disk(), &mut kernel);
     }

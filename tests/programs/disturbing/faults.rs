@@ -195,6 +195,24 @@ fn never_reads(chat: SocketAddr) -> Disturbance {
     })
 }
 
+/// A handler panics, again and again: of the service `brittle`, which the program has besides.
+pub fn panics() -> Fault {
+    Fault {
+        name: "a handler that panics",
+        happens_to: "brittle",
+        begin: Box::new(|kernel| {
+            let address = kernel.address("brittle");
+            Disturbance::again(Duration::from_millis(2), move || {
+                let Ok(mut stream) = TcpStream::connect(address) else { return };
+                let _ = stream.write_all(b"break\r\n");
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+                let said = stream.read(&mut [0; 16]);
+                assert!(!matches!(said, Ok(1..)), "it hasn't panicked");
+            })
+        }),
+    }
+}
+
 /// The window's server is stopped: nothing that is drawn is looked at.
 pub fn stopped_screen(xvfb: u32) -> Fault {
     Fault {

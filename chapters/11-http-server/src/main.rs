@@ -59,10 +59,12 @@ fn main() {
             complain(NAME, 1, &format!("can't log to {}: {error}", path.display()))
         })
     });
-    let said = workers.address().and_then(|at| writeln!(io::stdout(), "listening on {at}"));
-    if let Err(error) = said {
-        complain(NAME, 1, &format!("can't tell where it listens: {error}"));
-    }
+    let address = workers.address();
+    workers = workers.announcing(|| {
+        if let Err(error) = address.and_then(|at| writeln!(io::stdout(), "listening on {at}")) {
+            complain(NAME, 1, &format!("can't tell where it listens: {error}"));
+        }
+    });
     if let Some(wanted) = options.connections.filter(|wanted| *wanted > room) {
         say(&format!("{wanted} connections won't fit: this process may have {room} (ulimit -n)"));
     }

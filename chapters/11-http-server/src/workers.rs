@@ -25,6 +25,7 @@ use crate::settings::Settings;
 pub struct Workers {
     listeners: Vec<TcpListener>,
     renew: Box<dyn Fn()>,
+    ready: Box<dyn FnOnce()>,
 }
 
 /// What the first loop hears from the others.
@@ -41,13 +42,21 @@ impl Workers {
     /// When the address is taken, or can't be had.
     pub fn bind(address: SocketAddr, count: usize) -> io::Result<Self> {
         let listeners = listen_together(address, count.max(1))?;
-        Ok(Self { listeners, renew: Box::new(|| ()) })
+        Ok(Self { listeners, renew: Box::new(|| ()), ready: Box::new(|| ()) })
     }
 
     /// The same, and what SIGHUP does besides opening the log anew.
     #[must_use]
     pub fn renewing(mut self, renew: impl Fn() + 'static) -> Self {
         self.renew = Box::new(renew);
+        self
+    }
+
+    /// The same, and what is done when all loops are ready, and signals are heard. (Before that, who
+    /// comes waits at the door.)
+    #[must_use]
+    pub fn announcing(mut self, ready: impl FnOnce() + 'static) -> Self {
+        self.ready = Box::new(ready);
         self
     }
 
@@ -105,8 +114,10 @@ impl Workers {
             }
         })?;
         let supervisor = supervisor.get_or_init(|| {
-            Supervisor::new(server, AllCounters::clone(&all), log.clone(), self.renew)
+            let all = AllCounters::clone(&all);
+            Supervisor::new(server, all, log.clone(), self.renew, self.ready)
         });
+        supervisor.one_has_started();
         thread::scope(|scope| {
             for job in jobs {
                 let (all, routes, to_first) = (&all, &routes, to_first.clone());
@@ -166,6 +177,9 @@ struct Supervisor {
     others: RefCell<Vec<Sender<()>>>,
     /// How many loops haven't ended, this one among them.
     running: Rc<Cell<usize>>,
+    /// How many haven't started, and what is done when all have.
+    starting: Cell<usize>,
+    ready: Cell<Option<Box<dyn FnOnce()>>>,
     stops: Cell<u32>,
     failed: Cell<Option<io::Error>>,
     log: Option<Log>,
@@ -173,10 +187,18 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(server: Server, all: AllCounters, log: Option<Log>, renew: Box<dyn Fn()>) -> Self {
+    fn new(
+        server: Server,
+        all: AllCounters,
+        log: Option<Log>,
+        renew: Box<dyn Fn()>,
+        ready: Box<dyn FnOnce()>,
+    ) -> Self {
         Self {
             server,
             running: Rc::new(Cell::new(all.len())),
+            starting: Cell::new(all.len()),
+            ready: Cell::new(Some(ready)),
             all,
             others: RefCell::default(),
             stops: Cell::new(0),
@@ -204,6 +226,7 @@ impl Supervisor {
                 // It may have missed the word.
                 (0..self.stops.get()).for_each(|_| other.send(()));
                 self.others.borrow_mut().push(other);
+                self.one_has_started();
             }
             Message::Ended(done) => {
                 one_has_ended(event_loop, &self.running);
@@ -214,6 +237,15 @@ impl Supervisor {
                     }
                 }
             }
+        }
+    }
+
+    fn one_has_started(&self) {
+        self.starting.set(self.starting.get() - 1);
+        if self.starting.get() == 0
+            && let Some(ready) = self.ready.take()
+        {
+            ready();
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -170,8 +171,20 @@ struct Inner {
 /// What the first loop says to another one.
 enum Order {
     Stop,
-    /// Say what you have, and touch none of it.
-    HandOver(Sender<Gathered>),
+    /// Say what you have, and touch none of it, unless nobody wants to know any more.
+    HandOver(Sender<Gathered>, Arc<Claim>),
+}
+
+/// Whether a loop still answers, or nobody waits for its answer any more: the first of the two that
+/// says so has it. (A loop that answered nobody would wait for ever for what has become of it.)
+#[derive(Default)]
+struct Claim(AtomicBool);
+
+impl Claim {
+    /// Whether it's ours.
+    fn is_first(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// Another loop is ready: it has touched nothing, and waits for a word.
@@ -223,13 +236,17 @@ impl Fleet {
         for (berth, counters) in berths {
             let (plan, all, to_first) =
                 (Arc::clone(&plan), AllCounters::clone(&all), to_first.clone());
-            let ready = hear(TO_GATHER, move |ready| {
-                let work = move || match run(berth, &plan, &all, &counters, &ready) {
-                    Ok(done) => to_first.send(done),
-                    Err(error) => ready.send(Err(error)),
-                };
-                thread::Builder::new().name("worker".to_owned()).spawn(work).map(drop)
-            })?;
+            let ready = hear(
+                TO_GATHER,
+                || true,
+                move |ready| {
+                    let work = move || match run(berth, &plan, &all, &counters, &ready) {
+                        Ok(done) => to_first.send(done),
+                        Err(error) => ready.send(Err(error)),
+                    };
+                    thread::Builder::new().name("worker".to_owned()).spawn(work).map(drop)
+                },
+            )?;
             others.push(ready?);
         }
         go()?;
@@ -339,10 +356,13 @@ impl Fleet {
         let others = self.0.others.iter();
         // One after the other: so one can't have been served while another waits.
         for other in others {
-            let Gathered { sections, verdict } = hear(TO_GATHER, |reply| {
-                other.send(Order::HandOver(reply));
+            let claim = Arc::new(Claim::default());
+            let gives_up = Arc::clone(&claim);
+            let ask = |reply| {
+                other.send(Order::HandOver(reply, claim));
                 Ok(())
-            })?;
+            };
+            let Gathered { sections, verdict } = hear(TO_GATHER, || gives_up.is_first(), ask)?;
             self.0.verdicts.borrow_mut().push(verdict);
             all.extend(sections?);
         }
@@ -380,16 +400,21 @@ fn run(
     let told = Rc::clone(&servers);
     let (_, orders) = mailbox(&mut event_loop, move |event_loop, order| match order {
         Order::Stop => stop_all(&told, event_loop, stop, EventLoop::stop),
-        Order::HandOver(reply) => match hand_over(&told, event_loop, &reply) {
+        Order::HandOver(_, claim) if !claim.is_first() => {}
+        Order::HandOver(reply, _) => match hand_over(&told, event_loop, &reply) {
             Ok(false) => {}
             Ok(true) => stop_all(&told, event_loop, leave, EventLoop::stop),
             Err(error) => say(&format!("a loop can't be handed over: {error}")),
         },
     })?;
-    hear(FOR_EVER, |go| {
-        ready.send(Ok(Ready { orders, go }));
-        Ok(())
-    })?;
+    hear(
+        FOR_EVER,
+        || false,
+        |go| {
+            ready.send(Ok(Ready { orders, go }));
+            Ok(())
+        },
+    )?;
     close_doors(&mut event_loop, &servers, closing)?;
     Ok(event_loop.run())
 }
@@ -401,15 +426,21 @@ fn hand_over(
     reply: &Sender<Gathered>,
 ) -> io::Result<bool> {
     let sections = sections(servers, event_loop);
-    hear(FOR_EVER, |verdict| {
-        reply.send(Gathered { sections, verdict });
-        Ok(())
-    })
+    hear(
+        FOR_EVER,
+        || false,
+        |verdict| {
+            reply.send(Gathered { sections, verdict });
+            Ok(())
+        },
+    )
 }
 
 /// Waits for one word of another thread's, in a loop of its own. `ask` says where it's waited for.
+/// When the time is over, `may_give_up` is asked.
 fn hear<T: Send + 'static>(
     time: Duration,
+    may_give_up: impl Fn() -> bool,
     ask: impl FnOnce(Sender<T>) -> io::Result<()>,
 ) -> io::Result<T> {
     let mut waiting = ch08_epoll::event_loop()?;
@@ -417,16 +448,21 @@ fn hear<T: Send + 'static>(
     let comes = Rc::clone(&came);
     let (_, sender) = mailbox(&mut waiting, move |_, word| _ = comes.replace(Some(word)))?;
     ask(sender)?;
-    let began = Instant::now();
+    let mut until = Some(Instant::now() + time);
     loop {
         if let Some(word) = came.take() {
             return Ok(word);
         }
-        let left = time.saturating_sub(began.elapsed());
-        if left.is_zero() {
-            return Err(io::Error::other("a loop has no time"));
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            if may_give_up() {
+                return Err(io::Error::other("a loop has no time"));
+            }
+            // It answers.
+            until = None;
+            continue;
         }
-        waiting.turn(Some(left))?;
+        waiting.turn(left)?;
     }
 }
 

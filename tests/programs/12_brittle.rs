@@ -24,6 +24,7 @@ fn main() -> io::Result<()> {
     let opened = kernel::open(table).map_err(|wrong| io::Error::other(wrong.join("; ")))?;
     let listening: Vec<_> = opened.iter().map(|(name, it)| (*name, it.address)).collect();
     let mut kernel = Kernel::start(opened)?;
+    kernel.hear_signals()?;
     announce(&listening)?;
     console::start(&mut kernel.event_loop, vec![console::Command::who(&kernel.services)])?;
     kernel.run()

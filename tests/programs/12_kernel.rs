@@ -382,67 +382,12 @@ fn one_line_waits_through_all_protocols() {
     assert_eq!(lens.first_thread_waits_only_in(&[WAITS_IN]), Ok(()));
 }
 
-/// A session that panics at a word.
-struct Brittle;
-
-impl Session for Brittle {
-    fn receive(&mut self, event: Event<'_>, talk: &mut Talk<'_>) {
-        match event {
-            Event::Line(b"break") => panic!("as was asked for"),
-            Event::Line(_) => talk.say(b"fine\r\n"),
-            Event::Ended => talk.hang_up(),
-            _ => {}
-        }
-    }
-
-    fn waits(&self) -> Waits {
-        Waits { what: "a word", at_most: None }
-    }
-}
-
 /// A panic in a session is the end of one connection: nobody else hears of it, of its protocol or of another.
 #[test]
 fn a_panic_in_a_session_ends_one_connection() {
-    let [http, lines] = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [at_http, at_lines] = [&http, &lines].map(|listener| listener.local_addr().unwrap());
-    let (told, stop) = std::sync::mpsc::channel();
-    let kernel = std::thread::spawn(move || {
-        let options = line_server::Options {
-            protocol: "brittle",
-            longest_line: 80,
-            most: 10,
-            full: "no\r\n",
-        };
-        let services: Vec<(&str, Opened)> = vec![
-            (
-                "http",
-                Opened {
-                    address: at_http,
-                    start: Box::new(|event_loop, timers| {
-                        Ok(Rc::new(Http::start(event_loop, timers, http, None, Settings::USUAL)?))
-                    }),
-                },
-            ),
-            (
-                "brittle",
-                Opened {
-                    address: at_lines,
-                    start: Box::new(move |event_loop, timers| {
-                        Ok(Rc::new(LineServer::start(event_loop, timers, lines, options, |_| {
-                            Brittle
-                        })?))
-                    }),
-                },
-            ),
-        ];
-        let mut kernel = Kernel::start(services).unwrap();
-        let stopper = kernel.stopper();
-        let (_, sender) =
-            mailbox(&mut kernel.event_loop, move |event_loop, ()| stopper(event_loop)).unwrap();
-        told.send(sender).unwrap();
-        kernel.run().unwrap();
-    });
-    let stop = stop.recv().unwrap();
+    let start = Start::new(env!("CARGO_BIN_EXE_brittle12"));
+    let program = start.arg("--http").arg("127.0.0.1:0").start().expect("it can be started");
+    let [at_http, at_lines] = ["http", "brittle"].map(|service| address(&program, service));
     let [mut one, mut other, mut web] = [connect(at_lines), connect(at_lines), connect(at_http)];
     other.write_all(b"hello\r\n").unwrap();
     hears(&mut other, "fine");
@@ -453,8 +398,8 @@ fn a_panic_in_a_session_ends_one_connection() {
     web.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     hears(&mut web, "Hello, World!");
     drop((other, web));
-    stop.send(());
-    kernel.join().expect("it ends");
+    program.signal(Signal::SIGTERM);
+    assert!(program.ended().expect("it ends").success());
 }
 
 /// Mail that can't be kept, because another program has the mailbox, isn't a riddle.

@@ -24,7 +24,7 @@ use ch13_upgrade::channel::Channel;
 use ch13_upgrade::message::Message;
 use ch13_upgrade::peer::Peer;
 use ch13_upgrade::state::{self, Outgoing};
-use ch13_upgrade::upgrade::{Gather, Outcome, Upgrade, Way};
+use ch13_upgrade::upgrade::{Gather, Outcome, Program as Successor, Upgrade, Way};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
@@ -57,6 +57,8 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// All generations of the program. What is left of them is killed when this is dropped.
 struct Program {
     first: Child,
+    /// What the environment of all of them has.
+    mark: String,
     stdin: Option<ChildStdin>,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
@@ -77,12 +79,16 @@ impl Program {
     }
 
     fn start_with_input(command: &mut Command) -> Self {
-        let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let (name, pid) = ("WAITING_GAME_TEST", std::process::id());
+        let value = format!("{pid}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mark = format!("{name}={value}");
+        let pipes = command.env(name, value).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut first = pipes.spawn().unwrap();
         let stdin = first.stdin.take();
         let stdout = keep(first.stdout.take().unwrap());
         let stderr = keep(first.stderr.take().unwrap());
-        Self { first, stdin, stdout, stderr }
+        Self { first, mark, stdin, stdout, stderr }
     }
 
     fn stdout(&self) -> String {
@@ -165,7 +171,14 @@ fn has_ended(pid: i32) -> bool {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        for pid in self.pids().into_iter().skip(1).filter(|pid| !has_ended(*pid)) {
+        // All of them have our mark, in whatever group or session they are, and whatever they said.
+        let has_mark = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|entry| entry == self.mark.as_bytes())
+        };
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        for pid in pids.filter(has_mark) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let _ = self.first.kill();
@@ -313,14 +326,19 @@ fn what_can_not_be_handed_over_now_is_tried_again() {
     });
     let outcomes = Rc::new(RefCell::new(Vec::new()));
     let notes = Rc::clone(&outcomes);
-    let arguments = vec!["--http".into(), "127.0.0.1:0".into()];
+    let program = Successor {
+        file: PROGRAM.into(),
+        arguments: vec!["--http".into(), "127.0.0.1:0".into()],
+        way: Way::ByChild,
+        is_watched: false,
+    };
     let over = move |event_loop: &mut EventLoop, outcome| {
         notes.borrow_mut().push(outcome);
         if matches!(outcome, Outcome::Taken(_)) {
             event_loop.stop();
         }
     };
-    let upgrade = Upgrade::new(timers, PROGRAM.into(), arguments, Way::ByChild, 1, gather, over);
+    let upgrade = Upgrade::new(timers, program, 1, gather, over);
     upgrade.begin(&mut event_loop, Rc::new(|_, _, _| {}));
     timers.after(&mut event_loop, PATIENCE, EventLoop::stop);
     event_loop.run().unwrap();

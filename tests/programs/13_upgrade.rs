@@ -4,17 +4,30 @@
 mod upgrading;
 
 use std::fs;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use ch11_http_server::connection::handover::Visitor;
+use ch11_http_server::conversation::parts::{Parts, Place};
+use ch11_http_server::conversation::wait::Wait;
+use ch11_http_server::server::HandedOver;
+use ch13_upgrade::channel::Channel;
+use ch13_upgrade::http;
+use ch13_upgrade::message::Message;
+use ch13_upgrade::peer::Peer;
+use ch13_upgrade::state::{Outgoing, in_memory};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM, SIGUSR2};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use rstest::rstest;
 use tempfile::TempDir;
-use upgrading::{Client, Family, is_gone, script, site, text};
+use upgrading::{Client, Family, PATIENCE, is_gone, script, site, text};
 use visitors::setup::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-upgrade");
@@ -344,7 +357,7 @@ fn while_it_is_being_stopped_it_is_not_replaced() {
     family.has_ended();
 }
 
-/// A signal that comes to the old one while it ends is meant for the server.
+/// Who is here hears of it, and it says that it has ended.
 #[test]
 fn the_last_one_of_all_stops_as_any_does() {
     let mut family = Family::start(PROGRAM, &["127.0.0.1:0"]);
@@ -408,7 +421,7 @@ fn it_may_listen_somewhere_else() {
     ));
     let mut family = with.start(&[]);
     let port = with.program.with_extension("port");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     fs::write(&port, taken.local_addr().unwrap().port().to_string()).unwrap();
     let mut client = family.connect();
     client.ask("/hello");
@@ -464,7 +477,7 @@ fn its_file_may_have_been_replaced() {
 /// Started without one, it says what it needs.
 #[test]
 fn to_take_over_it_must_be_started_by_one_that_has_something() {
-    let run = Command::new(PROGRAM).arg("--take-over").stdin(std::process::Stdio::null()).output();
+    let run = Command::new(PROGRAM).arg("--take-over").stdin(Stdio::null()).output();
     let run = run.unwrap();
     assert_eq!(run.status.code(), Some(1));
     let said = text(&run.stderr);
@@ -603,12 +616,12 @@ fn another_process_asks_for_it() {
 /// asked for.
 #[test]
 fn its_door_may_be_given() {
-    let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = door.local_addr().unwrap();
     let mut command = Command::new("sh");
     let script = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec {PROGRAM} 127.0.0.1:1 3<&0 </dev/null");
     command.args(["-c", &script]);
-    let mut family = Family::of_with_stdin(command, std::os::fd::OwnedFd::from(door).into());
+    let mut family = Family::of_with_stdin(command, OwnedFd::from(door).into());
     assert_eq!(family.address, address);
     let mut clients = Vec::new();
     for generation in 1..4 {
@@ -631,7 +644,7 @@ fn systemd_opens_its_door() {
     if !std::path::Path::new(tool).exists() {
         return visitors::skipped("systemd-socket-activate isn't installed");
     }
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = Command::new(tool);
     command.args(["--listen", &free.to_string(), PROGRAM]);
     // It's started when somebody comes.
@@ -645,4 +658,94 @@ fn systemd_opens_its_door() {
     assert_eq!(client.ask("/hello").generation(), 1);
     family.upgrade();
     assert_eq!(client.ask("/hello").generation(), 2);
+}
+
+/// Until it's told to go, the new one touches nobody: what a visitor has sent is still the old one's to read. If it
+/// isn't told, because the old one has died, it's its own.
+#[rstest]
+fn before_it_is_told_to_go_it_touches_nobody(
+    #[values(LOOPS[0], LOOPS[1])] loops: &str,
+    #[values(true, false)] is_told: bool,
+) {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap();
+    let mut inside = Client::connect(address);
+    let (socket, from) = door.accept().unwrap();
+    inside.send("GET /hello HTTP/1.1\r\nHost: here\r\n\r\n");
+    let mut outside = Client::connect(address);
+    outside.send("GET /hello HTTP/1.1\r\nHost: here\r\n\r\n");
+    let (ours, theirs) = Channel::pair().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--take-over", &address.to_string(), "--workers", loops]);
+    let mut child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
+    let mut old = Peer::new(Rc::new(ours), PATIENCE).unwrap();
+    assert!(matches!(old.receive().unwrap(), Some((Message::Hello { .. }, _))));
+    let parts = Parts {
+        input: Vec::new(),
+        input_ended: false,
+        output: Vec::new(),
+        file: None,
+        request: 0,
+        answered: None,
+        place: Place::Reading,
+        wait: Wait::Idle,
+        time_left: Some(PATIENCE),
+    };
+    let visitor = Visitor { from, parts, line: None, stream: None };
+    let visitors = vec![(socket.as_fd(), visitor)];
+    let server = HandedOver { listener: Some(door.as_fd()), visitors, staying: 0 };
+    let mut section = Outgoing::default();
+    http::write(&mut section, &server);
+    let (bytes, descriptors) = section.finish();
+    let stdin = fs::File::open("/dev/null").unwrap();
+    let mut state = Outgoing::default();
+    state.descriptor(stdin.as_fd());
+    state.section("http", &bytes, &descriptors);
+    let (bytes, descriptors) = state.finish();
+    let file = in_memory(&bytes).unwrap();
+    old.send(&Message::state(6, descriptors.len()), &[file.as_fd()]).unwrap();
+    old.send(&Message::Descriptors, &descriptors).unwrap();
+    assert_eq!(old.receive().unwrap().map(|(message, _)| message), Some(Message::Ready));
+    // Long enough for one that wouldn't wait.
+    sleep(Duration::from_millis(300));
+    inside.has_heard_nothing();
+    outside.has_heard_nothing();
+    if is_told {
+        old.send(&Message::Go, &[]).unwrap();
+        assert_eq!(old.receive().unwrap().map(|(message, _)| message), Some(Message::Serving));
+    }
+    drop(old);
+    for client in [&mut inside, &mut outside] {
+        assert_eq!(client.answer().generation(), 7);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Who can't be handed over stays with the old one until it's served. Meanwhile the old one's signals are meant for
+/// the server, and that is the new one.
+#[rstest]
+fn who_stays_is_served_and_signals_are_passed_on(#[values(LOOPS[0], LOOPS[1])] loops: &str) {
+    let mut family = Family::start(PROGRAM, &["127.0.0.1:0", "--workers", loops, "--grace", "60"]);
+    let mut stays = family.connect();
+    // A stream that nobody else can go on with.
+    stays.send("GET /large HTTP/1.1\r\nHost: here\r\n\r\n");
+    let length: usize = stays.head().field("Content-Length").unwrap().parse().unwrap();
+    let mut got = stays.take(1000).len();
+    let mut moves = family.connect();
+    assert_eq!(moves.ask("/hello").generation(), 1);
+    let old = family.pid();
+    family.upgrade();
+    assert_eq!(moves.ask("/hello").generation(), 2);
+    assert!(!is_gone(old), "somebody is still here");
+    kill(Pid::from_raw(old), SIGTERM).unwrap();
+    family.says("stopping; visitors here: ");
+    moves.is_at_its_end();
+    family.has_ended();
+    assert!(!is_gone(old), "somebody is still here");
+    while got < length {
+        got += stays.take(length.min(got + 100_000) - got).len();
+    }
+    stays.is_at_its_end();
+    until("the old one ends", || is_gone(old).then_some(()));
 }

@@ -174,4 +174,18 @@ mod tests {
         let advice = parse_address(word).expect_err("it's none");
         assert!(advice.contains("127.0.0.1:7000") && !advice.contains('\n'), "{advice}");
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn room_is_made_at_once() {
+        let room = || -> u64 {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+            line.trim().parse().unwrap()
+        };
+        let most = raise_limit().min(3000);
+        assert!(room() < most, "the test's own process has few");
+        make_room(most);
+        assert!(room() >= most, "{} is less than {most}", room());
+    }
 }

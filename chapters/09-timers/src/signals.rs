@@ -31,6 +31,28 @@ pub fn on_signals(
 }
 // ANCHOR_END: signals
 
+/// Whether a signal is in a set that `/proc/PID/status` tells of, such as `SigIgn:`, those that are
+/// ignored (proc_pid_status(5)). Bit 0 is signal 1.
+pub fn is_in(status: &str, set: &str, signal: Signal) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix(set));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal as i32 - 1)) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_a_bit_for_each_signal() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000800\nSigIgn:\t00000000000007ff\n";
+        assert!(is_in(status, "SigBlk:", Signal::SIGUSR2));
+        assert!(!is_in(status, "SigIgn:", Signal::SIGUSR2));
+        assert!(is_in(status, "SigIgn:", Signal::SIGHUP));
+        assert!(!is_in("", "SigBlk:", Signal::SIGUSR2));
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
 use by_pipe::Arrivals;
 #[cfg(target_os = "linux")]

@@ -278,13 +278,10 @@ fn one_has_ended(event_loop: &mut EventLoop, running: &Cell<usize>) {
     }
 }
 
-/// Whether this process was started with that signal ignored, as far as the system tells
-/// (proc_pid_status(5)): bit 0 is signal 1.
+/// Whether this process was started with that signal ignored, as far as the system tells.
 pub fn is_ignored(signal: Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask & (1 << (signal as i32 - 1)) != 0
+    signals::is_in(&status, "SigIgn:", signal)
 }
 
 /// As many as this process may use at once.

@@ -19,6 +19,7 @@ use ch11_http_server::mailbox::{Sender, mailbox};
 use ch11_http_server::metrics::{AllCounters, Counters, sum};
 use ch11_http_server::{Routes, Server, Settings};
 
+use crate::countdown::countdown;
 use crate::format::Malformed;
 use crate::http;
 use crate::state::{Detached, Outgoing};
@@ -30,8 +31,6 @@ const SECTION: &str = "http";
 const GIVEN: &str = "given";
 /// How long another loop may take to finish its turn, or to begin.
 const TO_GATHER: Duration = Duration::from_secs(1);
-/// There is nothing else to do.
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// What each loop begins with.
 #[derive(Default)]
@@ -236,8 +235,8 @@ impl Fleet {
         for (berth, counters) in berths {
             let (plan, all, to_first) =
                 (Arc::clone(&plan), AllCounters::clone(&all), to_first.clone());
-            let ready = hear(
-                TO_GATHER,
+            let ready = hear_within(
+                Some(TO_GATHER),
                 || true,
                 move |ready| {
                     let work = move || match run(berth, &plan, &all, &counters, &ready) {
@@ -362,7 +361,8 @@ impl Fleet {
                 other.send(Order::HandOver(reply, claim));
                 Ok(())
             };
-            let Gathered { sections, verdict } = hear(TO_GATHER, || gives_up.is_first(), ask)?;
+            let Gathered { sections, verdict } =
+                hear_within(Some(TO_GATHER), || gives_up.is_first(), ask)?;
             self.0.verdicts.borrow_mut().push(verdict);
             all.extend(sections?);
         }
@@ -407,14 +407,10 @@ fn run(
             Err(error) => say(&format!("a loop can't be handed over: {error}")),
         },
     })?;
-    hear(
-        FOR_EVER,
-        || false,
-        |go| {
-            ready.send(Ok(Ready { orders, go }));
-            Ok(())
-        },
-    )?;
+    hear(|go| {
+        ready.send(Ok(Ready { orders, go }));
+        Ok(())
+    })?;
     close_doors(&mut event_loop, &servers, closing)?;
     Ok(event_loop.run())
 }
@@ -426,20 +422,20 @@ fn hand_over(
     reply: &Sender<Gathered>,
 ) -> io::Result<bool> {
     let sections = sections(servers, event_loop);
-    hear(
-        FOR_EVER,
-        || false,
-        |verdict| {
-            reply.send(Gathered { sections, verdict });
-            Ok(())
-        },
-    )
+    hear(|verdict| {
+        reply.send(Gathered { sections, verdict });
+        Ok(())
+    })
 }
 
 /// Waits for one word of another thread's, in a loop of its own. `ask` says where it's waited for.
-/// When the time is over, `may_give_up` is asked.
-fn hear<T: Send + 'static>(
-    time: Duration,
+fn hear<T: Send + 'static>(ask: impl FnOnce(Sender<T>) -> io::Result<()>) -> io::Result<T> {
+    hear_within(None, || false, ask)
+}
+
+/// The same; and when so much time is over, `may_give_up` is asked.
+fn hear_within<T: Send + 'static>(
+    time: Option<Duration>,
     may_give_up: impl Fn() -> bool,
     ask: impl FnOnce(Sender<T>) -> io::Result<()>,
 ) -> io::Result<T> {
@@ -448,7 +444,7 @@ fn hear<T: Send + 'static>(
     let comes = Rc::clone(&came);
     let (_, sender) = mailbox(&mut waiting, move |_, word| _ = comes.replace(Some(word)))?;
     ask(sender)?;
-    let mut until = Some(Instant::now() + time);
+    let mut until = time.map(|time| Instant::now() + time);
     loop {
         if let Some(word) = came.take() {
             return Ok(word);
@@ -460,9 +456,9 @@ fn hear<T: Send + 'static>(
             }
             // It answers.
             until = None;
-            continue;
+        } else {
+            waiting.turn(left)?;
         }
-        waiting.turn(left)?;
     }
 }
 
@@ -541,19 +537,9 @@ fn stop_all(
     stop: StopOne,
     stopped: impl FnOnce(&mut EventLoop) + 'static,
 ) {
-    let left = Rc::new(Cell::new(servers.len()));
-    let stopped = Rc::new(RefCell::new(Some(stopped)));
+    let one_less = countdown(servers.len(), stopped);
     for server in servers {
-        let (left, stopped) = (Rc::clone(&left), Rc::clone(&stopped));
-        let one = move |event_loop: &mut EventLoop| {
-            left.set(left.get() - 1);
-            if left.get() == 0
-                && let Some(stopped) = stopped.take()
-            {
-                stopped(event_loop);
-            }
-        };
-        stop(server, event_loop, Box::new(one));
+        stop(server, event_loop, Box::new(one_less.clone()));
     }
 }
 

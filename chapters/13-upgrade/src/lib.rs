@@ -19,6 +19,7 @@ pub mod channel;
 pub mod chat;
 pub mod connection;
 pub mod console;
+mod countdown;
 pub mod dns;
 pub mod fleet;
 pub mod format;

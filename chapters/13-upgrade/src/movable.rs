@@ -1,6 +1,5 @@
 //! What a program's parts must be able to do so that another process can go on with them.
 
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -14,6 +13,7 @@ use ch12_kernel::mail::Mail;
 use ch12_kernel::presence::{Services, Stopped};
 use ch12_kernel::{chat, commands, console, dns, mail, window};
 
+use crate::countdown::countdown;
 use crate::state::Outgoing;
 use crate::upgrade::Give;
 use crate::{
@@ -114,16 +114,7 @@ pub fn leave(
     left: impl FnOnce(&mut EventLoop) + 'static,
 ) {
     // One more than there are: so it isn't called before all have been told.
-    let count = Rc::new(Cell::new(parts.len() + 1));
-    let left = Rc::new(RefCell::new(Some(left)));
-    let one_less = move |event_loop: &mut EventLoop| {
-        count.set(count.get() - 1);
-        if count.get() == 0
-            && let Some(left) = left.take()
-        {
-            left(event_loop);
-        }
-    };
+    let one_less = countdown(parts.len() + 1, left);
     for part in parts {
         part.leave(event_loop, Box::new(one_less.clone()));
     }

@@ -2,7 +2,6 @@
 //! signals.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::exit;
@@ -17,7 +16,7 @@ use nix::unistd::Pid;
 
 use crate::inherit::{Failure, Inheritance};
 use crate::state::Detached;
-use crate::upgrade::{Gather, Outcome, Tell, Upgrade, Way};
+use crate::upgrade::{Gather, Outcome, Program, Tell, Upgrade, Way};
 use crate::{TAKE_OVER, request, watch};
 
 /// What such a program is told besides what it does.
@@ -43,15 +42,6 @@ pub struct Succession {
     /// Take the place of the program that has started this one
     #[arg(long = "take-over", hide = true)]
     pub takes_over: bool,
-}
-
-/// What a program is replaced by.
-#[derive(Clone, Debug)]
-pub struct Program {
-    file: PathBuf,
-    arguments: Vec<OsString>,
-    way: Way,
-    is_watched: bool,
 }
 
 impl Succession {
@@ -143,15 +133,15 @@ impl Successor {
         gather: Gather,
         over: impl Fn(&mut EventLoop, Outcome) + 'static,
     ) -> io::Result<Upgrade> {
-        let Program { file, arguments, way, is_watched } = program;
-        let (successor, watched) = (self.clone(), file.clone());
+        let (successor, is_watched, watched) =
+            (self.clone(), program.is_watched, program.file.clone());
         let over = move |event_loop: &mut EventLoop, outcome| {
             if let Outcome::Taken(pid) = outcome {
                 successor.0.set(Some(pid));
             }
             over(event_loop, outcome);
         };
-        let upgrade = Upgrade::new(timers, file, arguments, way, generation, gather, over);
+        let upgrade = Upgrade::new(timers, program, generation, gather, over);
         if is_watched {
             let upgrade = upgrade.clone();
             let replaced = move |event_loop: &mut EventLoop| {

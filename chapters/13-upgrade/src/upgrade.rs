@@ -38,6 +38,16 @@ pub type Gather = Box<dyn Fn(&mut EventLoop, Outgoing<'_>, Give<'_>) -> io::Resu
 /// Takes what was gathered, and returns when the new program has it, or doesn't want it.
 pub type Give<'g> = &'g mut dyn FnMut(Outgoing<'_>) -> io::Result<()>;
 
+/// What a program is replaced by.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub file: PathBuf,
+    pub arguments: Vec<OsString>,
+    pub way: Way,
+    /// It's replaced whenever that file is.
+    pub is_watched: bool,
+}
+
 /// How this program is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -69,9 +79,7 @@ pub struct Upgrade(Rc<Inner>);
 
 struct Inner {
     timers: Timers,
-    program: PathBuf,
-    arguments: Vec<OsString>,
-    way: Way,
+    program: Program,
     generation: u64,
     gather: Gather,
     over: Over,
@@ -88,9 +96,7 @@ impl Upgrade {
     /// is called.
     pub fn new(
         timers: Timers,
-        program: PathBuf,
-        arguments: Vec<OsString>,
-        way: Way,
+        program: Program,
         generation: u64,
         gather: Gather,
         over: impl Fn(&mut EventLoop, Outcome) + 'static,
@@ -98,8 +104,6 @@ impl Upgrade {
         Self(Rc::new(Inner {
             timers,
             program,
-            arguments,
-            way,
             generation,
             gather,
             over: Box::new(over),
@@ -117,12 +121,12 @@ impl Upgrade {
             return tell(event_loop, Outcome::Ours, line);
         }
         self.0.tell.replace(Some(tell));
-        let begun = match self.0.way {
+        let begun = match self.0.program.way {
             Way::ByChild => self.start(event_loop),
             Way::InPlace => self.become_it(event_loop),
         };
         if let Err(error) = begun {
-            let program = self.0.program.display();
+            let program = self.0.program.file.display();
             self.tell_failure(event_loop, &format!("can't run {program}: {error}"));
         }
     }
@@ -141,12 +145,13 @@ impl Upgrade {
 
     /// The short way. It comes back only if it fails.
     fn become_it(&self, event_loop: &mut EventLoop) -> io::Result<()> {
-        let Inner { program, arguments, generation, gather, over, .. } = &*self.0;
+        let Inner { program: Program { file, arguments, .. }, generation, gather, over, .. } =
+            &*self.0;
         let stdin = io::stdin();
         let mut state = Outgoing::default();
         state.descriptor(stdin.as_fd());
         let become_it =
-            &mut |state: Outgoing<'_>| in_place::become_it(program, arguments, *generation, state);
+            &mut |state: Outgoing<'_>| in_place::become_it(file, arguments, *generation, state);
         let failed = gather(event_loop, state, become_it);
         over(event_loop, Outcome::Ours);
         failed
@@ -159,9 +164,10 @@ impl Upgrade {
 
     fn start(&self, event_loop: &mut EventLoop) -> io::Result<()> {
         let (ours, theirs) = Channel::pair()?;
-        let child = Command::new(&self.0.program)
+        let Program { file, arguments, .. } = &self.0.program;
+        let child = Command::new(file)
             .arg(TAKE_OVER)
-            .args(&self.0.arguments)
+            .args(arguments)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
         self.0.successor.replace(Some(child));

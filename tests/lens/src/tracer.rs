@@ -351,8 +351,15 @@ impl Tracer {
                 }
                 (self.onward(tid), 0)
             }
-            // A new thread's first stop.
-            _ => (self.onward(tid), 0),
+            // A thread's first stop.
+            _ => {
+                if let Some(thread) = self.threads.get_mut(&tid) {
+                    // It may have begun to wait since we looked, and before we stopped it.
+                    let inside = || inside_now(thread.process, tid);
+                    thread.to_restart = thread.to_restart.take().or_else(inside);
+                }
+                (self.onward(tid), 0)
+            }
         }
     }
 

@@ -12,10 +12,8 @@ use ch11_http_server::log::{Log, Opened, Writer};
 use ch11_http_server::metrics::{self, AllCounters};
 use ch11_http_server::{Events, Files, Folder, Response, Routes, live, page, workers};
 use ch13_upgrade::fleet::{self, Berth, Fleet, Plan};
-use ch13_upgrade::succession::{
-    self, Commander, Inherited, Program, Succession, Successor, on_stderr,
-};
-use ch13_upgrade::upgrade::{Outcome, Upgrade};
+use ch13_upgrade::succession::{self, Commander, Inherited, Succession, Successor, on_stderr};
+use ch13_upgrade::upgrade::{Outcome, Program, Upgrade};
 use clap::Parser;
 use listenfd::ListenFd;
 use nix::sys::signal::Signal;

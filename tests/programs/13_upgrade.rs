@@ -27,7 +27,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use rstest::rstest;
 use tempfile::TempDir;
-use upgrading::{Client, Family, PATIENCE, is_gone, script, site, text};
+use upgrading::{Bounded, Client, Family, PATIENCE, is_gone, script, site, text};
 use visitors::setup::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-upgrade");
@@ -597,15 +597,15 @@ fn another_process_asks_for_it() {
     family.has_been_replaced();
     assert_eq!(family.connect().ask("/hello").generation(), 2);
     // One that knows nothing of it would be ended by the signal.
-    let mut other = Command::new("sleep").arg("60").spawn().unwrap();
-    let asked = ask(other.id().to_string());
+    let mut other = Bounded(Command::new("sleep").arg("60").spawn().unwrap());
+    let asked = ask(other.0.id().to_string());
     assert_eq!(asked.status.code(), Some(1));
     let said = text(&asked.stderr);
-    let expected = format!("ch13-upgrade: process {} isn't one that can be replaced\n", other.id());
+    let expected =
+        format!("ch13-upgrade: process {} isn't one that can be replaced\n", other.0.id());
     assert_eq!(said, expected);
-    assert!(other.try_wait().unwrap().is_none(), "it has been ended");
-    other.kill().unwrap();
-    other.wait().unwrap();
+    assert!(other.0.try_wait().unwrap().is_none(), "it has been ended");
+    drop(other);
     assert_eq!(
         text(&ask("999999999".to_owned()).stderr),
         "ch13-upgrade: there is no process 999999999\n"
@@ -677,7 +677,7 @@ fn before_it_is_told_to_go_it_touches_nobody(
     let (ours, theirs) = Channel::pair().unwrap();
     let mut command = Command::new(PROGRAM);
     command.args(["--take-over", &address.to_string(), "--workers", loops]);
-    let mut child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
+    let _child = Bounded(command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap());
     let mut old = Peer::new(Rc::new(ours), PATIENCE).unwrap();
     assert!(matches!(old.receive().unwrap(), Some((Message::Hello { .. }, _))));
     let parts = Parts {
@@ -718,8 +718,6 @@ fn before_it_is_told_to_go_it_touches_nobody(
     for client in [&mut inside, &mut outside] {
         assert_eq!(client.answer().generation(), 7);
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 /// Who can't be handed over stays with the old one until it's served. Meanwhile the old one's signals are meant for

@@ -76,15 +76,24 @@ fn all_of_this_machine() -> IpAddr {
 
 /// Listens, and says where; or says why not, and ends the program.
 pub fn listen_or_exit(program: &str, address: SocketAddr) -> TcpListener {
-    let listener = TcpListener::bind(address).unwrap_or_else(|error| {
+    let listener = bind_or_exit(program, address);
+    announce_or_exit(program, listener.local_addr());
+    listener
+}
+
+/// Listens, or says why not, and ends the program.
+pub fn bind_or_exit(program: &str, address: SocketAddr) -> TcpListener {
+    TcpListener::bind(address).unwrap_or_else(|error| {
         complain(program, 1, &format!("can't listen on {address}: {error}"))
-    });
-    let address = listener.local_addr();
+    })
+}
+
+/// Says where it listens: when all is ready, for whoever reads it may come, or send a signal.
+pub fn announce_or_exit(program: &str, address: io::Result<SocketAddr>) {
     let said = address.and_then(|address| writeln!(io::stdout(), "listening on {address}"));
     if let Err(error) = said {
         complain(program, 1, &format!("can't tell where it listens: {error}"));
     }
-    listener
 }
 
 /// One line on stderr, and the end.

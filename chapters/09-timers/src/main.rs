@@ -19,7 +19,7 @@ fn main() {
         [address, seconds] => (address.as_str(), deadlines(seconds)),
         _ => program::complain(NAME, 2, "give one ADDRESS, and SECONDS; see --help"),
     };
-    let listener = program::listen_or_exit(NAME, program::address(NAME, address));
+    let listener = program::bind_or_exit(NAME, program::address(NAME, address));
     program::raise_limit();
     if let Err(error) = serve(listener, deadlines) {
         program::complain(NAME, 1, &format!("the loop failed: {error}"));
@@ -47,10 +47,12 @@ rest of a request, {} to take some more of an answer.",
 fn serve(listener: TcpListener, deadlines: Deadlines) -> io::Result<()> {
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
+    let address = listener.local_addr();
     let server = server::serve(&mut event_loop, timers, listener, deadlines)?;
     signals::on_signals(&mut event_loop, &[SIGTERM, SIGINT], move |event_loop, _| {
         server.stop(event_loop);
     })?;
+    program::announce_or_exit(NAME, address);
     event_loop.run()?;
     program::say("stopped");
     Ok(())

@@ -11,7 +11,7 @@
 //! program sees of it; [`files`] are answers that lie on a disk, with [`folder`], [`path`] and
 //! [`conditions`] for what is hard about them. [`workers`] are several loops on one port. The
 //! rest is small: [`listen`], `options` of sockets, [`mailbox`](mod@mailbox) for other threads' messages, [`events`]
-//! that are pushed, [`log`], [`metrics`], [`live`], the book's [`page`], and what a [`command_line`] gets that is wrong.
+//! that are pushed, [`log`], [`metrics`], [`live`], the book's [`page`] and its [`site`], and what a [`command_line`] gets that is wrong.
 //!
 //! Files use each other in one direction only, as the test `floors` sees to: so another way of
 //! waiting can have the conversation, and needs nothing else of this.
@@ -67,6 +67,7 @@ mod send_buffer;
 pub mod server;
 pub mod settings;
 mod shared;
+pub mod site;
 mod socket;
 pub mod workers;
 

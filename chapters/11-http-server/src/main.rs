@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use ch07_callbacks::program::{complain, make_room, parse_address, raise_limit, say};
 use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::Opened;
-use ch11_http_server::metrics::{self, AllCounters};
-use ch11_http_server::{Events, Files, Folder, Response, Routes, Workers, live, page, workers};
+use ch11_http_server::{Files, Folder, Workers, site, workers};
 use clap::Parser;
 
 const NAME: &str = "ch11-http-server";
+/// Whose page it is.
+const CHAPTER: u32 = 11;
 /// Descriptors that aren't connections: files, listeners, the kernel's lists.
 const OTHERS: usize = 128;
 
@@ -68,37 +69,8 @@ fn main() {
     if let Some(wanted) = options.connections.filter(|wanted| *wanted > room) {
         say(&format!("{wanted} connections won't fit: this process may have {room} (ulimit -n)"));
     }
-    match workers.run(settings, log, |all| routes(folder.as_ref(), all)) {
+    match workers.run(settings, log, |all| site::routes(CHAPTER, folder.as_ref(), all)) {
         Ok(()) => say("stopped"),
         Err(error) => complain(NAME, 1, &format!("a loop failed: {error}")),
     }
-}
-
-fn routes(folder: Option<&Folder>, all: &AllCounters) -> io::Result<Routes> {
-    // ANCHOR: routes
-    let mut routes = Routes::new();
-    routes.get("/hello", |_, _| Response::text("Hello, World!"));
-    routes.post("/echo", |_, request| {
-        let content_type = request.head.field("content-type").unwrap_or("application/octet-stream");
-        Response::made(content_type.to_owned(), request.body)
-    });
-    // ANCHOR_END: routes
-    let counters = AllCounters::clone(all);
-    routes.get("/metrics", move |_, _| {
-        Response::made("text/plain; version=0.0.4; charset=utf-8", metrics::text(&counters))
-    });
-    live::live(&mut routes, "/live", AllCounters::clone(all), Events::new());
-    match folder {
-        Some(folder) => {
-            // ANCHOR: files
-            let files = Files::of(folder)?.marked("Server-Timing", "live");
-            routes.get("/{path...}", move |context, request| files.answer(context, request));
-            // ANCHOR_END: files
-        }
-        None => {
-            routes.get("/", |_, _| page::small(11));
-            routes.get("/large", |_, _| page::large());
-        }
-    }
-    Ok(routes)
 }

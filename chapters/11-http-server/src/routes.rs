@@ -94,6 +94,7 @@ pub struct Routes {
     /// Which one was found last, if its path is the pattern.
     last: Cell<Option<usize>>,
     resumed: Vec<(&'static str, Resume)>,
+    mark: Option<(&'static str, String)>,
 }
 
 impl Routes {
@@ -133,6 +134,13 @@ impl Routes {
         self.all.push(Route { method, pattern, kind, handler });
     }
 
+    /// The same, and each answer that a handler gives at once has this field.
+    #[must_use]
+    pub fn marked(mut self, name: &'static str, value: String) -> Self {
+        self.mark = Some((name, value));
+        self
+    }
+
     /// What goes on with a stream of [this name](Stream::named) that another process has begun. The
     /// client has had the answer's head, and what the stream has said until then.
     pub fn resume(
@@ -156,12 +164,17 @@ impl Routes {
         body: &[u8],
         from: SocketAddr,
     ) -> Answer {
-        match self.find(head) {
+        let mut answer = match self.find(head) {
             Ok(Route { pattern, handler, .. }) => {
                 handler(context, &Request { head, body, from, pattern })
             }
             Err(response) => response.into(),
+        };
+        if let (Answer::Now(response), Some((name, value))) = (&mut answer, &self.mark) {
+            let added = response.fields.add(name, value);
+            debug_assert!(added.is_ok(), "{name} may be a field, and so may {value}");
         }
+        answer
     }
 
     /// Whether a handler would be called: asked before the visitor is told to go on

@@ -9,8 +9,7 @@ use ch07_callbacks::program::{complain, make_room, parse_address, raise_limit, s
 use ch09_timers::{Clock, Timers};
 use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::{Log, Opened, Writer};
-use ch11_http_server::metrics::{self, AllCounters};
-use ch11_http_server::{Events, Files, Folder, Response, Routes, live, page, workers};
+use ch11_http_server::{Files, Folder, site, workers};
 use ch13_upgrade::fleet::{self, Berth, Fleet, Plan};
 use ch13_upgrade::succession::{self, Commander, Inherited, Succession, Successor, on_stderr};
 use ch13_upgrade::upgrade::{Outcome, Program, Upgrade};
@@ -22,8 +21,8 @@ use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 const NAME: &str = "ch13-upgrade";
 /// In which field an answer says which generation has given it.
 const GENERATION: &str = "Generation";
-/// Where the server's numbers are told.
-const LIVE: &str = "/live";
+/// Whose page it is.
+const CHAPTER: u32 = 13;
 /// Descriptors that aren't connections: files, listeners, the kernel's lists.
 const OTHERS: usize = 128;
 
@@ -164,7 +163,10 @@ fn serve(
     let plan = Plan {
         settings,
         log: log.clone(),
-        routes: Box::new(move |all| routes(of_routes.as_ref(), all, generation)),
+        routes: Box::new(move |all| {
+            let routes = site::routes(CHAPTER, of_routes.as_ref(), all)?;
+            Ok(routes.marked(GENERATION, generation.to_string()))
+        }),
     };
     let fleet = Fleet::start(&mut event_loop, timers, berths, plan, go)?;
     let (gathers, told) = (fleet.clone(), fleet.clone());
@@ -233,44 +235,6 @@ impl Orders {
 /// Started by nohup, it's to outlive its terminal.
 fn may_hear_hangup(log: &Option<Opened>) -> bool {
     log.is_some() || !workers::is_ignored(SIGHUP)
-}
-
-fn routes(folder: Option<&Folder>, all: &AllCounters, generation: u64) -> io::Result<Routes> {
-    let mut routes = Routes::new();
-    let generation = generation.to_string();
-    let marks = generation.clone();
-    routes.get("/hello", move |_, _| marked(Response::text("Hello, World!"), &marks));
-    let marks = generation.clone();
-    routes.post("/echo", move |_, request| {
-        let content_type = request.head.field("content-type").unwrap_or("application/octet-stream");
-        marked(Response::made(content_type.to_owned(), request.body), &marks)
-    });
-    let counters = AllCounters::clone(all);
-    routes.get("/metrics", move |_, _| {
-        Response::made("text/plain; version=0.0.4; charset=utf-8", metrics::text(&counters))
-    });
-    live::live(&mut routes, LIVE, AllCounters::clone(all), Events::named(LIVE));
-    match folder {
-        Some(folder) => {
-            let files = Files::of(folder)?;
-            routes.get("/{path...}", move |context, request| {
-                marked(files.answer(context, request), &generation)
-            });
-        }
-        None => {
-            routes.get("/", |_, _| page::small(13));
-            routes.get("/large", |_, _| page::large());
-        }
-    }
-    Ok(routes)
-}
-
-/// The same, and which generation has given it.
-fn marked(response: Response, generation: &str) -> Response {
-    let mut response = response;
-    // It's a number, and so may be a field.
-    let _ = response.fields.add(GENERATION, generation);
-    response
 }
 
 impl Options {

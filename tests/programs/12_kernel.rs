@@ -9,14 +9,9 @@ mod serving;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::rc::Rc;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use ch11_http_server::{Settings, mailbox};
-use ch12_kernel::http::Http;
-use ch12_kernel::kernel::{Kernel, Opened};
-use ch12_kernel::line_server::{self, Event, LineServer, Session, Talk, Waits};
 use lens::Lens;
 use nix::sys::signal::Signal;
 use rstest::rstest;

@@ -108,3 +108,8 @@ disturbed:
 handover:
     cargo build --quiet --release --package ch13-upgrade
     cargo run --quiet --release --package ch13-upgrade --example handover target/release/ch13-upgrade > book/figures/13-handover.txt
+
+# What visitors notice while chapter 13's server is replaced, and nginx and HAProxy, if they are here; write it down.
+noticed:
+    cargo build --quiet --release --package ch13-upgrade
+    cargo run --quiet --release --package ch13-upgrade --example noticed target/release/ch13-upgrade > book/figures/13-noticed.txt

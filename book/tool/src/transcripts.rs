@@ -209,7 +209,7 @@ impl Stage<'_> {
             beside.push((program, running));
         }
 
-        let said = self.say(&addresses)?;
+        let said = self.say(&addresses, &beside)?;
         let mut transcripts =
             vec![self.transcript(&self.script.file(), &self.script.run, &said, &addresses)];
 
@@ -226,11 +226,20 @@ impl Stage<'_> {
     }
 
     /// Runs the command itself, and returns what it said.
-    fn say(&self, addresses: &Addresses) -> Result<String> {
+    fn say(&self, addresses: &Addresses, beside: &[(&Beside, Running)]) -> Result<String> {
         let typed = Typed::parse(&self.script.run)?;
         if let Some(shown) = typed.nc() {
             let address = addresses.to_real(&[shown]).concat();
             return talk(&address, &typed.input, self.script.timeout());
+        }
+        if let Some((signal, name)) = typed.pkill()? {
+            for (program, running) in beside {
+                if Program::parse(&program.run, self.aliases)?.name() == name {
+                    running.signal(signal)?;
+                    return Ok(String::new());
+                }
+            }
+            bail!("no program beside it is called {name}");
         }
         let program = Program::parse(typed.command, self.aliases)?;
         let arguments = addresses.to_real(&program.arguments);

@@ -7,6 +7,7 @@
 //! - [`hosts`]: the counterpart: servers with manners, for programs that are visitors themselves.
 //! - [`chapters`]: where the chapters lie.
 //! - [`program`]: a program that is visited: started, watched from outside, ended.
+//! - [`family`]: a program, and whoever takes its place.
 //! - [`doing`]: what a process is doing at this moment, in words.
 //! - [`tcp`]: what the kernel knows of connections.
 //! - [`calls`]: the system calls that can wait.
@@ -24,6 +25,7 @@ pub mod connection;
 pub mod crowd;
 pub mod destination;
 pub mod doing;
+pub mod family;
 pub mod files;
 pub mod hosts;
 mod line;

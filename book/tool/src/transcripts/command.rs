@@ -68,6 +68,11 @@ impl Program {
         parse_run(&words).with_context(|| refusal(command, aliases))
     }
 
+    /// What a list of processes calls it.
+    pub fn name(&self) -> &str {
+        self.bin.as_ref().unwrap_or(&self.package)
+    }
+
     /// Whether it isn't built here, and may be missing.
     pub fn is_stranger(&self) -> bool {
         STRANGERS.contains(&self.package.as_str())

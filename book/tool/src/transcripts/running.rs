@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use visitors::family::Family;
 
 /// How long a program may take to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(3);
@@ -25,6 +26,8 @@ const MOST_INPUT: usize = 4096;
 /// A program, and what it has said so far.
 pub struct Running {
     child: Child,
+    /// It, and whoever has taken its place (chapter 13).
+    family: Family,
     lines: Receiver<String>,
     said: String,
 }
@@ -48,7 +51,9 @@ impl Running {
         its_writer.write_all(input).context("nothing can be put into a pipe")?;
         drop(its_writer);
         let (reader, writer) = std::io::pipe().context("no pipe can be had")?;
-        let child = Command::new(executable)
+        let mut command = Command::new(executable);
+        let family = Family::begin(&mut command);
+        let child = command
             .args(arguments)
             .current_dir(folder)
             // As `cargo run` would say it: the tools look for the checkout they work on there.
@@ -66,7 +71,7 @@ impl Running {
             .with_context(|| format!("{} can't be started", executable.display()))?;
         let (sender, lines) = channel();
         thread::spawn(move || pass_on(reader, &sender));
-        Ok(Running { child, lines, said: String::new() })
+        Ok(Running { child, family, lines, said: String::new() })
     }
 
     /// Waits until the program says `listening on ADDRESS`, and returns the address.
@@ -91,6 +96,13 @@ impl Running {
                 ),
             }
         }
+    }
+
+    /// # Errors
+    /// If it can't be sent.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).context("it has a process number")?;
+        kill(Pid::from_raw(pid), signal).context("it can't be sent a signal")
     }
 
     /// Takes in lines while `wanted`, which is asked with what was said so far; until the program
@@ -123,10 +135,11 @@ impl Running {
     /// Ends the program, with SIGTERM, or SIGKILL if that doesn't do, and returns what it said.
     pub fn stop(mut self) -> String {
         let ended = matches!(self.child.try_wait(), Ok(Some(_)));
-        if !ended && let Ok(pid) = i32::try_from(self.child.id()) {
+        if !ended {
             // It fails if the program has ended meanwhile, which is what we want.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            let _ = self.signal(Signal::SIGTERM);
         }
+        self.family.signal(Signal::SIGTERM);
         self.wait(Instant::now() + GRACE);
         std::mem::take(&mut self.said)
         // and if it still runs, `drop` kills it
@@ -153,6 +166,7 @@ impl Running {
 impl Drop for Running {
     /// No program stays behind, whatever went wrong.
     fn drop(&mut self) {
+        self.family.signal(Signal::SIGKILL);
         // Both fail if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

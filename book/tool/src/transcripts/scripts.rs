@@ -89,7 +89,7 @@ impl Script {
         let beside = self.beside.iter().map(|beside| Program::parse(&beside.run, aliases));
         let mut programs = beside.collect::<Result<Vec<_>>>()?;
         let typed = Typed::parse(&self.run)?;
-        if typed.nc().is_none() {
+        if typed.nc().is_none() && typed.pkill()?.is_none() {
             programs.push(Program::parse(typed.command, aliases)?);
         }
         Ok(programs)

@@ -1,6 +1,6 @@
-//! What the reader types around a program: `printf 'GET /' | PROGRAM`, and `nc` for a program.
+//! What the reader types around a program: `printf 'GET /' | PROGRAM`, and `nc` and `pkill` for a program.
 //!
-//! No shell understands it here, and no `nc` needs to be installed: the little of both that the
+//! No shell understands it here, and no `nc` needs to be installed: the little of them that the
 //! book shows is done by hand, so that its transcripts can be had on every machine.
 
 use std::io::{Read, Write};
@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 
 /// A command, and what it's given to read.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +52,21 @@ impl Typed<'_> {
         let mut words = self.command.strip_prefix("nc ")?.split_whitespace();
         let (host, port) = (words.next()?, words.next()?);
         words.next().is_none().then(|| format!("{host}:{port}"))
+    }
+
+    /// The signal, and to which program, if the command is `pkill -SIGNAL PROGRAM`.
+    ///
+    /// # Errors
+    /// If it's another `pkill`.
+    pub fn pkill(&self) -> Result<Option<(Signal, &str)>> {
+        let Some(words) = self.command.strip_prefix("pkill ") else { return Ok(None) };
+        let parts = words.trim().strip_prefix('-').and_then(|words| words.split_once(' '));
+        let Some((signal, program)) = parts else {
+            bail!("`{}`: write `pkill -SIGNAL PROGRAM`", self.command)
+        };
+        let signal =
+            format!("SIG{signal}").parse().with_context(|| format!("`{}`", self.command))?;
+        Ok(Some((signal, program.trim())))
     }
 }
 
@@ -146,6 +162,19 @@ mod tests {
         let nc = |command| Typed { input: Vec::new(), command }.nc();
         assert_eq!(nc("nc 127.0.0.1 7009").as_deref(), Some("127.0.0.1:7009"));
         assert_eq!((nc("nc 127.0.0.1"), nc("nc -l 1 2"), nc("ncx 1 2")), (None, None, None));
+    }
+
+    #[test]
+    fn pkill_has_a_signal_and_a_program() {
+        let pkill = |command| {
+            let typed = Typed { input: Vec::new(), command };
+            let found = typed.pkill();
+            found.map(|found| found.map(|(signal, program)| format!("{signal} {program}"))).ok()
+        };
+        assert_eq!(pkill("pkill -USR2 a-b"), Some(Some("SIGUSR2 a-b".to_owned())));
+        assert_eq!(pkill("pkill a"), None);
+        assert_eq!(pkill("pkill -NONE a"), None);
+        assert_eq!(pkill("cargo run"), Some(None));
     }
 
     #[test]

@@ -1,20 +1,17 @@
 //! Servers that are measured beside each other: started, watched and ended here.
 
+mod peers;
+
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-/// How long a server may take until it answers.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-/// Where servers lie, if not in the PATH.
-const USUAL: &str = "/usr/sbin";
+pub use peers::{PATIENCE, free, installed};
 
 /// A server that was started here, and is ended here.
 pub struct Running {
@@ -77,23 +74,6 @@ impl Drop for Running {
         }
         let _ = self.child.wait();
     }
-}
-
-/// A program that may be installed.
-pub fn installed(name: &str) -> Option<PathBuf> {
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&places)
-        .chain([PathBuf::from(USUAL)])
-        .map(|place| place.join(name))
-        .find(|path| path.is_file())
-}
-
-/// An address that is free at the moment.
-///
-/// # Errors
-/// When none is.
-pub fn free() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// The one in the middle, of an odd number of figures.

@@ -1,0 +1,4 @@
+//! The race: what each way of waiting costs, measured side by side.
+
+pub mod load;
+pub mod result;

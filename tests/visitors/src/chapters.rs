@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::slice;
 
 use serde_json::Value;
 
@@ -160,30 +161,51 @@ pub fn nearest_of<'a>(
 /// # Errors
 /// A sentence that says what is wrong: it doesn't compile, cargo isn't there.
 pub fn build(chapter: &Chapter) -> Result<PathBuf, String> {
-    let (package, program) = (chapter.package(), chapter.server());
+    let package = chapter.package();
     if !chapter.has_socket() {
         return Err(format!(
             "{package} has no socket that anybody could call on; try: cargo run -p {package} -- --help"
         ));
     }
+    let program = (package, chapter.server());
+    let mut paths = build_programs(chapter.checkout(), "dev", slice::from_ref(&program))?;
+    Ok(paths.remove(0))
+}
+
+/// Builds programs, each told by its package and its name, and says where they lie, in the same order. Cargo's own
+/// messages are shown.
+///
+/// # Errors
+/// A sentence that says what is wrong: one doesn't compile, cargo isn't there.
+pub fn build_programs(
+    checkout: &Path,
+    profile: &str,
+    programs: &[(String, String)],
+) -> Result<Vec<PathBuf>, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
-        .args(["--package", &package, "--bin", &program])
-        .current_dir(chapter.checkout())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("can't run cargo: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("{program} doesn't compile"));
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
+    command.args(["--profile", profile]);
+    for (package, program) in programs {
+        command.args(["--package", package, "--bin", program]);
     }
-    // One line of JSON for each thing built; the program's tells its path.
+    let command = command.current_dir(checkout).stderr(Stdio::inherit());
+    let output = command.output().map_err(|error| format!("can't run cargo: {error}"))?;
+    let names: Vec<&str> = programs.iter().map(|(_, program)| program.as_str()).collect();
+    if !output.status.success() {
+        let verb = if names.len() == 1 { "doesn't" } else { "don't all" };
+        return Err(format!("{} {verb} compile", names.join(", ")));
+    }
+    // One line of JSON for each thing built; a program's tells its path.
     let lines = String::from_utf8_lossy(&output.stdout);
-    let messages = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let mut paths = messages.filter_map(|message: Value| {
-        let ours = message["target"]["name"] == program.as_str();
-        let path = message["executable"].as_str().filter(|_| ours)?;
-        Some(PathBuf::from(path))
+    let messages: Vec<Value> =
+        lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let path = |program: &str| {
+        let ours = messages.iter().filter(|message| message["target"]["name"] == program);
+        ours.filter_map(|message| message["executable"].as_str()).next().map(PathBuf::from)
+    };
+    let found = names.iter().map(|program| {
+        path(program).ok_or_else(|| format!("cargo built {program}, but doesn't say where"))
     });
-    paths.next().ok_or_else(|| format!("cargo built {program}, but doesn't say where"))
+    found.collect()
 }

@@ -66,12 +66,12 @@ impl Destination {
     }
 
     /// What a visitor asks for who would ask for `usual`.
-    pub(crate) fn path<'a>(&'a self, usual: &'a str) -> &'a str {
+    pub fn path<'a>(&'a self, usual: &'a str) -> &'a str {
         self.path.as_deref().unwrap_or(usual)
     }
 
     /// As requests say it.
-    pub(crate) fn host(&self) -> &str {
+    pub fn host(&self) -> &str {
         &self.host
     }
 

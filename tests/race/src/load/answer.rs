@@ -46,7 +46,9 @@ pub fn whole(bytes: &[u8], ended: bool) -> io::Result<Option<Whole>> {
             } else if field.name.eq_ignore_ascii_case("connection") {
                 stays &= !field.value.eq_ignore_ascii_case(b"close");
             } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-                return Err(io::Error::other("the answer comes in chunks, which aren't counted here"));
+                return Err(io::Error::other(
+                    "the answer comes in chunks, which aren't counted here",
+                ));
             }
         }
         let end = match said {
@@ -78,7 +80,12 @@ mod tests {
     #[case("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, 200, true)]
     #[case("HTTP/1.0 404 No\r\nContent-Length: 3\r\n\r\nabc", 3, 404, false)]
     #[case("HTTP/1.1 503 No\r\nContent-length: 1\r\nconnection: Close\r\n\r\na", 1, 503, false)]
-    #[case("HTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", 1, 200, true)]
+    #[case(
+        "HTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+        1,
+        200,
+        true
+    )]
     fn whole_where_its_last_byte_is_there_and_not_before(
         #[case] text: &str,
         #[case] body: usize,

@@ -294,7 +294,13 @@ impl Desk {
     // ANCHOR: hear
     /// Something has come. If it's a whole answer, it counts, and the next
     /// one may be asked for.
-    fn hear(self: &Rc<Self>, event_loop: &mut EventLoop, me: Token, asked: &Since, input: &mut Input) {
+    fn hear(
+        self: &Rc<Self>,
+        event_loop: &mut EventLoop,
+        me: Token,
+        asked: &Since,
+        input: &mut Input,
+    ) {
         let answer = match answer::whole(&input.bytes, input.ended) {
             Ok(Some(answer)) => answer,
             Ok(None) => return, // not yet

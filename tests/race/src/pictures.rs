@@ -1,0 +1,4 @@
+use crate::result::Race;
+pub fn all(_: &Race) -> Vec<(String, String)> {
+    Vec::new()
+}

@@ -1,0 +1,165 @@
+//! A server while it's measured: started on a core of its own, watched, and ended.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+use visitors::program::Program;
+
+use crate::contestant::{self, Contestant, Place};
+
+/// How long a server may take until somebody can connect.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The cores that this process may use: one for the server, one for the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cores {
+    pub server: usize,
+    pub load: usize,
+}
+
+impl Cores {
+    /// The first two, if there are two.
+    pub fn of_this_machine() -> Option<Self> {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+        let mut cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core) == Ok(true));
+        Some(Self { server: cores.next()?, load: cores.next()? })
+    }
+}
+
+/// Keeps this thread, and what it starts from now on, to one core.
+///
+/// # Errors
+/// When the system doesn't allow it.
+pub fn stay_on(core: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// A server that was started here, or one that was there already.
+pub struct Started {
+    program: Option<Program>,
+    pub address: SocketAddr,
+    /// It, and those that it has started: some servers have one process that answers and one that sees to it.
+    processes: Vec<Pid>,
+}
+
+impl Started {
+    /// Starts it on its core, and waits until somebody can connect.
+    ///
+    /// # Errors
+    /// When it can't be started, ends, or doesn't listen in time.
+    pub fn start(
+        contestant: &Contestant,
+        built: Option<&Path>,
+        folder: &Path,
+        cores: Option<Cores>,
+    ) -> io::Result<Self> {
+        if let Place::Address(address) = contestant.place {
+            return Ok(Self { program: None, address, processes: Vec::new() });
+        }
+        let Some((start, address)) = contestant::start(&contestant.place, built, folder)? else {
+            return Err(io::Error::other("there is nothing to start"));
+        };
+        // What it says of its visitors is thrown away: nobody is to wait for us.
+        let nowhere = File::options().write(true).open("/dev/null")?;
+        if let Some(cores) = cores {
+            stay_on(cores.server)?;
+        }
+        // Ctrl-C reaches us alone: we end it.
+        let program = start.stderr_to(nowhere).apart().start();
+        if let Some(cores) = cores {
+            stay_on(cores.load)?;
+        }
+        let program = program?;
+        let address = match address {
+            Some(address) => wait_for(address, &program)?,
+            None => program
+                .listening()
+                .map_err(|_| io::Error::other("it doesn't say where it listens"))?,
+        };
+        let processes = family(Pid::from_raw(program.pid()));
+        Ok(Self { program: Some(program), address, processes })
+    }
+
+    /// Whether it's still there, if it was started here.
+    pub fn has_ended(&self) -> bool {
+        self.program.as_ref().is_some_and(|program| program.exit_status().is_some())
+    }
+
+    /// The CPU time of all of its threads, also of those that have ended, and of its processes.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let of_one = |pid: &Pid| {
+            let clock = ClockId::pid_cpu_clock_id(*pid).ok()?;
+            clock_gettime(clock).ok().map(Duration::from)
+        };
+        self.sum(of_one)
+    }
+
+    /// What it has of memory, resident, in bytes (proc_pid_statm(5)).
+    pub fn memory(&self) -> Option<u64> {
+        let page = u64::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
+        let of_one = |pid: &Pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+            let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+            Some(pages * page)
+        };
+        self.sum(of_one)
+    }
+
+    pub fn threads(&self) -> Option<u64> {
+        let of_one = |pid: &Pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse::<u64>().ok()
+        };
+        self.sum(of_one)
+    }
+
+    /// `None` where nothing is known: it wasn't started here.
+    fn sum<T: std::iter::Sum>(&self, of_one: impl Fn(&Pid) -> Option<T>) -> Option<T> {
+        if self.processes.is_empty() {
+            return None;
+        }
+        self.processes.iter().map(of_one).sum()
+    }
+
+    /// Its processes.
+    pub fn processes(&self) -> &[Pid] {
+        &self.processes
+    }
+}
+
+/// Until somebody listens there.
+fn wait_for(address: SocketAddr, program: &Program) -> io::Result<SocketAddr> {
+    let began = Instant::now();
+    while std::net::TcpStream::connect(address).is_err() {
+        if program.exit_status().is_some() || began.elapsed() > PATIENCE {
+            return Err(io::Error::other("it doesn't listen"));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(address)
+}
+
+/// A process, and all that come of it.
+fn family(first: Pid) -> Vec<Pid> {
+    let mut found = vec![first];
+    let mut place = 0;
+    while let Some(pid) = found.get(place) {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        found.extend(
+            children.split_whitespace().filter_map(|word| word.parse().ok()).map(Pid::from_raw),
+        );
+        place += 1;
+    }
+    found
+}

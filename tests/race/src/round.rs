@@ -1,8 +1,8 @@
 //! One server in one round: it's started, the crowd grows, and at each size it's asked.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
@@ -15,8 +15,8 @@ use crate::meanwhile;
 use crate::result::{Answers, Cell, QUANTILES, Round};
 use crate::started::{Cores, Started};
 
-/// How long it's waited for the crowd while nobody gets in.
-const FOR_THE_CROWD: Duration = Duration::from_millis(300);
+/// How long it's waited until some of the crowd are in.
+const FOR_THE_CROWD: Duration = Duration::from_secs(1);
 /// How long it's waited for the last answers.
 const FOR_ANSWERS: Duration = Duration::from_millis(500);
 /// How many ask at once in the rush.
@@ -48,12 +48,14 @@ impl Course {
         Duration::from_millis(150) + crowd + (self.window + self.rush) * windows
     }
 
-    fn request(&self, host: &str) -> Rc<[u8]> {
-        let connection = if self.stays { "keep-alive" } else { "close" };
-        let target = &self.target;
-        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n\r\n")
-            .into_bytes()
-            .into()
+    /// Those of the window.
+    fn visits(&self, address: SocketAddr) -> Visits {
+        let Self { pace, window: lasting, stays, ref target, .. } = *self;
+        let connection = if stays { "keep-alive" } else { "close" };
+        let request =
+            format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: {connection}\r\n\r\n");
+        let request = request.into_bytes().into();
+        Visits { address, request, pace, lasting, patience: FOR_ANSWERS, stays }
     }
 }
 
@@ -72,13 +74,14 @@ pub fn run(
     let server = Started::start(contestant, built, folder.path(), course.cores)?;
     let mut event_loop = ch08_epoll::event_loop()?;
     let mut crowd = Crowd::new(server.address);
+    let visits = course.visits(server.address);
     let mut cells: Vec<Cell> = Vec::new();
     for size in &course.crowds {
         if !goes_on(*size) {
             break;
         }
-        crowd.grow(&mut event_loop, *size, FOR_THE_CROWD)?;
-        let cell = measure(&mut event_loop, &server, &crowd, *size, course)?;
+        crowd.grow(&mut event_loop, *size, &visits, FOR_THE_CROWD)?;
+        let cell = measure(&mut event_loop, &server, &crowd, *size, course, &visits)?;
         // Nobody was answered: with more of a crowd, nobody will be.
         let is_last = cell.window.answered == 0 || server.has_ended();
         cells.push(cell);
@@ -101,28 +104,18 @@ fn measure(
     crowd: &Crowd,
     size: usize,
     course: &Course,
+    visits: &Visits,
 ) -> io::Result<Cell> {
-    let visits = |pace, lasting| Visits {
-        address: server.address,
-        request: course.request(&server.address.to_string()),
-        pace,
-        lasting,
-        patience: FOR_ANSWERS,
-        stays: course.stays,
-    };
-    // It takes in those who have come: whoever comes behind them is answered.
-    let first = Pace::Closed { at_once: 1, a_second: Some(1) };
-    visits::visit(event_loop, visits(first, Duration::from_millis(1)))?;
-
     if course.meanwhile {
         meanwhile::invite(event_loop, server.address, course.window);
     }
-    let window = timed(event_loop, server, visits(course.pace, course.window))?;
+    let window = timed(event_loop, server, visits.clone())?;
     let (memory, threads, inside) = (server.memory(), server.threads(), crowd.inside());
     let is_rushed = course.rush > Duration::ZERO && window.answered > 0;
     let rush = if is_rushed {
         let pace = Pace::Closed { at_once: IN_THE_RUSH, a_second: None };
-        Some(timed(event_loop, server, visits(pace, course.rush))?)
+        let visits = Visits { pace, lasting: course.rush, ..visits.clone() };
+        Some(timed(event_loop, server, visits)?)
     } else {
         None
     };

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use ch07_callbacks::{Ending, EventLoop, Token};
 
+use super::visits::{Pace, Visits, visit};
+
 /// So many knock at the same time: a server's queue has room for 128 at least, and who doesn't fit is turned away by
 /// the kernel, and tries again only after a second (listen(2), tcp(7)).
 const AT_THE_DOOR: usize = 64;
@@ -46,7 +48,10 @@ impl Crowd {
         self.door.why.borrow().clone()
     }
 
-    /// More come, until there have been so many. It's waited for them as long as `patience` lasts and nobody gets in.
+    // ANCHOR: grow
+    /// More come, until there have been so many: some at a time, and then
+    /// somebody who asks. When that one is answered, those before it have
+    /// been let in. Nobody is waited for longer than `patience`.
     ///
     /// # Errors
     /// When the load itself can't go on.
@@ -54,29 +59,31 @@ impl Crowd {
         &mut self,
         event_loop: &mut EventLoop,
         size: usize,
+        asks: &Visits,
         patience: Duration,
     ) -> io::Result<()> {
-        let (mut seen, mut last) = (self.progress(), Instant::now());
-        loop {
-            while self.members.len() < size && self.door.knocking.get() < AT_THE_DOOR {
+        while self.members.len() < size {
+            let some = AT_THE_DOOR.min(size - self.members.len());
+            for _ in 0..some {
                 self.knock(event_loop)?;
             }
-            let all_came = self.members.len() >= size;
-            if all_came && self.door.knocking.get() == 0 {
-                return Ok(());
+            let began = Instant::now();
+            while self.door.knocking.get() > 0 {
+                let Some(left) = patience.checked_sub(began.elapsed()) else {
+                    return self.give_up(event_loop, "not let in");
+                };
+                event_loop.turn(Some(left))?;
             }
-            if self.progress() != seen {
-                (seen, last) = (self.progress(), Instant::now());
-            } else if last.elapsed() >= patience {
-                return self.give_up(event_loop);
+            let pace = Pace::Closed { at_once: 1, a_second: Some(1) };
+            let lasting = Duration::from_millis(1);
+            let one = Visits { pace, lasting, patience, ..asks.clone() };
+            if visit(event_loop, one)?.unanswered > 0 {
+                return self.give_up(event_loop, "nobody is answered any more");
             }
-            event_loop.turn(Some(patience.saturating_sub(last.elapsed())))?;
         }
+        Ok(())
     }
-
-    fn progress(&self) -> (usize, usize) {
-        (self.door.inside.get(), self.door.lost.get())
-    }
+    // ANCHOR_END: grow
 
     fn knock(&mut self, event_loop: &mut EventLoop) -> io::Result<()> {
         let member = event_loop.connect(self.address)?;
@@ -113,9 +120,9 @@ impl Crowd {
         Ok(())
     }
 
-    /// Nobody gets in any more: those who knock go home.
-    fn give_up(&mut self, event_loop: &mut EventLoop) -> io::Result<()> {
-        self.door.why.replace(Some("not let in".to_owned()));
+    /// Those who still knock go home.
+    fn give_up(&mut self, event_loop: &mut EventLoop, why: &str) -> io::Result<()> {
+        self.door.why.replace(Some(why.to_owned()));
         while self.door.knocking.get() > 0 {
             // They are the last who came, and some of them may be inside.
             let Some(member) = self.members.pop() else { break };

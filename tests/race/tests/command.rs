@@ -1,0 +1,152 @@
+//! `cargo race` as somebody calls it. Nothing is compiled for speed here: what it measures isn't looked at, but that it
+//! does, and what becomes of it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Command as Process, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use assert_cmd::Command;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use race::result::{Pace, Race, Role, VERSION};
+use rstest::rstest;
+
+const SHORT: [&str; 8] =
+    ["--unoptimized", "--rounds", "1", "--window", "50", "--rush", "20", "--crowd=0,3"];
+
+fn race() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_race"))
+}
+
+fn read(path: &std::path::Path) -> Race {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn two_chapters_run_and_what_was_measured_is_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("race.json");
+    let output = race().args(SHORT).args(["8", "2", "--json"]).arg(&json).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let race = read(&json);
+    assert_eq!((race.version, race.cut_short), (VERSION, false));
+    assert_eq!(race.plan.pace, Pace::Open { a_second: 500 });
+    let names: Vec<&str> = race.servers.iter().map(|server| server.name.as_str()).collect();
+    assert_eq!(names, ["8", "2", "8 again", "load"]);
+    for server in &race.servers {
+        assert_eq!(server.rounds.len(), 1, "{}", server.name);
+        for cell in &server.rounds[0].cells {
+            assert_eq!(cell.window.due, 25, "{}", server.name);
+            let all = cell.window.answered + cell.window.failed();
+            assert_eq!(all, 25, "each has one outcome");
+        }
+        let [alone, crowded] = server.rounds[0].cells.as_slice() else { panic!("two sizes") };
+        assert_eq!((alone.crowd, alone.inside, alone.window.answered), (0, 0, 25));
+        assert!(alone.window.cpu > Some(0) && alone.memory > Some(1 << 19));
+        assert_eq!(alone.threads, Some(1));
+        assert!(alone.rush.as_ref().unwrap().answered > 0);
+        // Chapter 2's server waits for the first of the crowd.
+        let served = if server.name == "2" { 0 } else { 25 };
+        assert_eq!((crowded.inside, crowded.window.answered), (3, served), "{}", server.name);
+        assert_eq!(crowded.rush.is_some(), served > 0);
+    }
+    assert_eq!(race.servers[3].role, Role::Limit);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("8 again") && shown.contains('×'), "{shown}");
+}
+
+/// Somebody's server, which takes its time.
+fn slow_server(pause: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for visitor in listener.incoming() {
+            let mut visitor = visitor.unwrap();
+            thread::spawn(move || {
+                if let Ok(1..) = visitor.read(&mut [0; 1024]) {
+                    thread::sleep(pause);
+                    let _ = visitor.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn any_address_can_be_measured_and_a_slow_one_is_slow() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("race.json");
+    let (slow, quick) = (slow_server(Duration::from_millis(40)), slow_server(Duration::ZERO));
+    race().args(SHORT).args([&slow, &quick]).arg("--json").arg(&json).assert().success();
+    let race = read(&json);
+    let middle = |place: usize| {
+        let cell = &race.servers[place].rounds[0].cells[0];
+        assert_eq!(cell.window.answered, 25);
+        // Nobody knows whose process it is.
+        assert_eq!((cell.window.cpu, cell.memory, cell.threads), (None, None, None));
+        cell.window.quantile(0.5).unwrap()
+    };
+    assert!(middle(0) >= 40_000_000 && middle(0) > middle(1), "{} {}", middle(0), middle(1));
+}
+
+#[test]
+fn ctrl_c_keeps_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("race.json");
+    let mut child = Process::new(env!("CARGO_BIN_EXE_race"))
+        .args(["--unoptimized", "8", "--rounds", "100", "--window", "100", "--crowd=0,1", "--json"])
+        .arg(&json)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Long enough for a round, and by far not for a hundred.
+    thread::sleep(Duration::from_secs(4));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    let race = read(&json);
+    assert!(race.cut_short);
+    let rounds = race.servers[0].rounds.len();
+    assert!((1..100).contains(&rounds), "{rounds} rounds");
+}
+
+#[rstest]
+#[case(&["10"], "chapter 10 has no server")]
+#[case(&["selekt"], "did you mean 04-select?")]
+#[case(&["--crowd", "99999999"], "ulimit -Hn")]
+#[case(&["--rate", "0"], "--rate")]
+#[case(&["--at-once", "3"], "--closed")]
+#[case(&["--closed", "--no-rate", "--rate", "5"], "cannot be used with")]
+fn what_cannot_be_done_is_said(#[case] arguments: &[&str], #[case] why: &str) {
+    let output = race().arg("--unoptimized").args(arguments).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(why), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn nobody_is_there() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let output = race().args(SHORT).arg(&free).output().unwrap();
+    assert!(output.status.success());
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("refused"), "{shown}");
+}
+
+#[test]
+fn the_closed_loop_sends_less_when_less_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("race.json");
+    let slow = slow_server(Duration::from_millis(25));
+    let closed = ["--closed", "--rate", "1000", &slow, "--json"];
+    race().args(SHORT).args(closed).arg(&json).assert().success();
+    let cell = &read(&json).servers[0].rounds[0].cells[0];
+    assert!(cell.window.due <= 3, "{} in 50 ms", cell.window.due);
+}

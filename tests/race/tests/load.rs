@@ -1,0 +1,328 @@
+//! What the load says of servers whose manners are known.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ch07_callbacks::EventLoop;
+use ch09_timers::{Clock, Timers};
+use race::load::crowd::Crowd;
+use race::load::visits::{Heard, Pace, Visits, visit};
+use visitors::setup::{by_the_clock, with_lateness};
+use visitors::skipped;
+
+const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+const MILLISECOND: u64 = 1_000_000;
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// A server that does this with the first, the second … of its visitors, one after the other.
+fn server(mut serve: impl FnMut(usize, TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (number, visitor) in listener.incoming().enumerate() {
+            serve(number, visitor.unwrap());
+        }
+    });
+    address
+}
+
+/// Reads a request, and says this.
+fn answer(mut visitor: TcpStream, text: &str) {
+    let mut piece = [0; 1024];
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        match visitor.read(&mut piece) {
+            Ok(count @ 1..) => request.extend_from_slice(&piece[..count]),
+            _ => return,
+        }
+    }
+    visitor.write_all(text.as_bytes()).unwrap();
+}
+
+fn visits(address: SocketAddr, pace: Pace, lasting: Duration) -> Visits {
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes().into();
+    Visits { address, request, pace, lasting, patience: ms(20_000), stays: false }
+}
+
+fn heard(visits: Visits) -> Heard {
+    let mut event_loop = ch08_epoll::event_loop().unwrap();
+    visit(&mut event_loop, visits).unwrap()
+}
+
+/// How many latencies were at least so long, in ms.
+fn at_least(heard: &Heard, milliseconds: u64) -> u64 {
+    heard.latency.count_between(milliseconds * MILLISECOND, u64::MAX)
+}
+
+#[test]
+fn all_that_are_due_are_sent_and_counted_from_when_they_were_due() {
+    // It stands still for 400 ms, in which 40 are due.
+    let address = server(|number, visitor| {
+        if number == 20 {
+            thread::sleep(ms(400));
+        }
+        answer(visitor, PAGE);
+    });
+    by_the_clock(|| {
+        let open = Pace::Open { a_second: 100 };
+        let ((heard, late), _) = with_lateness(|| {
+            let heard = heard(visits(address, open, ms(1000)));
+            let late = heard.late.max();
+            (heard, late)
+        });
+        assert_eq!((heard.due, heard.answered, heard.failed()), (100, 100, 0));
+        assert!(late < 100 * MILLISECOND, "the load was late by {} ms", late / MILLISECOND);
+    });
+}
+
+#[test]
+fn a_server_that_stands_still_is_seen_by_an_open_loop_and_not_by_a_closed_one() {
+    let stalling = || {
+        server(|number, visitor| {
+            if number == 20 {
+                thread::sleep(ms(400));
+            }
+            answer(visitor, PAGE);
+        })
+    };
+    by_the_clock(|| {
+        let open = heard(visits(stalling(), Pace::Open { a_second: 100 }, ms(1000)));
+        // Those of the first 300 ms have waited for 100 ms at least: some thirty.
+        let slow = at_least(&open, 100);
+        assert!((25..=40).contains(&slow), "{slow} of 100 were slow in an open loop");
+
+        let pace = Pace::Closed { at_once: 1, a_second: Some(100) };
+        let closed = heard(visits(stalling(), pace, ms(1000)));
+        assert_eq!(at_least(&closed, 100), 1, "in a closed one");
+        // What it hasn't asked meanwhile it never asks.
+        assert!((50..=75).contains(&closed.due), "{} were sent", closed.due);
+    });
+}
+
+#[test]
+fn a_slowed_server_is_as_slow_as_it_is() {
+    let address = server(|_, visitor| {
+        thread::sleep(ms(20));
+        answer(visitor, PAGE);
+    });
+    by_the_clock(|| {
+        let closed = Pace::Closed { at_once: 1, a_second: None };
+        let heard = heard(visits(address, closed, ms(500)));
+        let middle = heard.latency.value_at_quantile(0.5) / MILLISECOND;
+        assert!((20..30).contains(&middle), "{middle} ms");
+        assert!((15..=25).contains(&heard.answered), "{}", heard.answered);
+    });
+}
+
+#[test]
+fn a_load_that_sends_late_is_found_out_by_its_own_figures() {
+    let address = server(|_, visitor| answer(visitor, PAGE));
+    let mut event_loop = ch08_epoll::event_loop().unwrap();
+    let timers = Timers::start(&mut event_loop, Clock::system());
+    // Nobody is sent for 300 ms, in which 30 are due.
+    timers.after(&mut event_loop, ms(200), |_| thread::sleep(ms(300)));
+    let open = Pace::Open { a_second: 100 };
+    let heard = visit(&mut event_loop, visits(address, open, ms(1000))).unwrap();
+    assert_eq!((heard.due, heard.answered), (100, 100));
+    let late = heard.late.count_between(100 * MILLISECOND, u64::MAX);
+    assert!(late >= 15, "{late} were sent late");
+    // It counts for the visitors, too.
+    assert!(at_least(&heard, 100) >= late);
+}
+
+#[test]
+fn each_kind_of_failure_is_counted_as_what_it_is() {
+    let closed = |a_second| Pace::Closed { at_once: 1, a_second: Some(a_second) };
+    let address = server(|number, visitor| match number % 3 {
+        0 => answer(visitor, PAGE),
+        1 => answer(visitor, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+        _ => answer(visitor, &PAGE[..PAGE.len() - 1]),
+    });
+    let heard = heard(visits(address, closed(1000), ms(300)));
+    let thirds = [heard.answered, heard.wrong, heard.hung_up];
+    assert!(thirds.iter().all(|third| third.abs_diff(heard.due / 3) <= 1), "{thirds:?}");
+    assert_eq!(thirds.iter().sum::<u64>(), heard.due);
+    assert!(heard.due >= 3);
+    assert_eq!(heard.latency.len(), heard.answered, "only answers have a latency");
+}
+
+#[test]
+fn nobody_listens() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let heard = heard(visits(free, Pace::Open { a_second: 100 }, ms(100)));
+    assert_eq!((heard.due, heard.refused, heard.failed()), (10, 10, 10));
+}
+
+#[test]
+fn patience_ends() {
+    let address = server(|_, visitor| std::mem::forget(visitor));
+    let mut visits = visits(address, Pace::Open { a_second: 100 }, ms(50));
+    visits.patience = ms(100);
+    let heard = heard(visits);
+    assert_eq!((heard.due, heard.unanswered, heard.failed()), (5, 5, 5));
+    assert_eq!(heard.lasted, Duration::ZERO);
+}
+
+#[test]
+fn who_stays_asks_again_on_the_same_connection() {
+    let came = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&came);
+    let address = server(move |_, mut visitor| {
+        counts.fetch_add(1, Ordering::Relaxed);
+        thread::spawn(move || {
+            let mut piece = [0; 1024];
+            // A request fits into one piece here.
+            while let Ok(1..) = visitor.read(&mut piece) {
+                visitor.write_all(PAGE.as_bytes()).unwrap();
+            }
+        });
+    });
+    let closed = Pace::Closed { at_once: 3, a_second: None };
+    let stay = Visits { stays: true, ..visits(address, closed, ms(200)) };
+    let heard = heard(stay);
+    assert_eq!((came.load(Ordering::Relaxed), heard.failed()), (3, 0));
+    assert!(heard.answered > 3);
+    // Who doesn't, doesn't.
+    let first = self::heard(visits(address, closed, ms(50)));
+    assert_eq!(came.load(Ordering::Relaxed) as u64, 3 + first.due);
+}
+
+#[test]
+fn after_a_visit_nobody_is_left_in_the_loop() {
+    let address = server(|_, visitor| std::mem::forget(visitor));
+    let mut event_loop = ch08_epoll::event_loop().unwrap();
+    for _ in 0..2 {
+        let mut visits = visits(address, Pace::Open { a_second: 100 }, ms(20));
+        visits.patience = ms(10);
+        visit(&mut event_loop, visits).unwrap();
+        assert!(!event_loop.turn(None).unwrap(), "there is somebody to wait for");
+    }
+}
+
+fn crowd_of(size: usize, address: SocketAddr, event_loop: &mut EventLoop) -> Crowd {
+    let mut crowd = Crowd::new(address);
+    let asks = visits(address, Pace::Open { a_second: 1 }, ms(1));
+    crowd.grow(event_loop, size, &asks, ms(2000)).unwrap();
+    crowd
+}
+
+#[test]
+fn a_crowd_is_inside_or_it_is_known_why_not() {
+    // Two places: whoever comes when both are taken is sent away.
+    let mut inside = Vec::new();
+    let address = server(move |_, mut visitor| {
+        let mut byte = [0];
+        visitor.set_read_timeout(Some(ms(30))).unwrap();
+        if visitor.peek(&mut byte).is_ok() {
+            answer(visitor, PAGE);
+        } else if inside.len() < 2 {
+            inside.push(visitor);
+        } else {
+            visitor.write_all(b"HTTP/1.1 503 Full\r\n\r\n").unwrap();
+        }
+    });
+    let mut event_loop = ch08_epoll::event_loop().unwrap();
+    let crowd = crowd_of(2, address, &mut event_loop);
+    assert_eq!((crowd.inside(), crowd.why()), (2, None));
+    let mut crowd = crowd;
+    let asks = visits(address, Pace::Open { a_second: 1 }, ms(1));
+    crowd.grow(&mut event_loop, 5, &asks, ms(2000)).unwrap();
+    assert_eq!(crowd.inside(), 2);
+    assert_eq!(crowd.why().as_deref(), Some("sent away: HTTP/1.1 503 Full"));
+    crowd.leave(&mut event_loop).unwrap();
+    assert!(!event_loop.turn(None).unwrap(), "somebody of the crowd is left");
+}
+
+#[test]
+fn where_nobody_is_answered_any_more_no_more_of_the_crowd_come() {
+    // It waits for the first one, for ever.
+    let address = server(|_, visitor| answer(visitor, PAGE));
+    let mut event_loop = ch08_epoll::event_loop().unwrap();
+    let mut crowd = Crowd::new(address);
+    let asks = visits(address, Pace::Open { a_second: 1 }, ms(1));
+    crowd.grow(&mut event_loop, 1000, &asks, ms(200)).unwrap();
+    assert_eq!(crowd.why().as_deref(), Some("nobody is answered any more"));
+    assert_eq!(crowd.inside(), 64);
+}
+
+/// The load's server in these tests: chapter 11's, as it's compiled here.
+fn canned() -> (visitors::program::Program, SocketAddr) {
+    let start = visitors::program::Start::new(env!("CARGO_BIN_EXE_race")).arg("--canned");
+    let program = start.start().unwrap();
+    let address = program.listening().unwrap();
+    (program, address)
+}
+
+#[test]
+fn ten_thousand_silent_visitors_fit_into_20_mib() {
+    let size = 10_000;
+    let (_, most) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    if most < size + 100 {
+        return skipped(format!("this process may have {most} descriptors"));
+    }
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most, most).unwrap();
+    let (_server, address) = canned();
+    let memory = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap()
+    };
+    let before = memory();
+    let mut event_loop = ch08_epoll::event_loop().unwrap();
+    let crowd = crowd_of(size as usize, address, &mut event_loop);
+    assert_eq!(crowd.inside(), 10_000);
+    let grown = memory() - before;
+    assert!(grown < 20 * 1024, "{grown} kB");
+}
+
+/// `wrk`'s answers a second, and its CPU time for each.
+fn wrk(address: SocketAddr) -> Option<(f64, f64)> {
+    let mut command = Command::new("bash");
+    let line = format!("TIMEFORMAT='%U %S'; time wrk -t1 -c64 -d2 http://{address}/");
+    let output = command.args(["-c", &line]).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let count = text.lines().find_map(|line| line.trim().split_once(" requests in"))?.0;
+    let count: f64 = count.parse().ok()?;
+    let times = String::from_utf8_lossy(&output.stderr).into_owned();
+    let cpu: f64 = times.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).sum();
+    Some((count / 2.0, cpu / count))
+}
+
+/// In release alone: what isn't compiled for speed isn't fast.
+#[test]
+#[cfg(not(debug_assertions))]
+fn it_agrees_with_wrk_and_needs_no_more_time() {
+    by_the_clock(|| {
+        let (_server, address) = canned();
+        let Some((rate, each)) = wrk(address) else { return skipped("there is no wrk") };
+        let closed = Pace::Closed { at_once: 64, a_second: None };
+        let heard = heard(Visits { stays: true, ..visits(address, closed, ms(2000)) });
+        let ours = heard.answered as f64 / heard.lasted.as_secs_f64();
+        let ours_each = heard.cpu.as_secs_f64() / heard.answered as f64;
+        eprintln!(
+            "wrk {rate:.0}/s, {:.2} µs; we {ours:.0}/s, {:.2} µs",
+            each * 1e6,
+            ours_each * 1e6
+        );
+        assert!(ours_each < 1.3 * each);
+        assert!((0.9..1.1).contains(&(ours / rate)) || heard.cpu > heard.lasted.mul_f64(0.9));
+    });
+}
+
+/// The figures of a debug build say nothing; that `wrk` is understood does.
+#[test]
+#[cfg(debug_assertions)]
+fn wrk_is_understood() {
+    let (_server, address) = canned();
+    let Some((rate, each)) = wrk(address) else { return skipped("there is no wrk") };
+    assert!(rate > 10.0 && each > 0.0 && each < 0.1, "{rate} {each}");
+}

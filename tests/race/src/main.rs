@@ -135,6 +135,14 @@ fn race(arguments: &Arguments) -> Result<u8, String> {
     let ends = hear_signals()?;
 
     let rounds = arguments.rounds as usize;
+    let runs = u32::try_from(contestants.len()).unwrap_or(u32::MAX) * arguments.rounds;
+    let seconds = (course.estimate() * runs).as_secs();
+    warn!(
+        "{} servers, {rounds} rounds: about {}:{:02} minutes",
+        contestants.len(),
+        seconds / 60,
+        seconds % 60
+    );
     let race = race::race::run(&contestants, &built, &course, rounds, &ends);
     let race = race.map_err(|error| format!("the load can't go on: {error}"))?;
 

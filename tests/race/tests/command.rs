@@ -1,6 +1,7 @@
 //! `cargo race` as somebody calls it. Nothing is compiled for speed here: what it measures isn't looked at, but that it
 //! does, and what becomes of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use race::result::{Pace, Race, Role, VERSION};
 use rstest::rstest;
+use visitors::setup::until;
 
 const SHORT: [&str; 8] =
     ["--unoptimized", "--rounds", "1", "--window", "50", "--rush", "20", "--crowd=0,3"];
@@ -30,14 +32,15 @@ fn two_chapters_run_and_what_was_measured_is_written_down() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("race.json");
     let output = race().args(SHORT).args(["8", "2", "--json"]).arg(&json).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
     let race = read(&json);
     assert_eq!((race.version, race.cut_short), (VERSION, false));
     assert_eq!(race.plan.pace, Pace::Open { a_second: 500 });
     let names: Vec<&str> = race.servers.iter().map(|server| server.name.as_str()).collect();
     assert_eq!(names, ["8", "2", "8 again", "load"]);
     for server in &race.servers {
-        assert_eq!(server.rounds.len(), 1, "{}", server.name);
+        assert_eq!(server.rounds.len(), 1, "{}: {said}", server.name);
         for cell in &server.rounds[0].cells {
             assert_eq!(cell.window.due, 25, "{}", server.name);
             let all = cell.window.answered + cell.window.failed();
@@ -98,16 +101,27 @@ fn ctrl_c_keeps_what_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("race.json");
     let mut child = Process::new(env!("CARGO_BIN_EXE_race"))
-        .args(["--unoptimized", "8", "--rounds", "100", "--window", "100", "--crowd=0,1", "--json"])
+        .args(["--unoptimized", "8", "--rounds", "100", "--window", "50", "--crowd=0,1", "--json"])
         .arg(&json)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // Long enough for a round, and by far not for a hundred.
-    thread::sleep(Duration::from_secs(4));
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let pid = child.id();
+    // Three servers are started in each round, one after the other: with the fourth, there has been a round.
+    let mut servers = BTreeSet::new();
+    until("the second round", || {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let children = fs::read_to_string(path).unwrap();
+        let is_server = |child: &&str| {
+            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+            name.starts_with("ch08") || name.starts_with("race")
+        };
+        servers.extend(children.split_whitespace().filter(is_server).map(str::to_owned));
+        (servers.len() >= 4).then_some(())
+    });
+    kill(Pid::from_raw(pid as i32), Signal::SIGINT).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
     let race = read(&json);

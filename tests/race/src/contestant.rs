@@ -165,7 +165,8 @@ pub fn start(
             };
             (start, None)
         }
-        Place::Canned => (Start::new(std::env::current_exe()?).arg("--canned"), None),
+        // Ourselves, even if another program lies at our place by now (proc_pid_exe(5)).
+        Place::Canned => (Start::new("/proc/self/exe").arg("--canned"), None),
         Place::Program(path, arguments) => {
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
             let (port, place) = (address.port().to_string(), folder.display().to_string());

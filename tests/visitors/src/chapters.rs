@@ -182,6 +182,10 @@ pub fn build_programs(
     profile: &str,
     programs: &[(String, String)],
 ) -> Result<Vec<PathBuf>, String> {
+    if programs.is_empty() {
+        // Asked for nothing, cargo would build everything.
+        return Ok(Vec::new());
+    }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);

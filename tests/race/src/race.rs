@@ -29,7 +29,6 @@ pub fn run(
     let steps = rounds * servers.len() * sizes;
     let all = u32::try_from(rounds * servers.len()).unwrap_or(u32::MAX);
     let mut progress = Progress::new(steps, course.estimate() * all);
-    let date = httpdate::fmt_http_date(SystemTime::now());
     let mut done = 0;
     for round in 1..=rounds {
         for (contestant, server) in contestants.iter().zip(&mut servers) {
@@ -70,6 +69,7 @@ pub fn run(
         stays: course.stays,
         meanwhile: course.meanwhile.then(|| "silent".to_owned()),
     };
+    let date = httpdate::fmt_http_date(SystemTime::now());
     let cut_short = ends.load(Ordering::Relaxed);
     let machine = machine::this_one(course.cores.is_some());
     Ok(Race { version: VERSION, date, machine, plan, servers, cut_short })

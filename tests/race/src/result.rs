@@ -11,7 +11,7 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Race {
     pub version: u32,
-    /// When it began, as HTTP writes it: `Sun, 29 Nov 2026 13:00:00 GMT`.
+    /// When it was over, as HTTP writes it: `Sun, 29 Nov 2026 13:00:00 GMT`.
     pub date: String,
     pub machine: Machine,
     pub plan: Plan,

@@ -41,5 +41,5 @@ pub fn drawing(repo: &Repo, name: &str, what: &str) -> Result<String> {
     let file = repo.shown(&path);
     let text = fs::read_to_string(&path).with_context(|| format!("reading {file}"))?;
     let table = Table::read(&file, &text)?;
-    picture::draw(name, what, &table).with_context(|| format!("drawing {file}"))
+    Ok(picture::draw(name, what, &table))
 }

@@ -26,11 +26,26 @@ pub enum Figure {
 }
 
 impl Figure {
+    /// What it's called, in a few words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Figure::Slowest => "Latency: the slowest of a hundred",
+            Figure::Usual => "Latency: the median",
+            Figure::Failures => "Failures",
+            Figure::Cpu => "CPU time for each answer",
+            Figure::Most => "Answers a second, at most",
+            Figure::Memory => "Memory",
+            Figure::Visitor => "Memory for each silent visitor",
+            Figure::Threads => "Threads",
+        }
+    }
+
     pub fn unit(self) -> Unit {
         match self {
             Figure::Slowest | Figure::Usual | Figure::Cpu => Unit::Time,
             Figure::Failures => Unit::Percent,
-            Figure::Most | Figure::Threads => Unit::Count,
+            Figure::Most => Unit::Rate,
+            Figure::Threads => Unit::Count,
             Figure::Memory | Figure::Visitor => Unit::Bytes,
         }
     }
@@ -102,7 +117,10 @@ pub fn twins(race: &Race) -> impl Iterator<Item = (&Server, &Server)> {
     race.servers.iter().filter(|server| server.role == Role::Again).filter_map(|again| {
         let is_it = |server: &&Server| {
             server.role == Role::Measured
-                && again.name.strip_prefix(server.name.as_str()).is_some_and(|rest| rest.trim() == "again")
+                && again
+                    .name
+                    .strip_prefix(server.name.as_str())
+                    .is_some_and(|rest| rest.trim() == "again")
         };
         Some((race.servers.iter().find(is_it)?, again))
     })
@@ -152,9 +170,9 @@ pub fn nobody_answered(asked: &Answers) -> bool {
 }
 
 fn in_half(server: &Server, crowd: usize, is_so: impl Fn(&Cell) -> bool) -> bool {
-    let (so, all) = server.cells(crowd).fold((0, 0), |(so, all), cell| {
-        (so + usize::from(is_so(cell)), all + 1)
-    });
+    let (so, all) = server
+        .cells(crowd)
+        .fold((0, 0), |(so, all), cell| (so + usize::from(is_so(cell)), all + 1));
     all > 0 && so * 2 >= all
 }
 
@@ -167,7 +185,7 @@ fn why_nobody<'c>(cells: impl Iterator<Item = &'c Cell>) -> String {
         }
     }
     let worst = (0..counts.len()).max_by_key(|kind| (counts[*kind], Reverse(*kind)));
-    let words = ["refused", "hung up", "wrong answers", "nobody answered"];
+    let words = ["refused", "hung up on", "wrong answers", "nobody answered"];
     match worst {
         Some(kind) if counts[kind] > 0 => words[kind].to_owned(),
         _ => "nobody answered".to_owned(),

@@ -8,6 +8,9 @@ pub enum Unit {
     Time,
     Bytes,
     Percent,
+    /// A second.
+    Rate,
+    /// Exactly.
     Count,
 }
 
@@ -17,8 +20,7 @@ const TIMES: &Steps =
     &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s"), (1e12, "ks"), (1e15, "Ms"), (1e18, "Gs")];
 const BYTES: &Steps =
     &[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"), (1e15, "PB"), (1e18, "EB")];
-const COUNTS: &Steps =
-    &[(1.0, ""), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"), (1e18, "E")];
+const COUNTS: &Steps = &[(1.0, ""), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"), (1e18, "E")];
 const PERCENT: &Steps = &[(1.0, "%")];
 
 impl Unit {
@@ -27,14 +29,14 @@ impl Unit {
             Unit::Time => TIMES,
             Unit::Bytes => BYTES,
             Unit::Percent => PERCENT,
-            Unit::Count => COUNTS,
+            Unit::Rate | Unit::Count => COUNTS,
         };
         // Rounded before the unit is chosen: 999.9 µs is 1 ms.
-        let digits = if self == Unit::Count { 6 } else { 3 };
+        let digits = if self == Unit::Count && figure >= 100.0 { 6 } else { 3 };
         let figure = rounded(figure, digits);
         let fits = |step: &&(f64, &str)| step.0 <= figure;
         let (size, unit) = steps.iter().rfind(fits).unwrap_or(&steps[0]);
-        let shown = number(rounded(figure / size, 3.max(if *size == 1.0 { digits } else { 3 })));
+        let shown = number(rounded(figure / size, if *size > 1.0 { 3 } else { digits }));
         if unit.is_empty() { shown } else { format!("{shown} {unit}") }
     }
 }

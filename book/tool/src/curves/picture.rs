@@ -52,7 +52,7 @@ fn plot(root: &Root<'_>, what: &str, table: &Table) -> Drawn {
         draw_line(root, table, index, &points(&chart, table, index))?;
     }
     let mut names = names(&chart, table);
-    push_apart(&mut names, GAP, ABOVE as i32 - ROW / 2);
+    push_apart(&mut names, GAP, ABOVE as i32 - ROW / 2, (HEIGHT - BELOW) as i32);
     names.iter().try_for_each(|name| name.draw(root))
 }
 

@@ -24,17 +24,22 @@ impl Label {
         let (x, mut y) = self.at;
         for (index, row) in self.rows.iter().enumerate() {
             let style = if index < self.bold { FontStyle::Bold } else { FontStyle::Normal };
-            root.draw(&Text::new(row.as_str(), (x, y), text(HPos::Left, style)))?;
+            if !row.is_empty() {
+                root.draw(&Text::new(row.as_str(), (x, y), text(HPos::Left, style)))?;
+            }
             y += ROW;
         }
         Ok(())
     }
 }
 
-/// From the lowest on, each makes room for itself above the last, with a `gap`. If there is none left below `top`,
-/// they make room for each other downwards.
-pub fn push_apart(labels: &mut [Label], gap: i32, top: i32) {
+/// From the lowest on, each makes room for itself above the last, with a `gap`. What isn't between `top` and `bottom`
+/// then is pushed back, and pushes the others.
+pub fn push_apart(labels: &mut [Label], gap: i32, top: i32, bottom: i32) {
     labels.sort_by_key(|label| -label.at.1);
+    if let Some(lowest) = labels.first_mut() {
+        lowest.at.1 = lowest.at.1.min(bottom + ROW - lowest.height());
+    }
     for upper in 1..labels.len() {
         let (x, y) = labels[upper - 1].at;
         let height = labels[upper].height();

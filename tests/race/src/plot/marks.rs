@@ -79,7 +79,12 @@ fn square((x, y): At, radius: i32) -> [At; 2] {
 }
 
 /// A line, whole or `dashed`: how long its pieces and its gaps are, in pixels.
-pub fn line(root: &Root<'_>, ends: [At; 2], style: ShapeStyle, dashed: Option<(i32, i32)>) -> Drawn {
+pub fn line(
+    root: &Root<'_>,
+    ends: [At; 2],
+    style: ShapeStyle,
+    dashed: Option<(i32, i32)>,
+) -> Drawn {
     match dashed {
         // Between a point and itself is nothing to divide.
         Some((piece, gap)) if ends[0] != ends[1] => {

@@ -44,7 +44,9 @@ impl Scale {
         let Self { low, high, zero } = Self::around(figures);
         let steps: &[f64] = if high - low < FEW { &HALVES } else { &[0.0] };
         let below = steps.iter().map(|step| low.floor() + step).rfind(|step| *step <= low);
-        Self { low: below.unwrap_or(low.floor()), high: high + above, zero }
+        let low = below.unwrap_or(low.floor());
+        // Less than from one power to the next wouldn't say how large anything is.
+        Self { low, high: (high + above).max(low + 1.0), zero }
     }
 
     fn around(figures: impl IntoIterator<Item = f64>) -> Self {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use race::figures::Figure;
 use race::pictures::{PICTURES, all, of_chapter, two_ways};
-use race::result::{Cell, Race};
+use race::result::{Cell, Race, Role, Server};
 use roxmltree::{Document, Node};
 use rstest::rstest;
 
@@ -245,27 +245,14 @@ fn a_point_is_hollow_where_the_load_was_the_limit() {
     assert!(desc(&picture(&race, "most")).contains("(the load was the limit)"));
 }
 
-/// How many crosses there are: two strokes each.
+/// Where the crosses are: two strokes each.
 fn crosses(svg: &str) -> Vec<(f64, f64)> {
-    let document = parsed(svg);
-    let mut strokes: Vec<Vec<(f64, f64)>> = Vec::new();
-    for node in document.descendants().filter(|node| node.has_tag_name("polyline")) {
-        let points = node.attribute("points").expect("a line has points");
-        let point = |pair: &str| {
-            let (x, y) = pair.split_once(',').expect("a pair");
-            (x.parse().expect("a number"), y.parse().expect("a number"))
-        };
-        strokes.push(points.split(' ').map(point).collect());
-    }
-    let crossing = strokes.windows(2).filter_map(|two| match (&two[0][..], &two[1][..]) {
-        ([a, b], [c, d]) => {
-            let is_cross =
-                (b.0 - a.0, b.1 - a.1) == (10.0, 10.0) && (d.0 - c.0, d.1 - c.1) == (10.0, -10.0);
-            is_cross.then_some((a.0 + 5.0, a.1 + 5.0))
-        }
-        _ => None,
-    });
-    crossing.collect()
+    let crossing = |two: &[[(f64, f64); 2]]| {
+        let size = |[from, to]: [(f64, f64); 2]| (to.0 - from.0, to.1 - from.1);
+        let is_cross = size(two[0]) == (10.0, 10.0) && size(two[1]) == (10.0, -10.0);
+        is_cross.then_some((two[0][0].0 + 5.0, two[0][0].1 + 5.0))
+    };
+    strokes(svg).windows(2).filter_map(crossing).collect()
 }
 
 #[test]
@@ -312,19 +299,61 @@ fn a_bar_is_as_long_as_the_rounds_are_apart() {
         .descendants()
         .find(|node| node.attribute("opacity") == Some("0.5"))
         .unwrap_or_else(|| panic!("no bar in\n{svg}"));
-    let mut ys = bar
-        .attribute("points")
-        .expect("points")
-        .split(' ')
-        .map(|pair| pair.split_once(',').expect("a pair").1.parse::<f64>().expect("a number"));
-    let (least, most) = (ys.next().expect("an end"), ys.next().expect("an end"));
+    let (least, most) = (points(&bar)[0].1, points(&bar)[1].1);
     let places = places(&document);
     let y = |label: &str| places.iter().find(|place| place.text == label).expect("a tick").y;
     let ten_times = y("500 µs") - y("5 ms");
     assert!((least - most - ten_times).abs() <= 2.0, "{least} {most} {ten_times}\n{svg}");
 }
 
-/// The noise's ruler is as high as the ratio is on the scale.
+/// Where the ends of all lines are that are drawn of two points.
+fn strokes(svg: &str) -> Vec<[(f64, f64); 2]> {
+    let document = parsed(svg);
+    let lines = document.descendants().filter(|node| node.has_tag_name("polyline"));
+    lines.filter_map(|line| points(&line).try_into().ok()).collect()
+}
+
+fn points(node: &Node<'_, '_>) -> Vec<(f64, f64)> {
+    let point = |pair: &str| {
+        let (x, y) = pair.split_once(',').expect("a pair");
+        (x.parse().expect("a number"), y.parse().expect("a number"))
+    };
+    node.attribute("points").expect("it has points").split(' ').map(point).collect()
+}
+
+/// A server that is ten times as slow as itself: the ruler is as high as a power of ten, and the band as high on
+/// each side of its curve.
+#[test]
+fn the_noise_is_as_large_as_it_was() {
+    let slow = made::growing("8 again", "epoll", 1_350_000, 0, 3000, 900);
+    let race = made::race(vec![
+        made::growing("7", "callbacks", 90_000, 40, 30_000, 900),
+        made::growing("8", "epoll", 135_000, 0, 30_000, 900),
+        Server { role: Role::Again, ..slow },
+    ]);
+    let svg = picture(&race, "latency");
+    let y = |svg: &str, label: &str| {
+        places(&parsed(svg)).iter().find(|place| place.text == label).expect("a tick").y
+    };
+    let ten_times = y(&svg, "50 µs") - y(&svg, "500 µs");
+    let word = places(&parsed(&svg)).into_iter().find(|place| place.text == "noise");
+    let word = word.expect("the ruler has its word");
+    let is_ruler = |ends: &&[(f64, f64); 2]| ends[0].0 == ends[1].0 && ends[0].0 == word.left - 8.0;
+    let strokes = strokes(&svg);
+    let [from, to] = strokes.iter().find(is_ruler).expect("a ruler");
+    assert!((to.1 - from.1 - ten_times).abs() <= 2.0, "{from:?} {to:?} {ten_times}\n{svg}");
+
+    let svg = of_chapter(&race, Figure::Cpu, "8", "7");
+    let ratio = Figure::Cpu.noise(&race).expect("it's known");
+    let document = parsed(&svg);
+    let band = document.descendants().find(is_band).expect("a band");
+    // 7's first point; below it, the band goes beyond the picture.
+    let dot = document.descendants().find(|node| node.has_tag_name("circle")).expect("a dot");
+    let above = number(&dot, "cy") - points(&band)[0].1;
+    let expected = (y(&svg, "20 µs") - y(&svg, "200 µs")) * ratio.log10();
+    assert!((above - expected).abs() <= 3.0, "{above} {expected}\n{svg}");
+}
+
 #[test]
 fn the_noise_is_drawn() {
     let mut race = made::chapters();

@@ -77,6 +77,14 @@ pub struct Laid<'p> {
     pub bottom: i32,
     /// For each curve, where its points are: those that have a figure or a cross.
     pub points: Vec<Vec<Option<At>>>,
+    /// As high as the noise.
+    pub ruler: Option<[At; 2]>,
+}
+
+/// How much higher a figure is drawn that is so many times as large.
+fn pixels(chart: &Chart<'_, '_>, up: &Scale, ratio: f64) -> i32 {
+    let y = |at| chart.backend_coord(&(0.0, at)).1;
+    (y(up.low) - y(up.low + ratio.log10())).max(1)
 }
 
 impl Picture {
@@ -188,66 +196,59 @@ impl Picture {
             });
             points.collect()
         });
-        Laid { picture: self, left, right, top, bottom, points: points.collect() }
+        let ruler = match self.noise {
+            Some(Noise::Ruler(ratio)) => {
+                Some(self.ruler((left, top), bottom, pixels(chart, up, ratio)))
+            }
+            _ => None,
+        };
+        Laid { picture: self, left, right, top, bottom, points: points.collect(), ruler }
+    }
+
+    /// In the corner that curves have least to do with, below the words at its edge.
+    fn ruler(&self, (left, top): At, bottom: i32, high: i32) -> [At; 2] {
+        let y = if self.nobody == Edge::Below { bottom - ROW - high } else { top + ROW + 8 };
+        // One that's higher than its corner begins at the upper edge.
+        let y = y.min(bottom - high).max(top);
+        [(left + 10, y), (left + 10, (y + high).min(bottom))]
     }
 }
 
 impl Laid<'_> {
     fn draw_noise(&self, root: &Root<'_>, chart: &Chart<'_, '_>, up: &Scale) -> Drawn {
-        let pixels = |ratio: f64| {
-            let (low, high) = (up.low, up.low + ratio.log10());
-            let y = |at| chart.backend_coord(&(self.picture.scale.low, at)).1;
-            (y(low) - y(high)).clamp(1, self.bottom - self.top)
-        };
+        if let Some([from, to]) = self.ruler {
+            root.draw(&PathElement::new([from, to], INK.stroke_width(2)))?;
+            for (x, y) in [from, to] {
+                root.draw(&PathElement::new([(x - 3, y), (x + 3, y)], INK))?;
+            }
+            let at = (from.0 + 8, i32::midpoint(from.1, to.1));
+            root.draw(&Text::new("noise", at, on_lines(HPos::Left)))?;
+        }
         match self.picture.noise {
-            None => Ok(()),
-            Some(Noise::Ruler(ratio)) => {
-                let [from, to] = self.ruler(pixels(ratio));
-                let stroke = INK.stroke_width(2);
-                root.draw(&PathElement::new([from, to], stroke))?;
-                for (x, y) in [from, to] {
-                    root.draw(&PathElement::new([(x - 3, y), (x + 3, y)], INK))?;
-                }
-                let at = (from.0 + 8, i32::midpoint(from.1, to.1));
-                root.draw(&Text::new("noise", at, on_lines(HPos::Left)))
-            }
-            Some(Noise::Band(ratio)) => {
-                let high = pixels(ratio);
-                let points: Vec<At> =
-                    self.points.first().into_iter().flatten().flatten().copied().collect();
-                let inside = |y: i32| y.clamp(self.top, self.bottom);
-                let upper = points.iter().map(|(x, y)| (*x, inside(y - high)));
-                let lower = points.iter().rev().map(|(x, y)| (*x, inside(y + high)));
-                let band: Vec<At> = upper.chain(lower).collect();
-                if points.len() < 2 {
-                    return Ok(());
-                }
-                root.draw(&Polygon::new(band, INK.mix(0.12)))
-            }
+            Some(Noise::Band(ratio)) => self.draw_band(root, pixels(chart, up, ratio)),
+            _ => Ok(()),
         }
     }
 
-    /// Where the noise's ruler stands: in the corner that curves have least to do with.
-    fn ruler(&self, high: i32) -> [At; 2] {
-        let x = self.left + 10;
-        let y = if self.picture.nobody == Edge::Below {
-            self.bottom - 14 - high
-        } else {
-            self.top + ROW + 8
-        };
-        let y = y.max(self.top);
-        [(x, y), (x, (y + high).min(self.bottom))]
+    /// As far above the first curve as below it.
+    fn draw_band(&self, root: &Root<'_>, high: i32) -> Drawn {
+        let Some(points) = self.points.first() else { return Ok(()) };
+        let inside = |y: i32| y.clamp(self.top, self.bottom);
+        let upper = points.iter().flatten().map(|(x, y)| (*x, inside(y - high)));
+        let lower = points.iter().rev().flatten().map(|(x, y)| (*x, inside(y + high)));
+        let band: Vec<At> = upper.chain(lower).collect();
+        // Two of one point are no area.
+        if band.len() < 4 {
+            return Ok(());
+        }
+        root.draw(&Polygon::new(band, INK.mix(0.12)))
     }
 
-    /// What the ruler takes up, with its word.
-    pub fn rulers_place(&self) -> Option<[At; 2]> {
-        let Some(Noise::Ruler(_)) = self.picture.noise else { return None };
-        let (x, top) = (self.left, self.top);
-        Some(if self.picture.nobody == Edge::Below {
-            [(x, self.bottom - 2 * ROW - 6), (x + 64, self.bottom)]
-        } else {
-            [(x, top + ROW - ROW / 2), (x + 64, top + 3 * ROW)]
-        })
+    /// Where nothing else may be written: the ruler's word.
+    pub fn rulers_word(&self) -> Option<[At; 2]> {
+        let [(x, from), (_, to)] = self.ruler?;
+        let middle = i32::midpoint(from, to);
+        Some([(x - 10, middle - ROW / 2), (x + 54, middle + ROW / 2)])
     }
 
     /// From the least to the most of all rounds.

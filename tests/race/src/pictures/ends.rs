@@ -164,7 +164,7 @@ fn in_rows(names: &[String]) -> Vec<String> {
 
 /// What is said where a curve fails, or ends before the others do.
 fn draw_words(root: &Root<'_>, laid: &Laid<'_>) -> Drawn {
-    let mut taken: Vec<[At; 2]> = laid.rulers_place().into_iter().collect();
+    let mut taken: Vec<[At; 2]> = laid.rulers_word().into_iter().collect();
     let words = words(laid);
     taken.extend(words.iter().map(|((x, y), _)| [(x - 6, y - 6), (x + 6, y + 6)]));
     for (at, word) in words {

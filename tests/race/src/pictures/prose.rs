@@ -92,7 +92,10 @@ pub fn key(picture: &Picture) -> Vec<String> {
 
 fn small(text: &str) -> Vec<String> {
     let rows = textwrap::wrap(text, Options::new(SMALL_WIDTH));
-    rows.into_iter().map(std::borrow::Cow::into_owned).filter(|row| !row.trim().is_empty()).collect()
+    rows.into_iter()
+        .map(std::borrow::Cow::into_owned)
+        .filter(|row| !row.trim().is_empty())
+        .collect()
 }
 
 pub fn title(picture: &Picture) -> String {

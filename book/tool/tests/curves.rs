@@ -107,7 +107,7 @@ fn all_pictures_of_races() {
     let five =
         fs::read_to_string(root.path().join("book/pictures/race-5.svg")).expect("it's there");
     assert!(five.contains("5: chapter 5, poll") && five.contains("4: chapter 4, select"), "{five}");
-    assert!(!five.contains("nginx"), "{five}");
+    assert!(!five.contains("nginx") && five.contains("<title id=\"race-5-title\">"), "{five}");
 }
 
 #[test]

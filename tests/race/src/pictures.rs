@@ -118,7 +118,7 @@ pub fn two_ways(open: &Race, closed: &Race, name: &str) -> String {
     let crowd = crowds(open)
         .into_iter()
         .rfind(|crowd| has_answers(&asked_openly, *crowd) && has_answers(&asked_closedly, *crowd));
-    let ways = [(asked_openly, "as due", 0), (asked_closedly, "as sent", 1)];
+    let ways = [(asked_openly, "open", 0), (asked_closedly, "closed", 1)];
     let mut curves = Vec::new();
     for (server, way, look) in ways {
         if let (Some(server), Some(crowd)) = (server, crowd) {
@@ -139,7 +139,7 @@ pub fn two_ways(open: &Race, closed: &Race, name: &str) -> String {
         name: "race-two-ways".to_owned(),
         title: "One server, timed in two ways".to_owned(),
         under: prose::under_two_ways(open, closed, name, crowd),
-        of: "of all answers took no longer".to_owned(),
+        of: "of the answers took no longer".to_owned(),
         scale: Scale { low: 0.0, high: 4.0, zero: false },
         ticks: RARE.iter().map(|(_, at, label)| (*at, (*label).to_owned())).collect(),
         columns: RARE.iter().map(|(_, _, label)| format!("Of {label}")).collect(),

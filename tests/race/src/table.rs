@@ -7,6 +7,7 @@ use crate::about;
 use crate::figures::{Fate, Figure, crowds, kinds, nobody_answered, twins};
 use crate::plot::words::{cut, number, plain};
 use crate::result::{Cell, Race, Server};
+use crate::units::Unit;
 
 /// As wide as terminals are that nobody has made wider.
 const WIDTH: usize = 80;
@@ -34,6 +35,7 @@ pub fn print(race: &Race) -> String {
     }
     text += &causes(race);
     text += &noise(race);
+    text += &lateness(race);
     let others = about::others(race);
     if !others.is_empty() {
         text +=
@@ -237,6 +239,31 @@ fn noise(race: &Race) -> String {
             "",
         )
     )
+}
+
+/// How far the load was from what it had been told to do, where it was furthest.
+fn lateness(race: &Race) -> String {
+    let late = race.servers.iter().flat_map(|server| {
+        let of = move |crowd| Some((server.spread(crowd, late)?.median, server, crowd));
+        crowds(race).into_iter().filter_map(of)
+    });
+    let Some((late, server, crowd)) = late.max_by(|one, other| one.0.total_cmp(&other.0)) else {
+        return String::new();
+    };
+    paragraph(
+        &format!(
+            "The load was late too: one request in a hundred was sent {} after it was due, or later (most with {}, \
+             and {}).",
+            Unit::Time.show(late),
+            name(server),
+            about::counted(crowd, "silent visitor")
+        ),
+        "",
+    )
+}
+
+fn late(cell: &Cell) -> Option<f64> {
+    (cell.window.due > 0).then_some(cell.window.late as f64)
 }
 
 /// As it stands within a sentence: `CPU` stays.

@@ -162,6 +162,20 @@ fn the_noise_floor() {
     assert!(print(&race).contains("how large the noise is isn't known"));
 }
 
+/// A load that doesn't keep to its times says so.
+#[test]
+fn a_load_that_is_late() {
+    let mut race = made::chapters();
+    for round in &mut race.servers[4].rounds {
+        round.cells[4].window.late = 7_000_000;
+    }
+    // Once is no median.
+    race.servers[5].rounds[0].cells[0].window.late = 900_000_000;
+    let text = print(&race).replace('\n', " ");
+    let said = "one request in a hundred was sent 7 ms after it was due, or later (most with 6, and 5,000 silent visitors).";
+    assert!(text.contains(said), "{text}");
+}
+
 #[test]
 fn other_programs_are_named_once() {
     let text = print(&made::chapters());

@@ -47,7 +47,7 @@ pub fn under_two_ways(open: &Race, closed: &Race, name: &str, crowd: Option<usiz
         });
         under.extend(small(&format!("{}{with}", plain(&server.title))));
     }
-    for (way, race) in [("as due", open), ("as sent", closed)] {
+    for (way, race) in [("open", open), ("closed", closed)] {
         under.extend(small(&format!("{way}: {}", about::pace(&race.plan))));
     }
     if let Some(who) = open.plan.meanwhile.as_ref().or(closed.plan.meanwhile.as_ref()) {
@@ -100,7 +100,7 @@ fn small(text: &str) -> Vec<String> {
 
 pub fn title(picture: &Picture) -> String {
     let names: Vec<&str> = picture.curves.iter().map(|curve| curve.name.as_str()).collect();
-    format!("{}: {}", picture.title, names.join(", "))
+    format!("{} ({})", picture.title, names.join(", "))
 }
 
 /// All figures, for those who don't see the picture.

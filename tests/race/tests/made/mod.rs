@@ -247,6 +247,7 @@ pub fn odd() -> Vec<(&'static str, Race)> {
     ]);
     vec![
         ("nobody", race(vec![])),
+        ("no name", race(vec![growing("", "", 1000, 0, 50, 0), growing(" ", " ", 9000, 0, 50, 0)])),
         ("no crowds", Race { plan: Plan { crowds: vec![], ..race(vec![]).plan }, ..chapters() }),
         ("cut short", cut),
         ("unsorted", unsorted),

@@ -1,6 +1,6 @@
 //! A race as pictures: SVG in the theme's colors, as wide as a phone.
 //!
-//! - [`curve`]: a server's points, out of what was measured.
+//! - [`mod@curve`]: a server's points, out of what was measured.
 //! - [`draw`]: a picture of some curves.
 //! - [`ends`]: the names beside the curves' ends, and the words at their crosses.
 //! - [`prose`]: what the pictures say in words.

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use race::figures::Figure;
+use race::pictures::curve::Look;
 use race::pictures::{PICTURES, all, of_chapter, two_ways};
 use race::result::{Cell, Race, Role, Server};
 use roxmltree::{Document, Node};
@@ -445,6 +446,12 @@ fn failed_in_half_of_the_rounds(#[case] failed: &[u8], #[case] has_cross: bool) 
     assert_eq!(crosses(&svg).len(), usize::from(has_cross));
     // Where it failed, the few who were answered say nothing of its latency.
     assert_eq!(svg.matches("<circle").count(), usize::from(!has_cross), "{svg}");
+}
+
+#[test]
+fn a_dozen_curves_can_be_told_apart() {
+    let looks: HashSet<String> = (0..12).map(|index| Look::of(index).in_words()).collect();
+    assert_eq!(looks.len(), 12, "{looks:?}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ turns: && curves
     cargo run --quiet --release --package ch05-poll --example turns > book/figures/05-turns.txt
     cargo run --quiet --release --package ch08-epoll --example turns08 > book/figures/08-turns.txt
 
-# Draw the tables of figures that are drawn as curves, all or one: just curves 08-turns
+# Draw the figures that are drawn as curves, tables and races, all or one: just curves 08-turns
 curves *NAMES:
     cargo book curves {{NAMES}}
 

@@ -1,7 +1,8 @@
 //! The curves: a table of `book/figures`, drawn with a line for each of its columns. [`table`] reads it,
-//! [`picture`] draws it.
+//! [`picture`] draws it. What a race has measured is drawn by the race itself; [`races`] says what of it.
 
 pub mod picture;
+pub mod races;
 pub mod table;
 
 use std::fs;
@@ -16,23 +17,42 @@ use table::Table;
 /// The names of the tables that are drawn, and what it is that they measure.
 pub const CURVES: [(&str, &str); 1] = [("08-turns", "One turn of the loop")];
 
-/// Draws those `wanted`, or all; returns the pictures. Nothing is overwritten unless its table is in order.
-pub fn draw(repo: &Repo, wanted: &[String]) -> Result<Vec<PathBuf>> {
-    if let Some(unknown) = wanted.iter().find(|name| CURVES.iter().all(|(known, _)| known != name))
-    {
-        bail!("there is no curve {unknown}; there are {}", CURVES.map(|(name, _)| name).join(", "));
+/// What [`draw`] did.
+#[derive(Default)]
+pub struct Drawn {
+    pub pictures: Vec<PathBuf>,
+    /// What couldn't be drawn, and needn't be: no page shows it.
+    pub missing: Vec<String>,
+}
+
+/// Draws those `wanted`, or all. Nothing is overwritten unless its figures are in order.
+pub fn draw(repo: &Repo, wanted: &[String]) -> Result<Drawn> {
+    let known: Vec<String> =
+        CURVES.iter().map(|(name, _)| (*name).to_owned()).chain(races::names()).collect();
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
+        bail!("there is no curve {unknown}; there are {}", known.join(", "));
     }
-    let mut drawn = Vec::new();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let mut drawn = Drawn::default();
     for (name, what) in CURVES {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            let picture = repo.pictures().join(format!("{name}.svg"));
-            let svg = drawing(repo, name, what)?;
-            files::write(&picture, &svg)
-                .with_context(|| format!("writing {}", picture.display()))?;
-            drawn.push(picture);
+        if is_wanted(name) {
+            drawn.pictures.push(write(repo, name, &drawing(repo, name, what)?)?);
         }
     }
+    let races = races::drawings(repo, wanted)?;
+    for (name, svg) in races.pictures {
+        if is_wanted(&name) {
+            drawn.pictures.push(write(repo, &name, &svg)?);
+        }
+    }
+    drawn.missing = races.missing;
     Ok(drawn)
+}
+
+fn write(repo: &Repo, name: &str, svg: &str) -> Result<PathBuf> {
+    let picture = repo.pictures().join(format!("{name}.svg"));
+    files::write(&picture, svg).with_context(|| format!("writing {}", picture.display()))?;
+    Ok(picture)
 }
 
 /// The picture that the table `name` gives as it stands.
@@ -41,5 +61,5 @@ pub fn drawing(repo: &Repo, name: &str, what: &str) -> Result<String> {
     let file = repo.shown(&path);
     let text = fs::read_to_string(&path).with_context(|| format!("reading {file}"))?;
     let table = Table::read(&file, &text)?;
-    picture::draw(name, what, &table).with_context(|| format!("drawing {file}"))
+    Ok(picture::draw(name, what, &table))
 }

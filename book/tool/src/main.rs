@@ -54,10 +54,10 @@ enum Job {
     Build,
     /// Look for every fault that a reader would stumble over: one line each, with page and line
     Check,
-    /// Draw tables of figures that were measured as curves
+    /// Draw tables of figures that were measured, and races, as curves
     #[command(alias = "curve")]
     Curves {
-        /// Only these, such as 08-turns [default: all]
+        /// Only these, such as 08-turns or race-latency [default: all]
         names: Vec<String>,
     },
     /// Run programs under the lens, each chapter's among them, and draw their timelines anew (Linux)
@@ -136,8 +136,12 @@ fn check_the_book(repo: &Repo) -> Result<bool> {
 }
 
 fn draw_the_curves(repo: &Repo, names: &[String]) -> Result<bool> {
-    for picture in curves::draw(repo, names)? {
-        tell!("drawn: {}", repo.shown(&picture));
+    let drawn = curves::draw(repo, names)?;
+    for picture in &drawn.pictures {
+        tell!("drawn: {}", repo.shown(picture));
+    }
+    for missing in &drawn.missing {
+        tell!("not drawn: {missing}");
     }
     Ok(true)
 }

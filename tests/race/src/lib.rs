@@ -1,21 +1,21 @@
 //! The race: what each way of waiting costs, measured side by side on the reader's own machine.
 //!
-//! - [`load`]: the client, on chapter 9's loop. Its story is told on the book's page `race`.
-//! - [`contestant`]: who runs. [`started`]: a server while it's measured.
-//! - [`round`]: one server in one round. [`race`]: all rounds. [`progress`]: how far it is.
-//! - [`meanwhile`]: a visitor who is in the way. [`canned`]: a server that is none, to measure the load with.
-//! - [`machine`]: where it's measured, and who else is busy there.
-//! - [`result`]: what was measured, as it's written down.
+//! - [`load`] asks, and takes the times: a client on chapter 9's loop. The book's page `race` tells its story.
+//! - [`measure`] has servers run in turns, and asks them. These two need Linux.
+//! - [`result`] is what was measured, as it's written down. Everything else is made of it.
+//! - [`figures`] works out what is shown: the median of the rounds, the noise, who failed.
+//! - [`table`] prints it, and [`pictures`] draws it. [`about`] and [`units`] have the words for both.
+//! - [`plot`] is what all curves of the book are drawn with.
 
-pub mod canned;
-pub mod contestant;
+pub mod about;
+pub mod figures;
+// Its alarm is Linux's. What a race looks like is the same everywhere: the book draws with it.
+#[cfg(target_os = "linux")]
 pub mod load;
-pub mod machine;
-pub mod meanwhile;
+#[cfg(target_os = "linux")]
+pub mod measure;
 pub mod pictures;
-pub mod progress;
-pub mod race;
+pub mod plot;
 pub mod result;
-pub mod round;
-pub mod started;
 pub mod table;
+pub mod units;

@@ -2,6 +2,7 @@
 //!
 //! All times are in ns, all sizes in bytes. What can't be had on a machine is `null`.
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Of the format. A reader refuses any other.
@@ -19,6 +20,26 @@ pub struct Race {
     pub servers: Vec<Server>,
     /// Whether somebody ended it early: there are fewer rounds, then, or the last one isn't whole.
     pub cut_short: bool,
+}
+
+impl Race {
+    /// What stands in `json`.
+    ///
+    /// # Errors
+    /// If that isn't a race, or one of another version.
+    pub fn read(json: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        // Before all else: another version's fields may have other names.
+        let Head { version } = serde_json::from_str(json)?;
+        ensure!(
+            version == VERSION,
+            "it's written in version {version} of the format, and only version {VERSION} is known"
+        );
+        Ok(serde_json::from_str(json)?)
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -146,7 +167,8 @@ impl Answers {
     }
 
     pub fn failed(&self) -> u64 {
-        self.refused + self.hung_up + self.wrong + self.unanswered
+        let kinds = [self.refused, self.hung_up, self.wrong, self.unanswered];
+        kinds.into_iter().fold(0, u64::saturating_add)
     }
 
     /// Answers a second.

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use crate::contestant::{Contestant, Place};
 use crate::load::visits;
-use crate::machine;
-use crate::progress::Progress;
+use crate::measure::contestant::{Contestant, Place};
+use crate::measure::machine;
+use crate::measure::progress::Progress;
+use crate::measure::round::{self, Course};
+use crate::plot::words::number;
 use crate::result::{Pace, Plan, Race, Server, VERSION};
-use crate::round::{self, Course};
 
 /// Runs it. What was measured until `ends` is told is kept.
 ///
@@ -40,7 +41,7 @@ pub fn run(
             let goes_on = |size| {
                 let title = short(contestant);
                 let what =
-                    format!("round {round} of {rounds}, {title}, {} silent", thousands(size));
+                    format!("round {round} of {rounds}, {title}, {} silent", number(size as f64));
                 progress.show(step, &what);
                 step += 1;
                 !ends.load(Ordering::Relaxed)
@@ -97,28 +98,4 @@ fn is_our_own(error: &io::Error) -> bool {
 
 fn nanos(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// `10,000`.
-pub fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_have_a_comma() {
-        let texts = [0, 999, 1000, 10_000, 1_234_567].map(thousands);
-        assert_eq!(texts, ["0", "999", "1,000", "10,000", "1,234,567"]);
-    }
 }

@@ -12,7 +12,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use visitors::program::Program;
 
-use crate::contestant::{self, Contestant, Place};
+use crate::measure::contestant::{self, Contestant, Place};
 
 /// How long a server may take until somebody can connect.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::utsname::uname;
 use nix::unistd::{SysconfVar, sysconf};
@@ -68,11 +68,6 @@ impl Busy {
         busy.sort();
         busy
     }
-
-    /// How long ago it was looked.
-    pub fn age(&self) -> Duration {
-        self.seen.elapsed()
-    }
 }
 
 /// A process's name and its CPU time in ticks, for user and system (proc_pid_stat(5)).
@@ -86,6 +81,11 @@ fn used(stat: &str) -> Option<(String, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic;
+    use std::process::Command;
+
+    use visitors::setup::until;
+
     use super::*;
 
     #[test]
@@ -97,22 +97,23 @@ mod tests {
 
     #[test]
     fn who_turns_in_a_loop_is_named_and_who_is_ours_is_not() {
-        let mut turning = std::process::Command::new("sh");
-        let turning = turning.args(["-c", "while :; do :; done"]).spawn();
-        let mut turning = turning.expect("sh can be started");
+        // A name that nobody else has.
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("turns-for-us");
+        fs::copy("/bin/sh", &program).expect("there is a shell");
+        let turning = Command::new(&program).args(["-c", "while :; do :; done"]).spawn();
+        let mut turning = turning.expect("it can be started");
         let pid = i32::try_from(turning.id()).expect("a process number");
         let busy = Busy::look();
-        let names = || {
-            visitors::setup::until("sh", || {
-                Some(busy.since(&[])).filter(|names| names.contains(&"sh".to_owned()))
-            })
+        let count = |ours: &[i32]| {
+            let names = busy.since(ours);
+            names.iter().filter(|name| *name == "turns-for-us").count()
         };
-        let named = std::panic::catch_unwind(std::panic::AssertUnwindSafe(names));
-        let without = busy.since(&[pid]);
+        let named = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+            until("somebody is busy", || Some(count(&[])).filter(|count| *count > 0))
+        }));
+        let without = count(&[pid]);
         turning.kill().and_then(|()| turning.wait()).expect("it's our child");
-        assert!(named.is_ok(), "it isn't named");
-        let others = named.unwrap_or_default().iter().filter(|name| *name == "sh").count();
-        assert_eq!(others, 1, "named once");
-        assert!(!without.contains(&"sh".to_owned()) || busy.age() > Duration::from_secs(5));
+        assert_eq!((named.ok(), without), (Some(1), 0));
     }
 }

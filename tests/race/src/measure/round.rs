@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
 
-use crate::contestant::Contestant;
 use crate::load::crowd::Crowd;
 use crate::load::visits::{self, Heard, Pace, Visits};
-use crate::machine::Busy;
-use crate::meanwhile;
+use crate::measure::contestant::Contestant;
+use crate::measure::machine::Busy;
+use crate::measure::meanwhile;
+use crate::measure::started::{Cores, Started};
 use crate::result::{Answers, Cell, QUANTILES, Round};
-use crate::started::{Cores, Started};
 
 /// How long it's waited until some of the crowd are in.
 const FOR_THE_CROWD: Duration = Duration::from_secs(1);

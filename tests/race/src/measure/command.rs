@@ -1,0 +1,243 @@
+//! The command line: what is asked for, and what becomes of it.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::load::visits::Pace;
+use crate::measure::contestant::{self, Contestant, Place};
+use crate::measure::round::Course;
+use crate::measure::started::{Cores, stay_on};
+use crate::measure::{canned, rounds};
+use crate::{pictures, table};
+use visitors::{chapters, files, printing, tell, warn};
+
+const NAME: &str = "cargo race";
+/// Descriptors that this process needs besides the crowd's.
+const OTHERS: u64 = 500;
+
+/// Measures servers side by side: each with a growing crowd of silent visitors, while others ask.
+#[derive(Debug, Parser)]
+#[command(name = "cargo race", bin_name = "cargo race")]
+struct Arguments {
+    /// Chapters, by number or name, or addresses [without it: chapters 2 to 9, and 11]
+    #[arg(value_name = "SERVER")]
+    servers: Vec<String>,
+
+    /// Sizes of the crowd
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "0,10,100,1000,5000,10000"
+    )]
+    crowd: Vec<usize>,
+
+    /// How many requests are due each second
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+
+    /// How often each server runs
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+
+    /// How long it's asked at each size of the crowd, in ms
+    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    window: u64,
+
+    /// How long it's asked as fast as it answers, in ms; 0: it isn't
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    rush: u64,
+
+    /// The other way to measure: each visitor asks again when the last answer is there, and the time counts from
+    /// sending. See the book's page on what that hides
+    #[arg(long)]
+    closed: bool,
+
+    /// How many ask at once, with --closed
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "closed", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    at_once: u32,
+
+    /// With --closed, ask as fast as answers come, at no rate
+    #[arg(long, requires = "closed", conflicts_with = "rate")]
+    no_rate: bool,
+
+    /// Visitors ask again on the same connection, where the server lets them
+    #[arg(long)]
+    stay: bool,
+
+    /// A silent visitor is there for the middle third of each window
+    #[arg(long)]
+    silent: bool,
+
+    /// What is asked for
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    target: String,
+
+    /// Have nginx and python3's http.server run, too, where they are installed
+    #[arg(long)]
+    peers: bool,
+
+    /// Write all that was measured into a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Draw the curves into this folder, as SVG
+    #[arg(long, value_name = "FOLDER")]
+    svg: Option<PathBuf>,
+
+    /// Nothing is compiled for speed: programs run as `cargo run` has them. It's quicker to begin, and measures
+    /// something else
+    #[arg(long)]
+    unoptimized: bool,
+
+    /// What the load is measured with
+    #[arg(long, hide = true)]
+    canned: bool,
+}
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.canned {
+        return match canned::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("the canned server: {error}")),
+        };
+    }
+    match race(&arguments) {
+        Ok(status) => printing::exit(NAME, status),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    warn!("{NAME}: {why}");
+    ExitCode::from(1)
+}
+
+fn race(arguments: &Arguments) -> Result<u8, String> {
+    let root = chapters::checkout()?;
+    let contestants = contestant::all(&root, &arguments.servers, arguments.peers)?;
+    let built = build(&root, &contestants, arguments.unoptimized)?;
+    make_room(arguments.crowd.iter().max().copied().unwrap_or(0))?;
+    let course = course(arguments);
+    if let Some(cores) = course.cores {
+        stay_on(cores.load).map_err(|error| format!("can't stay on one core: {error}"))?;
+    }
+    let ends = hear_signals()?;
+
+    let count = arguments.rounds as usize;
+    let runs = u32::try_from(contestants.len()).unwrap_or(u32::MAX) * arguments.rounds;
+    let seconds = (course.estimate() * runs).as_secs();
+    warn!(
+        "{} servers, {count} rounds: about {}:{:02} minutes",
+        contestants.len(),
+        seconds / 60,
+        seconds % 60
+    );
+    let race = rounds::run(&contestants, &built, &course, count, &ends);
+    let race = race.map_err(|error| format!("the load can't go on: {error}"))?;
+
+    tell!("{}", table::print(&race).trim_end());
+    if let Some(path) = &arguments.json {
+        let json = serde_json::to_string_pretty(&race).map_err(|error| error.to_string())?;
+        write(path, &(json + "\n"))?;
+    }
+    if let Some(folder) = &arguments.svg {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for (name, svg) in pictures::all(&race) {
+            write(&folder.join(format!("{name}.svg")), &svg)?;
+        }
+    }
+    Ok(u8::from(race.cut_short) * 130)
+}
+
+fn course(arguments: &Arguments) -> Course {
+    let mut crowds = arguments.crowd.clone();
+    crowds.sort_unstable();
+    crowds.dedup();
+    let (rate, at_once) = (arguments.rate, arguments.at_once as usize);
+    Course {
+        crowds,
+        pace: match arguments.closed {
+            false => Pace::Open { a_second: rate },
+            true => Pace::Closed { at_once, a_second: (!arguments.no_rate).then_some(rate) },
+        },
+        window: Duration::from_millis(arguments.window),
+        rush: Duration::from_millis(arguments.rush),
+        stays: arguments.stay,
+        target: arguments.target.clone(),
+        meanwhile: arguments.silent,
+        cores: Cores::of_this_machine(),
+    }
+}
+
+/// Builds the servers, and this program with them; and becomes the one that was built, if that's another one.
+fn build(
+    root: &Path,
+    contestants: &[Contestant],
+    unoptimized: bool,
+) -> Result<HashMap<String, PathBuf>, String> {
+    let chapters = contestants.iter().filter_map(|one| match &one.place {
+        Place::Chapter(chapter) => Some(chapter),
+        _ => None,
+    });
+    let mut programs: Vec<(String, String)> =
+        chapters.map(|chapter| (chapter.package(), chapter.server())).collect();
+    programs.sort();
+    programs.dedup();
+    let profile = if unoptimized { "dev" } else { "release" };
+    if !unoptimized {
+        programs.push(("race".to_owned(), "race".to_owned()));
+        warn!("compiling for speed what isn't yet: some minutes the first time");
+    }
+    let paths = chapters::build_programs(root, profile, &programs)?;
+    let mut built: HashMap<String, PathBuf> =
+        programs.into_iter().map(|(_, program)| program).zip(paths).collect();
+    if let Some(race) = built.remove("race")
+        && cfg!(debug_assertions)
+    {
+        let error = Command::new(race).args(env::args_os().skip(1)).exec();
+        return Err(format!("can't become the one that was built: {error}"));
+    }
+    Ok(built)
+}
+
+/// For the crowd here, and for the crowd in each server, which inherits the limit.
+fn make_room(crowd: usize) -> Result<(), String> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|error| error.to_string())?;
+    let wanted = crowd as u64 + OTHERS;
+    if wanted > most {
+        return Err(format!(
+            "a crowd of {crowd} takes {wanted} descriptors, and this process may have {most} (ulimit -Hn): \
+             try --crowd 0,10,100,{}",
+            most.saturating_sub(OTHERS)
+        ));
+    }
+    Ok(())
+}
+
+/// Ctrl-C: what there is by then is kept.
+fn hear_signals() -> Result<Arc<AtomicBool>, String> {
+    let ends = Arc::new(AtomicBool::new(false));
+    let heard = Arc::clone(&ends);
+    ctrlc::set_handler(move || heard.store(true, Ordering::Relaxed))
+        .map_err(|error| format!("can't hear signals: {error}"))?;
+    Ok(ends)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    files::write(path, text).map_err(|error: io::Error| format!("{}: {error}", path.display()))
+}

@@ -30,9 +30,11 @@ const FIGURES: [Figure; 8] = [
 /// The whole race. No line is longer than 80 columns.
 pub fn print(race: &Race) -> String {
     let mut text = head(race);
+    let mut marks = Marks::default();
     for figure in FIGURES {
-        text += &table(race, figure);
+        text += &table(race, figure, &mut marks);
     }
+    text += &marks.told();
     text += &causes(race);
     text += &noise(race);
     text += &lateness(race);
@@ -69,7 +71,7 @@ fn head(race: &Race) -> String {
 }
 
 /// One figure: a row for each server, a column for each crowd.
-fn table(race: &Race, figure: Figure) -> String {
+fn table(race: &Race, figure: Figure, marks: &mut Marks) -> String {
     let crowds = crowds(race);
     let has_any = race
         .servers
@@ -78,13 +80,13 @@ fn table(race: &Race, figure: Figure) -> String {
     if !has_any {
         return String::new();
     }
-    let (mut rows, mut marks) = (Vec::new(), Marks::default());
-    for server in &race.servers {
-        rows.push(crowds.iter().map(|crowd| cell(figure, server, *crowd, &mut marks)).collect());
-    }
+    let cells = |server: &Server, marks: &mut Marks| {
+        crowds.iter().map(|crowd| cell(figure, server, *crowd, marks)).collect()
+    };
+    let rows: Vec<Vec<String>> = race.servers.iter().map(|server| cells(server, marks)).collect();
     let heads: Vec<String> = crowds.iter().map(|crowd| number(*crowd as f64)).collect();
     let names: Vec<String> = race.servers.iter().map(name).collect();
-    format!("\n{}{}\n{}{}", figure.title(), note(figure), grid(&heads, &names, &rows), marks.told())
+    format!("\n{}{}\n{}", figure.title(), note(figure), grid(&heads, &names, &rows))
 }
 
 fn note(figure: Figure) -> &'static str {
@@ -96,7 +98,7 @@ fn note(figure: Figure) -> &'static str {
     }
 }
 
-/// What the marks in a table's cells mean is told below it.
+/// What the marks in cells mean is told below all tables.
 #[derive(Default)]
 struct Marks {
     failed: bool,
@@ -106,17 +108,17 @@ struct Marks {
 
 impl Marks {
     fn told(&self) -> String {
-        let mut told = String::new();
+        let mut told = "\n".to_owned();
         if self.failed {
-            told += "  ×: nobody was answered\n";
+            told += "×: nobody was answered\n";
         }
         if self.not_all {
-            told += "  *: not all of the crowd were inside\n";
+            told += "*: not all of the crowd were inside\n";
         }
         if self.load {
-            told += "  °: the load was the limit, not the server\n";
+            told += "°: the load was the limit, not the server\n";
         }
-        told
+        if told == "\n" { String::new() } else { told }
     }
 }
 

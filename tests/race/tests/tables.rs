@@ -116,9 +116,9 @@ fn why_something_failed() {
         "  3, with 10,000: nobody was answered in 5 of 5 rounds, 5,000 refused, 7,000 of\n    10,000 inside \
          (Connection refused (os error 111))\n",
         "  4, with 5,000: 1,020 of 5,000 inside (hung up on)\n",
-        "  ×: nobody was answered\n",
-        "  *: not all of the crowd were inside\n",
-        "  °: the load was the limit, not the server\n",
+        "\n×: nobody was answered\n",
+        "\n*: not all of the crowd were inside\n",
+        "\n°: the load was the limit, not the server\n",
     ] {
         assert!(text.contains(line), "{line} isn't in\n{text}");
     }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::thread;
 use std::time::Instant;
 
 use nix::sys::utsname::uname;
@@ -24,9 +23,11 @@ pub fn this_one(pinned: bool) -> Machine {
             format!("{} {}", system.display(), release.display())
         },
     );
+    let cores = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
     Machine {
         processor: model.map(|(_, model)| model.trim().to_owned()),
-        cores: thread::available_parallelism().map_or(1, usize::from),
+        // All of them: this process may have kept itself to one.
+        cores: cores.and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
         kernel,
         pinned,
     }

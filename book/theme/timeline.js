@@ -34,7 +34,7 @@
 
     // A lane says what it does in spans of time, of which a later one counts more than an earlier
     // one, and at which moments that changes. All times are in microseconds.
-    function laneOfThread({ thread, began_us, ended_us }, label, waits, close) {
+    function laneOfThread({ thread, began_us, ended_us }, label, waits, marks, close) {
         const spans = [{ from: began_us, to: ended_us, words: `${label} works` }];
         const changes = [began_us, ended_us];
         for (const wait of waits.filter(wait => wait.thread === thread)) {
@@ -43,6 +43,10 @@
             if (to - from >= close) {
                 changes.push(from, to);
             }
+        }
+        for (const { at_us, says } of marks.filter(mark => mark.thread === thread)) {
+            spans.push({ from: at_us, to: at_us + close, words: `${label} says “${says}”` });
+            changes.push(at_us);
         }
         return { spans, changes };
     }
@@ -69,11 +73,19 @@
         const waits = ofKind('call').filter(call => call.waited);
         const threads = ofKind('thread').sort((one, other) => one.thread - other.thread);
         const areAlike = threads.every(({ name }) => name === threads[0].name);
-        const label = ({ thread, name }) => areAlike ? `thread ${thread}` : `thread ${thread}, ${name}`;
+        // Where one program has replaced another, each has a name.
+        const programs = new Map(ofKind('program').map(({ pid, name }) => [pid, name]));
+        const label = ({ thread, pid, name }) => {
+            const program = programs.get(pid) ?? (areAlike ? undefined : name);
+            return program === undefined ? `thread ${thread}` : `thread ${thread}, ${program}`;
+        };
+        const marks = ofKind('mark');
         const lanes = threads
             .filter(({ began_us, ended_us }) => began_us < to && ended_us > from)
-            .map(thread => laneOfThread(thread, label(thread), waits, (to - from) * CLOSE));
-        return [...lanes, ...ofKind('visitor').map(laneOfVisitor)].slice(0, room);
+            .map(thread => laneOfThread(thread, label(thread), waits, marks, (to - from) * CLOSE));
+        const visitors = ofKind('visitor')
+            .filter(({ track, ended_us }) => (track[0]?.[0] ?? ended_us) <= to && ended_us >= from);
+        return [...lanes, ...visitors.map(laneOfVisitor)].slice(0, room);
     }
 
     // Nothing before a lane has begun and after it has ended.

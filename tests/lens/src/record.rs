@@ -31,6 +31,10 @@ pub enum Line {
     Play(Play),
     /// One of them.
     Visitor(Visitor),
+    /// What a process is called, where one program has replaced another.
+    Program(Program),
+    /// What one of the two has said to the other.
+    Mark(Mark),
     /// The last line.
     End(End),
 }
@@ -142,6 +146,26 @@ pub struct Visitor {
     pub ending: String,
 }
 
+/// A program that has replaced another one, or was replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// The kernel's number for its process.
+    pub pid: i32,
+    /// What it's called: `generation 2`.
+    pub name: String,
+}
+
+/// A word that a program says to the one that takes its place, or the other way round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The thread that says it.
+    pub thread: u32,
+    /// When.
+    pub at_us: u64,
+    /// What: `ready`.
+    pub says: String,
+}
+
 /// The end of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
@@ -199,7 +223,8 @@ pub fn read(text: &str) -> Result<Vec<Line>, String> {
                 "it isn't a run in this lens's format: line 1 has to say \"lens\":{VERSION}"
             ));
         }
-        const KINDS: [&str; 7] = ["run", "call", "thread", "signal", "play", "visitor", "end"];
+        const KINDS: [&str; 9] =
+            ["run", "call", "thread", "signal", "play", "visitor", "program", "mark", "end"];
         if value["kind"].as_str().is_some_and(|kind| KINDS.contains(&kind)) {
             let line = serde_json::from_value(value)
                 .map_err(|error| format!("line {number} isn't in the lens's format: {error}"))?;
@@ -210,6 +235,39 @@ pub fn read(text: &str) -> Result<Vec<Line>, String> {
         return Err("it's empty".to_owned());
     }
     Ok(lines)
+}
+
+/// Before the new program begins, and after the last word: so much is shown besides.
+const AROUND_US: u64 = 1500;
+
+/// The moment in which one program takes over from another: of a run, what happened meanwhile. `None`: there is no
+/// such moment in it.
+pub fn hand_over(lines: &[Line]) -> Option<Vec<Line>> {
+    let first = lines.iter().find_map(|line| match line {
+        Line::Mark(mark) => Some(mark),
+        _ => None,
+    })?;
+    let last = lines.iter().rev().find_map(|line| match line {
+        Line::Mark(mark) => Some(mark.at_us),
+        _ => None,
+    })?;
+    // The first word is the new program's.
+    let began = lines.iter().find_map(|line| match line {
+        Line::Thread(thread) if thread.thread == first.thread => Some(thread.began_us),
+        _ => None,
+    })?;
+    let (from, to) = (began.saturating_sub(AROUND_US), last.saturating_add(AROUND_US));
+    let play = Line::Play(Play { began_us: from, ended_us: to });
+    let shown = lines.iter().filter_map(|line| match line {
+        Line::Play(_) => Some(play.clone()),
+        Line::Call(call) if call.began_us > to || call.ended_us() < from => None,
+        Line::Visitor(visitor) => {
+            let came = visitor.track.first().map_or(visitor.ended_us, |(moment, _)| *moment);
+            (came <= to && visitor.ended_us >= from).then(|| line.clone())
+        }
+        other => Some(other.clone()),
+    });
+    Some(shown.collect())
 }
 
 /// As the format counts time.

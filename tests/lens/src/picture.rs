@@ -591,7 +591,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Outcome, Play, Run};
+    use crate::record::{Outcome, Play, Program, Run};
 
     fn call(thread: u32, began: u64, took: u64) -> Line {
         Line::Call(Call {
@@ -726,6 +726,70 @@ mod tests {
             "{drawn}"
         );
         assert!(drawn.contains("Quick came at 0.1 ms and was there for 0.3 ms: left."), "{drawn}");
+    }
+
+    /// Thread 1 is the old program's, thread 2 the new one's.
+    fn hand_over(words: [(u64, u32, &str); 3]) -> String {
+        let lane = |number, pid| {
+            let name = "program".to_owned();
+            Line::Thread(Thread {
+                thread: number,
+                tid: pid,
+                pid,
+                name,
+                began_us: 0,
+                ended_us: 1000,
+            })
+        };
+        let program = |pid, name: &str| Line::Program(Program { pid, name: name.to_owned() });
+        let mut lines = vec![lane(1, 7), lane(2, 8), program(7, "the old"), program(8, "the new")];
+        lines.extend(words.map(|(at_us, thread, says)| {
+            Line::Mark(Mark { thread, at_us, says: says.to_owned() })
+        }));
+        run(lines)
+    }
+
+    #[test]
+    fn what_one_program_says_to_another_stands_below_its_lane() {
+        let drawn = hand_over([(100, 2, "hello"), (400, 1, "state"), (700, 2, "serving")]);
+        assert!(well_formed(&drawn), "{drawn}");
+        for said in
+            [">thread 1, the old<", ">thread 2, the new<", ">hello<", ">state<", ">serving<"]
+        {
+            assert!(drawn.contains(said), "no {said} in {drawn}");
+        }
+        assert!(drawn.contains("<title>thread 2, the new says serving</title>"), "{drawn}");
+        assert!(drawn.contains("At 0.4 ms thread 1, the old says state."), "{drawn}");
+        // From the old program's first word to the last one.
+        assert!(drawn.contains(r#"<rect x="145.0" y="24" width="105.0""#), "{drawn}");
+        assert!(drawn.contains("nobody is served"), "{drawn}");
+        assert!(!run(vec![thread(1, 1000)]).contains("nobody is served"));
+    }
+
+    #[test]
+    fn words_that_are_too_close_share_their_room() {
+        let drawn = hand_over([(100, 2, "hello"), (105, 1, "state"), (110, 2, "serving")]);
+        assert!(drawn.contains(">hello … serving<"), "{drawn}");
+        let drawn = hand_over([(100, 2, "hello"), (920, 2, "ready"), (990, 2, "serving")]);
+        assert!(
+            drawn.contains(">hello<") && drawn.contains(r#"text-anchor="end">ready<"#),
+            "{drawn}"
+        );
+    }
+
+    #[test]
+    fn who_comes_later_and_who_has_gone_have_no_lane() {
+        let play = Line::Play(Play { began_us: 1000, ended_us: 2000 });
+        let lines = vec![
+            play,
+            visitor("early", &[(100, "connecting"), (900, "left")], 900),
+            visitor("there", &[(100, "connecting"), (2900, "answered")], 2900),
+            visitor("late", &[(2100, "connecting")], 2900),
+        ];
+        let drawn = run(lines);
+        assert!(drawn.contains(">there<"), "{drawn}");
+        assert!(!drawn.contains(">early<") && !drawn.contains(">late<"), "{drawn}");
+        assert!(!drawn.contains(r#"r="5""#), "its end isn't in the picture: {drawn}");
     }
 
     #[test]

@@ -274,3 +274,66 @@ pub fn hand_over(lines: &[Line]) -> Option<Vec<Line>> {
 pub fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(thread: u32, at_us: u64) -> Line {
+        Line::Mark(Mark { thread, at_us, says: "a word".to_owned() })
+    }
+
+    fn visitor(from: u64, to: u64) -> Line {
+        let track = vec![(from, "silent".to_owned())];
+        Line::Visitor(Visitor { name: String::new(), track, ended_us: to, ending: String::new() })
+    }
+
+    fn call(began_us: u64, took_us: u64) -> Line {
+        Line::Call(Call {
+            thread: 1,
+            call: "read".to_owned(),
+            descriptor: None,
+            what: None,
+            watched: None,
+            began_us,
+            took_us,
+            waited: true,
+            outcome: Outcome::Result(0),
+            accepted: None,
+            ready: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn of_a_hand_over_what_happens_meanwhile_is_taken() {
+        let name = String::new();
+        let thread = Line::Thread(Thread {
+            thread: 2,
+            tid: 1,
+            pid: 1,
+            name,
+            began_us: 50_000,
+            ended_us: 99_000,
+        });
+        let play = |began_us, ended_us| Line::Play(Play { began_us, ended_us });
+        let (from, to) = (50_000 - AROUND_US, 61_000 + AROUND_US);
+        let (here, across) = (call(55_000, 10), call(10_000, 80_000));
+        let lines = [
+            call(10_000, 10),
+            here.clone(),
+            across.clone(),
+            call(80_000, 10),
+            play(0, 90_000),
+            visitor(100, 200),
+            visitor(100, 55_000),
+            visitor(80_000, 90_000),
+            thread.clone(),
+            mark(2, 60_000),
+            mark(1, 61_000),
+        ];
+        let taken = [here, across, play(from, to), visitor(100, 55_000), thread];
+        let taken = [&taken[..], &[mark(2, 60_000), mark(1, 61_000)]].concat();
+        assert_eq!(hand_over(&lines), Some(taken));
+        assert_eq!(hand_over(&lines[..9]), None, "nobody takes over");
+    }
+}

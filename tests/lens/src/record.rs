@@ -237,8 +237,11 @@ pub fn read(text: &str) -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
-/// Before the new program begins, and after the last word: so much is shown besides.
-const AROUND_US: u64 = 1500;
+/// So much is shown besides: before the new program begins, and after the last word, until whoever came meanwhile is
+/// served.
+const BEFORE_US: u64 = 1500;
+/// See [`BEFORE_US`].
+const AFTER_US: u64 = 2500;
 
 /// The moment in which one program takes over from another: of a run, what happened meanwhile. `None`: there is no
 /// such moment in it.
@@ -256,7 +259,7 @@ pub fn hand_over(lines: &[Line]) -> Option<Vec<Line>> {
         Line::Thread(thread) if thread.thread == first.thread => Some(thread.began_us),
         _ => None,
     })?;
-    let (from, to) = (began.saturating_sub(AROUND_US), last.saturating_add(AROUND_US));
+    let (from, to) = (began.saturating_sub(BEFORE_US), last.saturating_add(AFTER_US));
     let play = Line::Play(Play { began_us: from, ended_us: to });
     let shown = lines.iter().filter_map(|line| match line {
         Line::Play(_) => Some(play.clone()),
@@ -316,7 +319,7 @@ mod tests {
             ended_us: 99_000,
         });
         let play = |began_us, ended_us| Line::Play(Play { began_us, ended_us });
-        let (from, to) = (50_000 - AROUND_US, 61_000 + AROUND_US);
+        let (from, to) = (50_000 - BEFORE_US, 61_000 + AFTER_US);
         let (here, across) = (call(55_000, 10), call(10_000, 80_000));
         let lines = [
             call(10_000, 10),

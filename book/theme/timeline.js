@@ -13,9 +13,15 @@
     // Changes closer to each other than this share of the time can't be told apart in the picture:
     // a step for each of them would be a step that shows nothing.
     const CLOSE = 1 / 500;
+    // What a program says takes no time. It's told for so many times as long, to be seen.
+    const SAID = 10;
     // A run lasts half a second, which nobody can follow: how many times as long its play takes.
     const SLOWNESS = [[2, '1/2'], [10, '1/10'], [40, '1/40']];
     const USUAL_SLOWNESS = 10;
+    // A moment of one lasts a few milliseconds.
+    const MOMENT = 50_000;
+    const SLOWNESS_OF_A_MOMENT = [[100, '1/100'], [500, '1/500'], [2000, '1/2000']];
+    const USUAL_SLOWNESS_OF_A_MOMENT = 500;
     // Who has asked for less motion sees one step after the other, for so many milliseconds each.
     const STEP_LASTS = 1000;
     // The range input's. In microseconds an arrow key would move it by nothing that can be seen.
@@ -45,7 +51,8 @@
             }
         }
         for (const { at_us, says } of marks.filter(mark => mark.thread === thread)) {
-            spans.push({ from: at_us, to: at_us + close, words: `${label} says “${says}”` });
+            const to = Math.min(at_us + SAID * close, ended_us);
+            spans.push({ from: at_us, to, words: `${label} says “${says}”` });
             changes.push(at_us);
         }
         return { spans, changes };
@@ -170,8 +177,11 @@
             this.scrubber.addEventListener('input', () => {
                 this.goTo(this.from + this.scrubber.value / NOTCHES * (this.to - this.from), false);
             });
-            this.slowness = html('select', {}, ...SLOWNESS.map(([value, text]) => new Option(text, value)));
-            this.slowness.value = USUAL_SLOWNESS;
+            const [speeds, usual] = this.to - this.from < MOMENT
+                ? [SLOWNESS_OF_A_MOMENT, USUAL_SLOWNESS_OF_A_MOMENT]
+                : [SLOWNESS, USUAL_SLOWNESS];
+            this.slowness = html('select', {}, ...speeds.map(([value, text]) => new Option(text, value)));
+            this.slowness.value = usual;
 
             this.words = html('p', { className: 'timeline-words', textContent: HINT });
             this.controls = html('div', { className: 'timeline-controls' },

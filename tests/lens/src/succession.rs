@@ -78,12 +78,15 @@ impl Overheard {
     /// Takes note of what the tracer has seen.
     pub fn hear(&mut self, seen: &Seen) {
         match seen {
-            Seen::Call(Call { thread, call, what: Some(what), began_us, outcome, .. })
-                if call == "sendmsg" && what == "a socket" =>
-            {
-                if let Outcome::Result(bytes) = outcome {
-                    self.sent.push(Sent { thread: *thread, at_us: *began_us, bytes: *bytes });
-                }
+            Seen::Call(Call {
+                thread,
+                call,
+                what: Some(what),
+                began_us,
+                outcome: Outcome::Result(bytes),
+                ..
+            }) if call == "sendmsg" && what == "a socket" => {
+                self.sent.push(Sent { thread: *thread, at_us: *began_us, bytes: *bytes });
             }
             Seen::Thread(thread) => self.threads.push(thread.clone()),
             _ => {}

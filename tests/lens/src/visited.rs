@@ -126,7 +126,9 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
         (None, Some(status)) => {
             Some(traced.failed(&format!("{} ended during the play ({status})", chapter.server())))
         }
-        (Some(_), None) => Some(traced.failed(&format!("{} wasn't replaced", chapter.server()))),
+        (Some(_), None) => {
+            Some(traced.failed(&format!("{} wasn't replaced by another process", chapter.server())))
+        }
         _ => None,
     };
     let shown = traced.end();

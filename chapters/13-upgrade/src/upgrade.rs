@@ -169,6 +169,7 @@ impl Upgrade {
             .arg(TAKE_OVER)
             .args(arguments)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
+            // waits: until that one runs its own program. So long the two share one memory
             .spawn()?;
         self.0.successor.replace(Some(child));
         let channel = Rc::new(ours);

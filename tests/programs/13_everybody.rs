@@ -11,33 +11,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal::SIGTERM;
 use tempfile::TempDir;
-use upgrading::{Client, Family, PATIENCE, text};
+use upgrading::{Client, Family, PATIENCE, address, question, text};
 use visitors::setup::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-kernel");
 const UPGRADES: usize = 100;
-
-/// Where a service listens, by what the program has printed.
-fn address(family: &Family, service: &str) -> SocketAddr {
-    let end = format!("({service})");
-    until(service, || {
-        let printed = family.printed();
-        let line = printed.lines().find(|line| line.ends_with(&end))?;
-        line.split_whitespace().nth(2)?.parse().ok()
-    })
-}
-
-/// A question for an address, with this number.
-fn question(id: u16, name: &str) -> Vec<u8> {
-    let mut bytes = id.to_be_bytes().to_vec();
-    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        bytes.push(u8::try_from(label.len()).unwrap());
-        bytes.extend(label.bytes());
-    }
-    bytes.extend([0, 0, 1, 0, 1]);
-    bytes
-}
 
 /// The answer to it: 192.0.2.9 (RFC 1035, section 4.1).
 fn answer(question: &[u8]) -> Vec<u8> {

@@ -18,6 +18,7 @@ use ch12_kernel::options::{
 use ch12_kernel::presence::{Service, Stopped};
 
 use crate::fleet::is_at;
+use crate::given::Given;
 use crate::movable::Movable;
 use crate::state::Detached;
 use crate::{chat as chat_state, dns as dns_state, http, mail as mail_state};
@@ -51,7 +52,7 @@ impl Sections {
     }
 }
 
-const SECTIONS: [&str; 6] = ["http", "dns", "mail", "chat", "console", "window"];
+const SECTIONS: [&str; 7] = ["given", "http", "dns", "mail", "chat", "console", "window"];
 
 /// A service that has all it needs, and waits for a loop.
 pub struct Opened {
@@ -87,11 +88,12 @@ struct Door<P> {
 }
 
 impl<P> Door<P> {
-    /// The one that there is, if that is where it's wanted; or a new one. None: none is wanted,
-    /// and there was none.
+    /// The one that there is, if that is where it's wanted; or a new one: the one that was given, or
+    /// one that is opened now. None: none is wanted, and there was none.
     fn find(
         wanted: Option<SocketAddr>,
         old: Option<P>,
+        given: Option<P>,
         is_there: impl Fn(&P, SocketAddr) -> bool,
         listen: impl FnOnce(SocketAddr) -> io::Result<P>,
     ) -> io::Result<Option<Self>> {
@@ -101,7 +103,8 @@ impl<P> Door<P> {
                 Some(Self { open: old, is_new, closing, is_last })
             }
             (Some(at), old) => {
-                Some(Self { open: listen(at)?, is_new: true, closing: old, is_last })
+                let open = given.map_or_else(|| listen(at), Ok)?;
+                Some(Self { open, is_new: true, closing: old, is_last })
             }
             (None, Some(old)) => Some(Self { open: old, is_new, closing, is_last: true }),
             (None, None) => None,
@@ -111,19 +114,24 @@ impl<P> Door<P> {
 
 // ANCHOR: table
 /// What is to be begun, or gone on with.
-pub fn table(options: &Options, sections: &mut Sections, room: &Room) -> Vec<Plan<Option<Opened>>> {
+pub fn table(
+    options: &Options,
+    given: Given,
+    sections: &mut Sections,
+    room: &Room,
+) -> Vec<Plan<Option<Opened>>> {
     let [most, fewer] = options.shares();
     let Options { root, zone, upstream, mbox, key, .. } = options.clone();
     let (http_at, dns_at) = (options.http, options.dns);
     let (mail_at, chat_at) = (options.mail, options.chat);
-    let room = Rc::clone(room);
+    let (Given { http, dns, mail, chat }, room) = (given, Rc::clone(room));
     vec![
-        plan("http", sections, move |old| open_http(http_at, old, root.as_deref(), most)),
+        plan("http", sections, move |old| open_http(http_at, old, http, root.as_deref(), most)),
         plan("dns", sections, move |old| {
-            open_dns(dns_at, old, dns_options(zone.as_deref(), upstream)?, fewer)
+            open_dns(dns_at, old, dns, dns_options(zone.as_deref(), upstream)?, fewer)
         }),
-        plan("mail", sections, move |old| open_mail(mail_at, old, mbox, fewer)),
-        plan("chat", sections, move |old| open_chat(chat_at, old, key, fewer, room)),
+        plan("mail", sections, move |old| open_mail(mail_at, old, mail, mbox, fewer)),
+        plan("chat", sections, move |old| open_chat(chat_at, old, chat, key, fewer, room)),
     ]
 }
 // ANCHOR_END: table
@@ -140,6 +148,7 @@ fn plan(
 fn open_http(
     wanted: Option<SocketAddr>,
     old: Option<Detached>,
+    given: Option<TcpListener>,
     root: Option<&Path>,
     most: usize,
 ) -> io::Result<Option<Opened>> {
@@ -149,7 +158,7 @@ fn open_http(
         listener = http::read_listener(&mut old)?;
         visitors = http::read_visitors(old)?;
     }
-    let door = Door::<TcpListener>::find(wanted, listener, is_at, listen_for_requests)?;
+    let door = Door::find(wanted, listener, given, is_at, listen_for_requests)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
     let start = prepare_http(open, root, most)?;
@@ -173,6 +182,7 @@ fn open_http(
 fn open_dns(
     wanted: Option<SocketAddr>,
     old: Option<Detached>,
+    given: Option<(TcpListener, UdpSocket)>,
     options: dns::Options,
     most: usize,
 ) -> io::Result<Option<Opened>> {
@@ -181,8 +191,10 @@ fn open_dns(
         .as_ref()
         .map(|old| old.listener.try_clone().map(|it| Doors::Old(it.into())))
         .transpose()?;
-    let listen = |at| listen_twice(at).map(|(tcp, udp)| Doors::New(tcp, udp));
-    let door = Door::find(wanted, doors, |doors, at| is_at(doors.tcp(), at), listen)?;
+    let new = |(tcp, udp)| Doors::New(tcp, udp);
+    let listen = |at| listen_twice(at).map(new);
+    let is_there = |doors: &Doors, at| is_at(doors.tcp(), at);
+    let door = Door::find(wanted, doors, given.map(new), is_there, listen)?;
     let Some(Door { open, is_new, is_last, .. }) = door else { return Ok(None) };
     let address = open.tcp().local_addr()?;
     let new = match open {
@@ -232,12 +244,13 @@ impl Doors {
 fn open_mail(
     wanted: Option<SocketAddr>,
     old: Option<Detached>,
+    given: Option<TcpListener>,
     mbox: Option<PathBuf>,
     most: usize,
 ) -> io::Result<Option<Opened>> {
     let mut state = old.map(|mut old| mail_state::read(old.attach())).transpose()?;
     let listener = state.as_mut().and_then(|state| state.lines.listener.take());
-    let door = Door::find(wanted, listener.map(TcpListener::from), is_at, listen)?;
+    let door = Door::find(wanted, listener.map(TcpListener::from), given, is_at, listen)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
     let start = prepare_mail(open, mbox, most)?;
@@ -254,13 +267,14 @@ fn open_mail(
 fn open_chat(
     wanted: Option<SocketAddr>,
     old: Option<Detached>,
+    given: Option<TcpListener>,
     key: Option<String>,
     most: usize,
     room: Room,
 ) -> io::Result<Option<Opened>> {
     let mut state = old.map(|mut old| chat_state::read(old.attach())).transpose()?;
     let listener = state.as_mut().and_then(|state| state.listener.take());
-    let door = Door::find(wanted, listener.map(TcpListener::from), is_at, listen)?;
+    let door = Door::find(wanted, listener.map(TcpListener::from), given, is_at, listen)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
     let start = prepare_chat(open, key, most, room);

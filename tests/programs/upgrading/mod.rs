@@ -266,6 +266,47 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Where a service listens, by what the program has printed.
+pub fn address(family: &Family, service: &str) -> SocketAddr {
+    let end = format!("({service})");
+    until(service, || {
+        let printed = family.printed();
+        let line = printed.lines().find(|line| line.ends_with(&end))?;
+        line.split_whitespace().nth(2)?.parse().ok()
+    })
+}
+
+/// A question for an address, with this number.
+pub fn question(id: u16, name: &str) -> Vec<u8> {
+    let mut bytes = id.to_be_bytes().to_vec();
+    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        bytes.push(u8::try_from(label.len()).unwrap());
+        bytes.extend(label.bytes());
+    }
+    bytes.extend([0, 0, 1, 0, 1]);
+    bytes
+}
+
+/// Asks it by TCP (RFC 1035, section 4.2.2), and gives the answer.
+#[track_caller]
+pub fn answer_by_tcp(client: &mut Client, id: u16, name: &str) -> Vec<u8> {
+    client.send(framed(&question(id, name)));
+    message(client)
+}
+
+/// A message as it goes by TCP.
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
+}
+
+/// The next message that comes by TCP.
+#[track_caller]
+pub fn message(client: &mut Client) -> Vec<u8> {
+    let length = client.take(2);
+    client.take(usize::from(u16::from_be_bytes([length[0], length[1]])))
+}
+
 /// A folder with some files.
 pub fn site(files: &[(&str, &[u8])]) -> TempDir {
     let folder = TempDir::new().unwrap();

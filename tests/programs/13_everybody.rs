@@ -4,14 +4,16 @@
 mod upgrading;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
+use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use nix::sys::signal::Signal::SIGTERM;
 use tempfile::TempDir;
-use upgrading::{Client, Family, PATIENCE, address, question, text};
+use upgrading::{Client, Family, PATIENCE, address, framed, message, question_to_whom, text};
 use visitors::setup::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-kernel");
@@ -75,6 +77,14 @@ impl Everybody {
     }
 }
 
+/// Who says that it's the one who answers (RFC 5001).
+#[track_caller]
+fn server(answer: &Message) -> String {
+    let edns = answer.edns.as_ref().expect("it speaks EDNS too");
+    let Some(EdnsOption::NSID(server)) = edns.option(EdnsCode::NSID) else { panic!("{answer}") };
+    text(server.as_ref())
+}
+
 /// Somebody in the chat.
 fn member(at: SocketAddr, name: &str) -> Client {
     let mut member = Client::connect(at);
@@ -108,21 +118,19 @@ fn a_hundred_generations_of_everything() {
     writer.send("Subject: long\r\n\r\n");
     let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
     asker.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut patient = TcpStream::connect(all.dns).unwrap();
-    patient.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut patient = Client::connect(all.dns);
     let mut before = (0, 0);
     for number in 0..UPGRADES {
         // Everybody is in the middle of something …
         let id = u16::try_from(number).unwrap();
         let name = format!("name{number}.example.com");
-        asker.send_to(&question(id, &name), all.dns).unwrap();
+        asker.send_to(&question_to_whom(id, &name), all.dns).unwrap();
         let (mut asked, mut piece) = (Vec::new(), [0; 600]);
         let (length, from) = all.upstream.recv_from(&mut piece).unwrap();
         asked.extend_from_slice(&piece[..length]);
         // … half of a question, of a line, of a line of a mail, of a request …
-        let by_tcp = question(id, "www.example.test");
-        let framed = [&u16::try_from(by_tcp.len()).unwrap().to_be_bytes()[..], &by_tcp].concat();
-        patient.write_all(&framed[..9]).unwrap();
+        let by_tcp = framed(&question_to_whom(id, "www.example.test"));
+        patient.send(&by_tcp[..9]);
         ada.send(format!("line {number} of "));
         writer.send(format!("line {number}\r\n..").as_bytes());
         web.send("GET /small.txt HTTP/1.1\r\nHo");
@@ -132,21 +140,29 @@ fn a_hundred_generations_of_everything() {
 
         // … and the other half.
         all.upstream.send_to(&answer(&asked), from).unwrap();
+        let generation = family.generation();
         let length = asker.recv(&mut piece).unwrap();
-        assert_eq!(piece[..2], id.to_be_bytes(), "it's the answer to that question");
-        assert_eq!(piece[..length][length - 4..], [192, 0, 2, 9], "upgrade {number}");
-        patient.write_all(&framed[9..]).unwrap();
-        patient.read_exact(&mut piece[..2]).unwrap();
-        let length = usize::from(u16::from_be_bytes([piece[0], piece[1]]));
-        patient.read_exact(&mut piece[..length]).unwrap();
-        assert_eq!(piece[..2], id.to_be_bytes());
+        let heard = Message::from_vec(&piece[..length]).unwrap();
+        assert_eq!(heard.metadata.id, id, "it's the answer to that question");
+        let RData::A(address) = &heard.answers[0].data else { panic!("{heard}") };
+        assert_eq!(address.octets(), [192, 0, 2, 9], "upgrade {number}");
+        assert_eq!(server(&heard), format!("generation {generation}"));
+        patient.send(&by_tcp[9..]);
+        let heard = Message::from_vec(&message(&mut patient)).unwrap();
+        assert_eq!((heard.metadata.id, server(&heard)), (id, format!("generation {generation}")));
         ada.send("Ada's\r\n");
         let heard = text(&bob.until(b"Ada's\r\n"));
         let expected = format!("line {number} of Ada's");
         assert!(heard.contains(&expected), "{heard:?} isn't {expected:?}");
         writer.send("dots\r\n");
         web.send("st: here\r\n\r\n");
-        assert_eq!(text(&web.answer().body), "abcdef");
+        let answer = web.answer();
+        assert_eq!((text(&answer.body), answer.generation()), ("abcdef".to_owned(), generation));
+        // Whoever comes is told, too.
+        let greeting = text(&Client::connect(all.mail).until(b"\r\n"));
+        assert!(greeting.ends_with(&format!(", generation {generation}\r\n")), "{greeting:?}");
+        let welcome = text(&Client::connect(all.chat).until(b"What is your name?"));
+        assert!(welcome.contains(&format!(" generation {generation}.")), "{welcome:?}");
         if number == 3 {
             before = (family.descriptors(), family.memory());
         }
@@ -163,7 +179,9 @@ fn a_hundred_generations_of_everything() {
     // What was said has been said once, and who has left has left once.
     ada.send("goodbye\r\n");
     bob.until(b"goodbye\r\n");
-    assert_eq!(family.said().matches("gone").count(), 0, "{}", family.said());
+    let said = family.said();
+    let left = |line: &str| ["chat 1: gone", "chat 2: gone", "mail 1: gone"].contains(&line);
+    assert!(!said.lines().any(left), "{said}");
     drop(ada);
     bob.until(b"Ada has left.\r\n");
     family.signal(SIGTERM);

@@ -77,6 +77,13 @@ pub struct Started {
 
 pub type Then = Box<dyn FnOnce(&mut EventLoop)>;
 
+/// Where a service's door is to be.
+struct Wanted<P> {
+    at: Option<SocketAddr>,
+    /// What somebody else has opened there.
+    given: Option<P>,
+}
+
 /// Where a service's door comes from.
 struct Door<P> {
     open: P,
@@ -91,14 +98,13 @@ impl<P> Door<P> {
     /// The one that there is, if that is where it's wanted; or a new one: the one that was given, or
     /// one that is opened now. None: none is wanted, and there was none.
     fn find(
-        wanted: Option<SocketAddr>,
+        Wanted { at, given }: Wanted<P>,
         old: Option<P>,
-        given: Option<P>,
         is_there: impl Fn(&P, SocketAddr) -> bool,
         listen: impl FnOnce(SocketAddr) -> io::Result<P>,
     ) -> io::Result<Option<Self>> {
         let (is_new, closing, is_last) = (false, None, false);
-        Ok(match (wanted, old) {
+        Ok(match (at, old) {
             (Some(at), Some(old)) if is_there(&old, at) => {
                 Some(Self { open: old, is_new, closing, is_last })
             }
@@ -116,22 +122,26 @@ impl<P> Door<P> {
 /// What is to be begun, or gone on with.
 pub fn table(
     options: &Options,
+    generation: u64,
     given: Given,
     sections: &mut Sections,
     room: &Room,
 ) -> Vec<Plan<Option<Opened>>> {
-    let [most, fewer] = options.shares();
+    let ([most, fewer], generation) = (options.shares(), Some(generation));
     let Options { root, zone, upstream, mbox, key, .. } = options.clone();
-    let (http_at, dns_at) = (options.http, options.dns);
-    let (mail_at, chat_at) = (options.mail, options.chat);
-    let (Given { http, dns, mail, chat }, room) = (given, Rc::clone(room));
+    let http = Wanted { at: options.http, given: given.http };
+    let dns = Wanted { at: options.dns, given: given.dns };
+    let mail = Wanted { at: options.mail, given: given.mail };
+    let chat = Wanted { at: options.chat, given: given.chat };
+    let room = Rc::clone(room);
     vec![
-        plan("http", sections, move |old| open_http(http_at, old, http, root.as_deref(), most)),
+        plan("http", sections, move |old| open_http(http, old, root.as_deref(), most, generation)),
         plan("dns", sections, move |old| {
-            open_dns(dns_at, old, dns, dns_options(zone.as_deref(), upstream)?, fewer)
+            let options = dns_options(zone.as_deref(), upstream, generation)?;
+            open_dns(dns, old, options, fewer)
         }),
-        plan("mail", sections, move |old| open_mail(mail_at, old, mail, mbox, fewer)),
-        plan("chat", sections, move |old| open_chat(chat_at, old, chat, key, fewer, room)),
+        plan("mail", sections, move |old| open_mail(mail, old, mbox, fewer, generation)),
+        plan("chat", sections, move |old| open_chat(chat, old, key, fewer, generation, room)),
     ]
 }
 // ANCHOR_END: table
@@ -146,11 +156,11 @@ fn plan(
 }
 
 fn open_http(
-    wanted: Option<SocketAddr>,
+    wanted: Wanted<TcpListener>,
     old: Option<Detached>,
-    given: Option<TcpListener>,
     root: Option<&Path>,
     most: usize,
+    generation: Option<u64>,
 ) -> io::Result<Option<Opened>> {
     let (mut listener, mut visitors) = (None, Vec::new());
     if let Some(mut old) = old {
@@ -158,10 +168,10 @@ fn open_http(
         listener = http::read_listener(&mut old)?;
         visitors = http::read_visitors(old)?;
     }
-    let door = Door::find(wanted, listener, given, is_at, listen_for_requests)?;
+    let door = Door::find(wanted, listener, is_at, listen_for_requests)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
-    let start = prepare_http(open, root, most)?;
+    let start = prepare_http(open, root, most, generation)?;
     let start = move |event_loop: &mut EventLoop, timers| {
         let http = Rc::new(start(event_loop, timers)?);
         for (socket, visitor) in visitors {
@@ -180,9 +190,8 @@ fn open_http(
 }
 
 fn open_dns(
-    wanted: Option<SocketAddr>,
+    wanted: Wanted<(TcpListener, UdpSocket)>,
     old: Option<Detached>,
-    given: Option<(TcpListener, UdpSocket)>,
     options: dns::Options,
     most: usize,
 ) -> io::Result<Option<Opened>> {
@@ -194,7 +203,8 @@ fn open_dns(
     let new = |(tcp, udp)| Doors::New(tcp, udp);
     let listen = |at| listen_twice(at).map(new);
     let is_there = |doors: &Doors, at| is_at(doors.tcp(), at);
-    let door = Door::find(wanted, doors, given.map(new), is_there, listen)?;
+    let wanted = Wanted { at: wanted.at, given: wanted.given.map(new) };
+    let door = Door::find(wanted, doors, is_there, listen)?;
     let Some(Door { open, is_new, is_last, .. }) = door else { return Ok(None) };
     let address = open.tcp().local_addr()?;
     let new = match open {
@@ -242,18 +252,18 @@ impl Doors {
 }
 
 fn open_mail(
-    wanted: Option<SocketAddr>,
+    wanted: Wanted<TcpListener>,
     old: Option<Detached>,
-    given: Option<TcpListener>,
     mbox: Option<PathBuf>,
     most: usize,
+    generation: Option<u64>,
 ) -> io::Result<Option<Opened>> {
     let mut state = old.map(|mut old| mail_state::read(old.attach())).transpose()?;
     let listener = state.as_mut().and_then(|state| state.lines.listener.take());
-    let door = Door::find(wanted, listener.map(TcpListener::from), given, is_at, listen)?;
+    let door = Door::find(wanted, listener.map(TcpListener::from), is_at, listen)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
-    let start = prepare_mail(open, mbox, most)?;
+    let start = prepare_mail(open, mbox, most, generation)?;
     let start = move |event_loop: &mut EventLoop, timers| {
         let mail = start(event_loop, timers)?;
         if let Some(state) = state {
@@ -265,19 +275,19 @@ fn open_mail(
 }
 
 fn open_chat(
-    wanted: Option<SocketAddr>,
+    wanted: Wanted<TcpListener>,
     old: Option<Detached>,
-    given: Option<TcpListener>,
     key: Option<String>,
     most: usize,
+    generation: Option<u64>,
     room: Room,
 ) -> io::Result<Option<Opened>> {
     let mut state = old.map(|mut old| chat_state::read(old.attach())).transpose()?;
     let listener = state.as_mut().and_then(|state| state.listener.take());
-    let door = Door::find(wanted, listener.map(TcpListener::from), given, is_at, listen)?;
+    let door = Door::find(wanted, listener.map(TcpListener::from), is_at, listen)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
-    let start = prepare_chat(open, key, most, room);
+    let start = prepare_chat(open, key, most, generation, room);
     let start = move |event_loop: &mut EventLoop, timers| {
         let chat = start(event_loop, timers)?;
         if let Some(state) = state {

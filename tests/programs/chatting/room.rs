@@ -106,6 +106,19 @@ fn nothing_that_a_terminal_would_obey_reaches_anybody() {
 }
 
 #[test]
+fn who_comes_is_told_by_which_generation() {
+    let mut room = Room::new(None).of_generation(Some(7));
+    room.arrives(Token::from_bits(1), 1);
+    let effects = std::iter::from_fn(|| room.next_effect());
+    let said = effects.filter_map(|effect| match effect {
+        Effect::Send { bytes, .. } => Some(bytes),
+        Effect::Log { .. } => None,
+    });
+    let said = String::from_utf8(said.collect::<Vec<_>>().concat()).unwrap();
+    assert!(said.contains("\r\n-- This is generation 7.\r\n"), "{said:?}");
+}
+
+#[test]
 fn whatever_one_types_nobody_is_sent_more_than_text() {
     let (ada, bob) = (Token::from_bits(1), Token::from_bits(2));
     let mut room = Room::new(None);

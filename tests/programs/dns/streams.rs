@@ -68,6 +68,7 @@ fn many_questions_at_once() {
         zone: Some(crate::house::zone()),
         upstream: Some(upstream.address),
         times: ch12_kernel::dns::Times { deadline: PATIENCE, ..crate::house::QUICK },
+        generation: None,
     });
     let mut stream = house.connect();
     let mut all = Vec::new();
@@ -160,6 +161,7 @@ fn a_row_says_what_is_waited_for() {
         zone: None,
         upstream: Some(upstream.address),
         times: ch12_kernel::dns::Times::USUAL,
+        generation: None,
     });
     let mut stream = house.connect();
     let waits_for = |what: &'static str| {
@@ -207,6 +209,7 @@ fn who_does_nothing_has_to_go() {
         zone: Some(crate::house::zone()),
         upstream: None,
         times: ch12_kernel::dns::Times::USUAL,
+        generation: None,
     };
     let dns = ch12_kernel::dns::serve(&mut event_loop, timers, udp, tcp, options).unwrap();
     let mut idle = std::net::TcpStream::connect(address).unwrap();
@@ -289,6 +292,7 @@ fn one_who_asks_a_lot_is_answered_turn_by_turn() {
         zone: Some(crate::house::zone()),
         upstream: None,
         times: ch12_kernel::dns::Times::USUAL,
+        generation: None,
     };
     let _dns = ch12_kernel::dns::serve(&mut event_loop, timers, udp, tcp, options).unwrap();
     const QUESTIONS: usize = 1000;

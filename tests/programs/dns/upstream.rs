@@ -24,7 +24,15 @@ fn open_patient() -> (House, Upstream) {
     let long = Duration::from_secs(20);
     let times = Times { retry: long, deadline: long, ..QUICK };
     let address = Some(upstream.address);
-    (House::open_with(Options { zone: Some(zone()), upstream: address, times }), upstream)
+    (
+        House::open_with(Options {
+            zone: Some(zone()),
+            upstream: address,
+            times,
+            generation: None,
+        }),
+        upstream,
+    )
 }
 
 #[test]
@@ -115,7 +123,8 @@ fn a_lost_question_is_asked_again() {
     let upstream = Upstream::open();
     let times = Times { deadline: Duration::from_secs(20), ..QUICK };
     let address = Some(upstream.address);
-    let house = House::open_with(Options { zone: None, upstream: address, times });
+    let house =
+        House::open_with(Options { zone: None, upstream: address, times, generation: None });
     assert_eq!(addresses(&house.ask_for("second.other.test.")), [1]);
     let heard = upstream.heard();
     assert!(heard.len() >= 2);
@@ -149,7 +158,12 @@ fn nobody_at_the_upstreams_port_is_a_failure_at_once() {
     let address = udp.local_addr().unwrap();
     drop((udp, tcp));
     let times = Times { deadline: Duration::from_secs(600), ..QUICK };
-    let house = House::open_with(Options { zone: Some(zone()), upstream: Some(address), times });
+    let house = House::open_with(Options {
+        zone: Some(zone()),
+        upstream: Some(address),
+        times,
+        generation: None,
+    });
     let answer = house.ask_for("a.other.test.");
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
     house.is_well();

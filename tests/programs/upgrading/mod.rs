@@ -288,6 +288,14 @@ pub fn question(id: u16, name: &str) -> Vec<u8> {
     bytes
 }
 
+/// The same question, of one who wants to know as well who answers (RFC 6891, RFC 5001).
+pub fn question_to_whom(id: u16, name: &str) -> Vec<u8> {
+    let mut bytes = question(id, name);
+    bytes[11] = 1;
+    bytes.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 3, 0, 0]);
+    bytes
+}
+
 /// Asks it by TCP (RFC 1035, section 4.2.2), and gives the answer.
 #[track_caller]
 pub fn answer_by_tcp(client: &mut Client, id: u16, name: &str) -> Vec<u8> {

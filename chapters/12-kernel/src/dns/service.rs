@@ -27,6 +27,8 @@ pub struct Options {
     pub upstream: Option<SocketAddr>,
     /// How long the upstream may take.
     pub times: Times,
+    /// Who asks who has answered is told which generation this is (RFC 5001).
+    pub generation: Option<u64>,
 }
 
 /// A DNS server in the loop. Clones of it are the same server.
@@ -57,11 +59,12 @@ pub(super) fn serve_with(
     tcp: TcpListener,
     options: Options,
 ) -> io::Result<Dns> {
-    let Options { zone, upstream, times } = options;
+    let Options { zone, upstream, times, generation } = options;
+    let responder = Responder::new(zone, upstream.is_some(), times).of_generation(generation);
     let shared = Rc::new(Shared {
         timers,
         upstream,
-        responder: RefCell::new(Responder::new(zone, upstream.is_some(), times)),
+        responder: RefCell::new(responder),
         buffers: Buffers::default(),
         udp: Cell::new(None),
         listener: Cell::new(None),

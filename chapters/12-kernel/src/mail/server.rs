@@ -48,12 +48,15 @@ pub struct Options {
     pub memory: usize,
     /// How many connections at the most.
     pub most: usize,
+    /// Whoever comes is told which generation this is.
+    pub generation: Option<u64>,
 }
 
 impl Options {
     /// With the usual limits: 16 MiB a message, 64 MiB for all, 256 connections.
     pub fn new(mbox: Mbox, host: String) -> Self {
-        Self { mbox, host, largest: LARGEST, memory: MEMORY, most: MOST_CLIENTS }
+        let (largest, memory, most) = (LARGEST, MEMORY, MOST_CLIENTS);
+        Self { mbox, host, largest, memory, most, generation: None }
     }
 
     /// Each client waits for one at the most. But some don't wait, and leave theirs behind.
@@ -215,8 +218,9 @@ impl Shared {
     }
 
     fn terms(&self) -> Terms<'_> {
-        let Options { host, largest, memory, .. } = &self.options;
-        Terms { host, largest: *largest, room: memory.saturating_sub(self.taken.get()) }
+        let Options { host, largest, memory, generation, .. } = &self.options;
+        let (largest, generation) = (*largest, *generation);
+        Terms { host, largest, room: memory.saturating_sub(self.taken.get()), generation }
     }
 
     fn write(&self, client: Token, message: Message) -> Result<(), NotWritten> {

@@ -102,7 +102,7 @@ type Go = Box<dyn FnOnce() -> io::Result<()>>;
 fn serve(options: &Options, program: Program, start: Start) -> io::Result<()> {
     let Start { generation, go, given, places, mut sections } = start;
     let room = Room::default();
-    let table = services::table(options, given, &mut sections, &room);
+    let table = services::table(options, generation, given, &mut sections, &room);
     let opened = open(table, generation)?;
     let listening = new_ones(&opened);
     let mut event_loop = ch08_epoll::event_loop()?;

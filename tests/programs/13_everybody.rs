@@ -1,10 +1,12 @@
 //! Chapter 12's program is replaced a hundred times, and everybody is there: nobody loses a byte, or gets one twice.
 #![cfg(target_os = "linux")]
 
+mod screen;
 mod upgrading;
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -12,12 +14,16 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use nix::sys::signal::Signal::SIGTERM;
+use screen::Display;
+use screen::glass::Glass;
 use tempfile::TempDir;
 use upgrading::{Client, Family, PATIENCE, address, framed, message, question_to_whom, text};
 use visitors::setup::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-kernel");
 const UPGRADES: usize = 100;
+/// The color of the marks of HTTP's visitors.
+const HTTP: u32 = 0x2f_6f_de;
 
 /// The answer to it: 192.0.2.9 (RFC 1035, section 4.1).
 fn answer(question: &[u8]) -> Vec<u8> {
@@ -40,7 +46,8 @@ struct Everybody {
 }
 
 impl Everybody {
-    fn start() -> Self {
+    /// With a window, if there is a place for it.
+    fn start(display: Option<&Display>) -> Self {
         let folder = TempDir::new().unwrap();
         let large: Vec<u8> = (0..3_000_000u32).map(|at| (at / 7) as u8).collect();
         fs::write(folder.path().join("large.bin"), large).unwrap();
@@ -49,25 +56,14 @@ impl Everybody {
         upstream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (root, mbox) = (folder.path(), folder.path().join("mbox"));
         let any = "127.0.0.1:0";
-        let family = Family::start(
-            PROGRAM,
-            &[
-                "--http",
-                any,
-                "--root",
-                root.to_str().unwrap(),
-                "--dns",
-                any,
-                "--upstream",
-                &upstream.local_addr().unwrap().to_string(),
-                "--mail",
-                any,
-                "--mbox",
-                mbox.to_str().unwrap(),
-                "--chat",
-                any,
-            ],
-        );
+        let mut command = Command::new(PROGRAM);
+        command.args(["--http", any, "--dns", any, "--mail", any, "--chat", any]);
+        command.args(["--upstream", &upstream.local_addr().unwrap().to_string()]);
+        command.arg("--root").arg(root).arg("--mbox").arg(mbox);
+        if let Some(display) = display {
+            command.arg("--window").env("DISPLAY", &display.name);
+        }
+        let family = Family::of(command);
         let [dns, mail, chat] = ["dns", "mail", "chat"].map(|service| address(&family, service));
         Self { family, folder, upstream, dns, mail, chat }
     }
@@ -94,9 +90,29 @@ fn member(at: SocketAddr, name: &str) -> Client {
     member
 }
 
+/// It's the same window, in the hundredth process that has it: it shows who is here, and hears what is done in it.
+#[track_caller]
+fn goes_on(display: &Display, first: &str, here: &mut [Client], family: &Family) {
+    let glass = Glass::of(display, HTTP);
+    assert_eq!(glass.id, first);
+    let rows = glass.shows_rows(here.len());
+    glass.click(rows[0]);
+    glass.shows_rows(here.len() - 1);
+    let ended = |client: &Client| client.stream.peek(&mut [0]).is_ok_and(|count| count == 0);
+    for client in &*here {
+        client.stream.set_nonblocking(true).unwrap();
+    }
+    until("one of them is hung up on", || here.iter().any(ended).then_some(()));
+    assert_eq!(here.iter().filter(|client| ended(client)).count(), 1);
+    let said = family.said();
+    assert!(!said.contains("window"), "{said}");
+}
+
 #[test]
 fn a_hundred_generations_of_everything() {
-    let mut all = Everybody::start();
+    let display = Display::start();
+    let mut all = Everybody::start(display.as_ref());
+    let window = display.as_ref().map(|display| Glass::of(display, HTTP).id);
     let family = &mut all.family;
     let mut web = family.connect();
     let mut downloading = family.connect();
@@ -163,6 +179,10 @@ fn a_hundred_generations_of_everything() {
         assert!(greeting.ends_with(&format!(", generation {generation}\r\n")), "{greeting:?}");
         let welcome = text(&Client::connect(all.chat).until(b"What is your name?"));
         assert!(welcome.contains(&format!(" generation {generation}.")), "{welcome:?}");
+        // One that was opened anew each time would have the first one's number every second time.
+        if let (Some(display), Some(first), 0..3) = (&display, &window, number) {
+            assert_eq!(Glass::of(display, HTTP).id, *first);
+        }
         if number == 3 {
             before = (family.descriptors(), family.memory());
         }
@@ -176,6 +196,10 @@ fn a_hundred_generations_of_everything() {
     assert_eq!(family.descriptors() + 1, before.0, "descriptors");
     let memory = family.memory();
     assert!(memory < before.1 + 1024, "{} KiB have become {memory}", before.1);
+    if let (Some(display), Some(first)) = (&display, window) {
+        let mut web = [web, downloading, listening];
+        goes_on(display, &first, &mut web, family);
+    }
     // What was said has been said once, and who has left has left once.
     ada.send("goodbye\r\n");
     bob.until(b"goodbye\r\n");
@@ -198,7 +222,7 @@ fn a_hundred_generations_of_everything() {
 /// A message that the disk is slow to take is written once, whoever says so.
 #[test]
 fn mail_is_kept_once() {
-    let mut all = Everybody::start();
+    let mut all = Everybody::start(None);
     let mail = all.mail;
     let writers: Vec<_> = (0..4)
         .map(|writer| {

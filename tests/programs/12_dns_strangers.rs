@@ -29,7 +29,7 @@ fn zone() -> Zone {
 
 fn open(upstream: Option<SocketAddr>) -> House {
     let times = Times { deadline: PATIENCE, ..Times::USUAL };
-    House::open_with(Options { zone: Some(zone()), upstream, times })
+    House::open_with(Options { zone: Some(zone()), upstream, times, generation: None })
 }
 
 /// What a program says whose name, options and questions these are.

@@ -5,16 +5,28 @@ mod upgrading;
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
+use ch11_http_server::server;
+use ch12_kernel::line_server::handover::HandedOver;
+use ch12_kernel::options::listen_twice;
+use ch12_kernel::{datagrams, dns, mail};
+use ch13_upgrade::channel::Channel;
+use ch13_upgrade::message::Message;
+use ch13_upgrade::peer::Peer;
+use ch13_upgrade::state::{Outgoing, in_memory};
 use rstest::rstest;
 use tempfile::TempDir;
-use upgrading::{Client, Family, PATIENCE, address, answer_by_tcp, question, script, text};
+use upgrading::{
+    Bounded, Client, Family, PATIENCE, address, answer_by_tcp, framed, message, question, script,
+    text,
+};
 use visitors::setup::until;
 
 const UPGRADE: &str = env!("CARGO_BIN_EXE_ch13-upgrade");
@@ -30,12 +42,10 @@ fn any_udp() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
 }
 
-/// An address that nobody has, neither for TCP nor for UDP.
+/// An address that nobody has, neither for TCP nor for UDP: where no other test is, nor anybody's visitors.
 fn free() -> SocketAddr {
-    until("a port that is free for both", || {
-        let at = any_tcp().local_addr().unwrap();
-        UdpSocket::bind(at).is_ok().then_some(at)
-    })
+    let (tcp, _udp) = listen_twice("127.0.0.3:0".parse().unwrap()).unwrap();
+    tcp.local_addr().unwrap()
 }
 
 /// Each says a word: whoever is there is served.
@@ -233,4 +243,171 @@ fn http_has_no_other_doors() {
     assert_eq!(refuses(UPGRADE, vec![tcp(), tcp()], "LISTEN_FDNAMES=http:mail"), why);
     let why = "http was given a door for UDP, and needs one for TCP";
     assert_eq!(refuses(UPGRADE, vec![udp()], ""), why);
+}
+
+/// How a program goes on that has had a door.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Then {
+    /// It has the service, somewhere else.
+    Moved,
+    /// It doesn't have it any more.
+    Gone,
+}
+
+/// A service's door, at which nobody has been let in.
+struct Shut {
+    tcp: TcpListener,
+    /// A name server's other one.
+    udp: UdpSocket,
+}
+
+impl Shut {
+    /// What a program that has nobody says of it.
+    fn state(&self, service: &str) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
+        let (tcp, udp) = (self.tcp.as_fd(), self.udp.as_fd());
+        let listener = Some(tcp);
+        let mut state = Outgoing::default();
+        match service {
+            "http" => {
+                let server = server::HandedOver { listener, visitors: Vec::new(), staying: 0 };
+                let mut state = Outgoing::default();
+                ch13_upgrade::http::write(&mut state, &server);
+                return (state.finish().0, vec![tcp]);
+            }
+            "dns" => {
+                let udp = (udp, datagrams::Parts::default());
+                let (clients, questions) = (Vec::new(), Vec::new());
+                let server = dns::handover::HandedOver { udp, listener: tcp, clients, questions };
+                ch13_upgrade::dns::write(&mut state, &server);
+            }
+            "mail" => {
+                let lines = HandedOver { listener, last: 0, visitors: Vec::new() };
+                let server = mail::server::handover::HandedOver { lines, left_behind: Vec::new() };
+                ch13_upgrade::mail::write(&mut state, &server);
+            }
+            _ => {
+                let server = HandedOver { listener, last: 0, visitors: Vec::new() };
+                ch13_upgrade::chat::write(&mut state, &server);
+            }
+        }
+        state.finish()
+    }
+}
+
+/// The program, which takes over from us.
+struct Heir {
+    program: Bounded,
+    peer: Peer,
+}
+
+impl Heir {
+    /// It has been told all, and is ready.
+    fn of(service: &str, door: &Shut, arguments: &[&str], folder: &Path) -> Self {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let said = folder.join("said");
+        let mut command = Command::new(KERNEL);
+        command.arg("--take-over").args(arguments).stderr(File::create(&said).unwrap());
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+        let program = Bounded(command.spawn().unwrap());
+        let mut peer = Peer::new(Rc::new(ours), PATIENCE).unwrap();
+        assert!(matches!(peer.receive().unwrap(), Some((Message::Hello { .. }, _))));
+        let stdin = File::open("/dev/null").unwrap();
+        let mut state = Outgoing::default();
+        state.descriptor(stdin.as_fd());
+        let (bytes, descriptors) = door.state(service);
+        state.section(service, &bytes, &descriptors);
+        let (bytes, descriptors) = state.finish();
+        let file = in_memory(&bytes).unwrap();
+        peer.send(&Message::state(1, descriptors.len()), &[file.as_fd()]).unwrap();
+        peer.send(&Message::Descriptors, &descriptors).unwrap();
+        let heard = peer.receive().unwrap().map(|(message, _)| message);
+        assert_eq!(heard, Some(Message::Ready), "{}", fs::read_to_string(&said).unwrap());
+        Self { program, peer }
+    }
+
+    fn go(&mut self) {
+        self.peer.send(&Message::Go, &[]).unwrap();
+        let heard = self.peer.receive().unwrap().map(|(message, _)| message);
+        assert_eq!(heard, Some(Message::Serving));
+    }
+}
+
+/// More than are let in during one turn of the loop.
+const AT_THE_DOOR: usize = 100;
+
+/// Whoever has knocked has been told by the kernel that they're in: they are served before the door is closed.
+#[rstest]
+fn who_is_at_a_door_that_is_closed_is_served(
+    #[values("http", "dns", "mail", "chat")] service: &str,
+    #[values(Then::Moved, Then::Gone)] then: Then,
+) {
+    let (tcp, udp) = listen_twice("127.0.0.1:0".parse().unwrap()).unwrap();
+    let at = tcp.local_addr().unwrap();
+    let door = Shut { tcp, udp };
+    let mut clients: Vec<Client> = (0..AT_THE_DOOR).map(|_| Client::connect(at)).collect();
+    let by_udp = any_udp();
+    by_udp.set_read_timeout(Some(PATIENCE)).unwrap();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let number = u16::try_from(number).unwrap();
+        match service {
+            "http" => client.send("GET /hello HTTP/1.1\r\nHost: here\r\n\r\n"),
+            "dns" => client.send(framed(&question(number, NAME))),
+            _ => {}
+        }
+    }
+    if service == "dns" {
+        by_udp.send_to(&question(500, NAME), at).unwrap();
+    }
+    let folder = TempDir::new().unwrap();
+    let mbox = folder.path().join("mbox");
+    let option = format!("--{service}");
+    let other = if service == "chat" { "--http" } else { "--chat" };
+    let mut arguments = vec![other, "127.0.0.1:0"];
+    if then == Then::Moved {
+        // Any port of another address.
+        arguments.extend([option.as_str(), "127.0.0.2:0"]);
+        if service == "mail" {
+            arguments.extend(["--mbox", mbox.to_str().unwrap()]);
+        }
+    }
+    let mut heir = Heir::of(service, &door, &arguments, folder.path());
+    // None of them is served before it's ours.
+    clients[0].has_heard_nothing();
+    heir.go();
+    drop(door);
+    until("the door is closed", || TcpStream::connect(at).err());
+    if service == "dns" {
+        let mut answer = [0; 600];
+        by_udp.recv(&mut answer).unwrap();
+        assert_eq!(answer[..2], 500_u16.to_be_bytes());
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let number = u16::try_from(number).unwrap();
+        match (service, then) {
+            ("http", _) => assert_eq!(client.answer().generation(), 2),
+            ("dns", _) => assert_eq!(message(client)[..2], number.to_be_bytes()),
+            ("mail", Then::Moved) => {
+                client.until(b", generation 2\r\n");
+                client.send("NOOP\r\n");
+                client.until(b"250 2.0.0 OK\r\n");
+            }
+            ("mail", Then::Gone) => {
+                client.until(b", generation 2\r\n");
+                client.until(b"421 4.3.2 The server is being stopped\r\n");
+            }
+            (_, Then::Moved) => {
+                client.until(b"What is your name?");
+                client.send(format!("Member{number}\r\n"));
+                client.until(format!("Member{number}").as_bytes());
+            }
+            (_, Then::Gone) => {
+                client.until(b"What is your name?");
+                client.until(b"The room is closed. Goodbye.\r\n");
+            }
+        }
+        if then == Then::Gone {
+            client.is_at_its_end();
+        }
+    }
+    assert!(heir.program.0.try_wait().unwrap().is_none(), "the rest goes on");
 }

@@ -129,6 +129,14 @@ impl Chat {
         self.room.borrow_mut().announce(text);
         carry_out(&self.room, event_loop);
     }
+
+    /// Lets in all who are at another door, and closes that.
+    ///
+    /// # Errors
+    /// When it can't be told not to wait.
+    pub fn let_in_all(&self, event_loop: &mut EventLoop, door: TcpListener) -> io::Result<()> {
+        self.server.let_in_all(event_loop, door)
+    }
 }
 
 impl Service for Chat {

@@ -178,13 +178,8 @@ fn open_http(
             http.server().adopt(event_loop, socket, visitor);
         }
         let server = http.server().clone();
-        let then: Then = Box::new(move |event_loop| {
-            if let Some(closing) = closing {
-                // If it can't be told not to wait, whoever is there comes again.
-                let _ = server.let_in_all(event_loop, closing);
-            }
-        });
-        Ok(started(http, is_last, then))
+        let let_in = move |event_loop: &mut EventLoop, door| server.let_in_all(event_loop, door);
+        Ok(started(http, is_last, Box::new(move |event_loop| close(event_loop, closing, let_in))))
     };
     Ok(Some(Opened { address, is_new, start: Box::new(start) }))
 }
@@ -269,7 +264,13 @@ fn open_mail(
         if let Some(state) = state {
             mail.adopt(event_loop, state)?;
         }
-        Ok(started(Rc::new(mail), is_last, Box::new(|_| drop(closing))))
+        let server = mail.clone();
+        let let_in = move |event_loop: &mut EventLoop, door| server.let_in_all(event_loop, door);
+        Ok(started(
+            Rc::new(mail),
+            is_last,
+            Box::new(move |event_loop| close(event_loop, closing, let_in)),
+        ))
     };
     Ok(Some(Opened { address, is_new, start: Box::new(start) }))
 }
@@ -293,9 +294,27 @@ fn open_chat(
         if let Some(state) = state {
             chat.adopt(event_loop, state)?;
         }
-        Ok(started(Rc::new(chat), is_last, Box::new(|_| drop(closing))))
+        let server = chat.clone();
+        let let_in = move |event_loop: &mut EventLoop, door| server.let_in_all(event_loop, door);
+        Ok(started(
+            Rc::new(chat),
+            is_last,
+            Box::new(move |event_loop| close(event_loop, closing, let_in)),
+        ))
     };
     Ok(Some(Opened { address, is_new, start: Box::new(start) }))
+}
+
+/// Closes a door where nobody wants us any more, behind all who are there.
+fn close(
+    event_loop: &mut EventLoop,
+    door: Option<TcpListener>,
+    let_in_all: impl FnOnce(&mut EventLoop, TcpListener) -> io::Result<()>,
+) {
+    if let Some(door) = door {
+        // If it can't be told not to wait, whoever is there comes again.
+        let _ = let_in_all(event_loop, door);
+    }
 }
 
 fn started<S: Service + Movable + 'static>(service: Rc<S>, is_last: bool, then: Then) -> Started {

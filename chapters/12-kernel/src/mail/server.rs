@@ -161,6 +161,16 @@ pub fn serve(
 }
 // ANCHOR_END: serve
 
+impl Mail {
+    /// Lets in all who are at another door, and closes that.
+    ///
+    /// # Errors
+    /// When it can't be told not to wait.
+    pub fn let_in_all(&self, event_loop: &mut EventLoop, door: TcpListener) -> io::Result<()> {
+        self.0.lines.get().map_or(Ok(()), |lines| lines.let_in_all(event_loop, door))
+    }
+}
+
 impl Service for Mail {
     fn rows(&self, event_loop: &EventLoop) -> Vec<Row> {
         self.0.lines.get().map(|lines| lines.rows(event_loop)).unwrap_or_default()

@@ -433,9 +433,15 @@ fn all_are_told_when_it_closes() {
     let (ada, mut bob) = (house.member("Ada"), house.member("Bob"));
     let mut door = Visitor::at(house.address);
     door.expect("name? ");
-    house.ask(|event_loop, chat| chat.stop(event_loop, Box::new(|_| {})));
+    let address = house.address;
+    // She has knocked, and wasn't let in yet.
+    let eve = house.ask(move |event_loop, chat| {
+        let eve = Visitor::at(address);
+        chat.stop(event_loop, Box::new(|_| {}));
+        eve
+    });
     bob.say(b"too late\n");
-    for visitor in [ada, bob, door] {
+    for visitor in [ada, bob, door, eve] {
         let said = visitor.rest();
         assert!(said.ends_with("-- The room is closed. Goodbye.\r\n"), "{said}");
         assert!(!said.contains("has left"), "{said}");

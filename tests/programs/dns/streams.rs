@@ -60,6 +60,36 @@ fn half_closed() {
     until(|| house.order(|event_loop, dns| dns.rows(event_loop)).is_empty());
 }
 
+/// Whoever is at the door when it's closed is let in, and what has come by then is answered.
+#[test]
+fn stopping_it_answers_who_is_at_the_door() {
+    let house = House::open(None);
+    let (address, by_udp) = (house.address, house.asker());
+    // Timers are looked at in each turn while somebody's time runs.
+    let _early = house.connect();
+    until(|| house.order(|event_loop, dns| dns.rows(event_loop)).len() == 1);
+    let asker = by_udp.try_clone().unwrap();
+    let mut at_the_door = house.order(move |event_loop, dns| {
+        let connect = |id| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(&asks(id, "web.example.test.")).unwrap();
+            stream
+        };
+        // More than are let in in one turn.
+        let streams: Vec<_> = (0..100).map(connect).collect();
+        asker.send(&bytes(&question(100, "web.example.test.", RecordType::A))).unwrap();
+        dns.stop(event_loop, Box::new(|_| {}));
+        streams
+    });
+    assert_eq!(crate::house::hear(&by_udp).metadata.id, 100);
+    for (id, stream) in at_the_door.iter_mut().enumerate() {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(usize::from(hear_framed(stream).unwrap().metadata.id), id);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
 /// More than are taken at a time: the rest waits in the stream, and all are answered.
 #[test]
 fn many_questions_at_once() {

@@ -1,8 +1,11 @@
 //! The whole server in a loop, and clients of all sorts.
 
+use std::io::Read;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use ch12_kernel::mail::session::{COMMAND_TIME, DATA_TIME, LONGEST_LINE, MESSAGE_TIME};
+use ch12_kernel::presence::Service;
 use rstest::rstest;
 
 use crate::house::{Client, House, PATIENCE, program};
@@ -332,6 +335,27 @@ fn stopping_it_finishes_what_is_under_way() {
     drop((idle, busy, at_it));
     stopped.recv_timeout(PATIENCE).expect("it stops");
     assert_eq!(house.messages().len(), 2);
+}
+
+/// They have been told by the kernel that they're in.
+#[test]
+fn stopping_it_greets_who_is_at_the_door() {
+    let house = House::open();
+    let address = house.address;
+    let at_the_door = house.ask(move |event_loop, mail, _| {
+        // More than are let in in one turn.
+        let clients: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+        mail.stop(event_loop, Box::new(|_| {}));
+        clients
+    });
+    for mut client in at_the_door {
+        let mut heard = String::new();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.read_to_string(&mut heard).unwrap();
+        let lines: Vec<&str> = heard.lines().map(|line| &line[..4]).collect();
+        assert_eq!(lines, ["220 ", "421 "], "{heard}");
+    }
+    TcpStream::connect(address).expect_err("nobody is let in");
 }
 
 #[test]

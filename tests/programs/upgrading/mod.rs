@@ -251,6 +251,16 @@ impl Client {
         assert_eq!(text(&self.came), "");
     }
 
+    /// The connection is gone, properly or not. What has come before that.
+    #[track_caller]
+    pub fn has_lost_it(mut self) -> String {
+        match self.stream.read_to_end(&mut self.came) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+        text(&self.came)
+    }
+
     /// Nothing has come that wasn't asked for, and it's still there.
     #[track_caller]
     pub fn has_heard_nothing(&mut self) {

@@ -259,8 +259,12 @@ fn the_new_one_is_killed(
     let before = scene.family.descriptors();
     let Some(held) = Held::at(&scene.family, step) else { return };
     held.kill_the_new_one();
-    let until_when = if step == Step::Go { "it served" } else { "it was ready" };
-    scene.family.goes_on(&format!("it ended before {until_when} (signal: 9 (SIGKILL))"));
+    scene.family.goes_on(match step {
+        Step::Before(_) => "it ended before it was ready (signal: 9 (SIGKILL))",
+        // Whether it has said that it's ready is up to it.
+        Step::AllIsSent => " (signal: 9 (SIGKILL))",
+        Step::Go => "it ended before it served (signal: 9 (SIGKILL))",
+    });
     scene.all_are_served_by(1);
     assert_eq!(scene.family.descriptors(), before);
     scene.family.upgrade();

@@ -36,7 +36,8 @@ const BEING_STOPPED: &str = "not replaced: it's being stopped";
 ///
 /// It's the program of chapter 12, with all its options. SIGUSR2, or update at its console, makes
 /// it start its own program, as that lies there now, and hand over all ports, all visitors, the
-/// console, the window, and whatever is under way.
+/// console, the window, and whatever is under way. Ports that somebody else has opened for it
+/// (LISTEN_FDS) are told apart by their names: http, dns, mail and chat.
 #[derive(Parser)]
 #[command(name = NAME, version, about, long_about)]
 struct Arguments {

@@ -313,6 +313,18 @@ fn what_can_not_take_over_leaves_all_as_it_was() {
     assert_eq!(program.stderr(), "", "it's said where it was asked for");
 }
 
+#[test]
+fn another_process_asks_for_it() {
+    let program = Program::start(&[], None);
+    let at = program.address();
+    let pid = program.pids()[0].to_string();
+    let asked = Command::new(PROGRAM).args(["--upgrade", &pid]).output().unwrap();
+    assert!(asked.status.success(), "{asked:?}");
+    assert_eq!((asked.stdout.len(), asked.stderr.len()), (0, 0), "{asked:?}");
+    program.says("generation 1 is replaced by generation 2 (pid ");
+    asks(&mut TcpStream::connect(at).unwrap());
+}
+
 /// Twice something is half done, and can't be handed over like that.
 #[test]
 fn what_can_not_be_handed_over_now_is_tried_again() {

@@ -120,6 +120,15 @@ impl<'a> House<'a> {
         if said.iter().any(|line| line.contains("not yet implemented")) {
             check.suspect(NOT_WRITTEN_YET);
         }
+        // Whoever says that, and lives on, is in the way of the new one.
+        let first = &self.server.program;
+        let sleeps = || Snapshot::of(first.pid()).is_some_and(|now| now.asleep());
+        if said.iter().any(|line| line.starts_with("replaced by "))
+            && first.exit_status().is_none()
+            && sleeps()
+        {
+            check.suspect("the-old-one-stays");
+        }
         let words = |line: &&String| !line.is_empty() && !line.starts_with("note: run with");
         let said: Vec<&str> = said.iter().filter(words).map(String::as_str).collect();
         let last = said[said.len().saturating_sub(3)..].join("\n");
@@ -162,7 +171,8 @@ impl<'a> House<'a> {
     /// Replaces the generation before this one by it. Gives its number as a process.
     #[track_caller]
     fn upgrade(&self, to: u64) -> i32 {
-        let old = if to == 2 { self.server.program.pid() } else { self.pid_of(to - 1) };
+        // It has said so by now, or says it soon: whatever comes then is of this upgrade.
+        let old = self.pid_of(to - 1);
         let before = Spoken::of(&self.server.program.stderr());
         let _ = kill(Pid::from_raw(old), Signal::SIGUSR2);
         let mut quiet = Quiet::new(self);
@@ -215,7 +225,7 @@ impl<'a> House<'a> {
                 self.fail(&format!("generation {to} was to serve, and nobody has said so"))
             }
             (false, _) => {
-                check.suspect(if spoken.failed { "isnt-ready" } else { "nobody-is-told" });
+                check.suspect(if spoken.failed > 0 { "isnt-ready" } else { "nobody-is-told" });
                 self.fail(&format!(
                     "generation {} was to be replaced, and nobody has said so",
                     to - 1
@@ -285,8 +295,8 @@ struct Spoken {
     serving: Vec<(String, String)>,
     /// By whom somebody said that it's replaced.
     replaced_by: Vec<String>,
-    /// Somebody said that it isn't replaced.
-    failed: bool,
+    /// How often somebody said that it isn't replaced.
+    failed: usize,
 }
 
 impl Spoken {
@@ -300,7 +310,7 @@ impl Spoken {
             };
             spoken.serving.extend(serves());
             spoken.replaced_by.extend(line.strip_prefix("replaced by ").map(str::to_owned));
-            spoken.failed |= line.starts_with("not replaced");
+            spoken.failed += usize::from(line.starts_with("not replaced"));
         }
         spoken
     }
@@ -309,6 +319,7 @@ impl Spoken {
     fn since(mut self, before: &Self) -> Self {
         self.serving.drain(..before.serving.len());
         self.replaced_by.drain(..before.replaced_by.len());
+        self.failed -= before.failed;
         self
     }
 }
@@ -563,12 +574,15 @@ fn those_at_the_door() {
             guest.expect(format!("2 {line}").as_bytes(), "after an upgrade");
         }
     }
-    for guest in &outside {
+    for guest in &mut outside {
         if guest.connection.readable_within(Duration::ZERO) {
-            house.fail(&format!(
-                "after an upgrade, while 300 were inside, the {} was served",
-                guest.connection.name()
-            ));
+            let when = "after an upgrade, while 300 were inside";
+            let (came, end) = guest.receive(when, |came| !came.is_empty());
+            let name = guest.connection.name();
+            match end {
+                Some(end) => house.fail(&format!("after an upgrade, the {name} {end}")),
+                None => house.fail(&format!("{when}, the {name} got {}", shown(&came))),
+            }
         }
     }
     drop(inside.drain(..AT_THE_DOOR));

@@ -197,9 +197,8 @@ impl Visitor<'_> {
 
     #[track_caller]
     fn fails(&self, answer: &str, expected: &str, when: &str) -> ! {
-        self.server.fail_seeing(&format!(
-            "{when}, your program gave\n  {answer}\nand not\n  {expected}"
-        ));
+        self.server
+            .fail_seeing(&format!("{when}, your program gave\n  {answer}\nand not\n  {expected}"));
     }
 
     /// Asks in a line, and gives the answer. `expected` is for whoever waits for one in vain.

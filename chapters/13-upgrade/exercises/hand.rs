@@ -77,7 +77,7 @@ impl House {
         // end
     }
 
-    /// The new one has taken over, or failed.
+    /// The new one has taken over, or failed. To end, stop the loop, or the process: either will do.
     fn has_handed_over(&self, event_loop: &mut EventLoop, handed: io::Result<()>) {
         // your turn: leave, or go on as if nothing had been
         todo!("leave, or go on as if nothing had been")

@@ -101,7 +101,7 @@ impl House {
         // end
     }
 
-    /// The new one has taken over, or failed.
+    /// The new one has taken over, or failed. To end, stop the loop, or the process: either will do.
     fn has_handed_over(&self, event_loop: &mut EventLoop, handed: io::Result<()>) {
         // your turn: leave, or go on as if nothing had been
         // hint: `self.successor.take()` is the child. If all went well, say `replaced by` and its process number (`Child::id`), and stop

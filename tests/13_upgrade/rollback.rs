@@ -110,10 +110,12 @@ impl<'a> House<'a> {
                             "{when}, your program said\n  {missing}\nonly when somebody else had ended the new one"
                         ));
                     }
-                    server.fail_for(
-                        &format!("{when}, your program was to say\n  {missing}\n"),
-                        &trouble,
-                    );
+                    let what = format!("{when}, your program was to say\n  {missing}\n");
+                    // A callback that panics ends itself, and not the program.
+                    if server.program.stderr().iter().any(|line| line.contains(" panicked at ")) {
+                        server.fail_seeing(&what);
+                    }
+                    server.fail_for(&what, &trouble);
                 }
                 None => {}
             }
@@ -624,9 +626,11 @@ fn the_line_comes_last() {
         // The system forbids it.
         return house.goes_on(&[said], "after the new one said hello");
     }
+    check.suspect("the-child-lives-on");
     house.wait_until(&format!("{when}, your program was to kill it"), || {
         look(pid.as_raw()).is_none_or(|(state, _)| state == 'Z').then_some(())
     });
+    check.suspect("said-before-its-end");
     settle(&house.server, when);
     if let Some(said) = house.said().first() {
         house.server.fail_seeing(&format!("{when}, your program said already\n  {said}"));

@@ -9,6 +9,7 @@ use std::time::Instant;
 #[cfg(target_os = "linux")]
 use std::{
     io,
+    net::TcpListener,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     process::{Child, Stdio},
 };
@@ -22,7 +23,7 @@ use grader::causes::NOT_WRITTEN_YET;
 use grader::check::Check;
 use nix::sys::signal::{Signal, kill};
 #[cfg(target_os = "linux")]
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, getsockopt, recv, sockopt};
 use nix::unistd::Pid;
 #[cfg(target_os = "linux")]
 use tempfile::NamedTempFile;
@@ -897,6 +898,18 @@ impl House<'_> {
     /// that.
     #[track_caller]
     fn hands_over(&self) -> Option<Written> {
+        let channel = self.channel()?;
+        channel.send(b"hello", &[]).ok()?;
+        let written = self.written(&channel);
+        self.server.program.stop();
+        // Only now: it mustn't see that nobody is there any more.
+        drop(channel);
+        Some(written)
+    }
+
+    /// An upgrade begins, and the new one's end of its channel is ours.
+    #[track_caller]
+    fn channel(&self) -> Option<Channel> {
         self.becomes("exec sleep 20");
         self.server.program.signal(Signal::SIGUSR2);
         let began = Instant::now();
@@ -916,19 +929,19 @@ impl House<'_> {
         };
         let taken = taken_from(pid, 0);
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        let channel = Channel::from(taken?);
-        channel.send(b"hello", &[]).ok()?;
-        let written = self.written(&channel);
-        self.server.program.stop();
-        // Only now: it mustn't see that nobody is there any more.
-        drop(channel);
-        match written {
-            Some(written) => Some(written),
+        taken.map(Channel::from)
+    }
+
+    /// Has said HELLO, and receives all.
+    #[track_caller]
+    fn written(&self, channel: &Channel) -> Written {
+        match Self::received(channel) {
+            Some(written) => written,
             None => self.fail("when the new one had said HELLO, all was to be sent to it"),
         }
     }
 
-    fn written(&self, channel: &Channel) -> Option<Written> {
+    fn received(channel: &Channel) -> Option<Written> {
         let receive = || {
             let began = Instant::now();
             while began.elapsed() < PATIENCE {
@@ -1055,6 +1068,55 @@ fn nobody_is_touched_before() {
     }
     check.suspect("isnt-ready");
     new.says_hello();
+}
+
+/// The old one sees in the same turn that the new one has said HELLO, that visitors have sent something, and that others are at
+/// the door; and nobody is there who'd be quicker.
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_is_touched_after() {
+    let check = check!("13-hand");
+    check.suspect("isnt-ready");
+    let house = House::new(&check);
+    let mut inside: Vec<_> =
+        (1..=MEANWHILE).map(|n| house.guest(&format!("visitor {n}"))).collect();
+    for guest in &mut inside {
+        guest.send_and_wait(b"hel");
+    }
+    let Some(channel) = house.channel() else { return house.is_replaced_all_the_same() };
+    let old = &house.server.program;
+    old.stop();
+    channel.send(b"hello", &[]).expect("it's there");
+    let door: Vec<_> = (1..=AT_THE_DOOR).map(|n| house.guest(&format!("visitor {n}"))).collect();
+    for guest in &mut inside {
+        guest.send(b"lo\n");
+    }
+    old.go_on();
+    let state = house.written(&channel);
+    let to_read = || state.descriptors.iter().filter(|it| has_something_to_read(it)).count();
+    let before = to_read();
+    channel.send(b"ready", &[]).expect("it's there");
+    house.hears("when the new one had said READY, your program was to be replaced", |line| {
+        line.starts_with("replaced by ").then_some(())
+    });
+    check.suspect("the-old-one-stays");
+    if old.ended().is_err() {
+        house.fail("when the new one had said READY, the old one was to end");
+    }
+    check.suspect("the-old-one-goes-on");
+    let (when, after) = ("when the new one had said READY, the old one", to_read());
+    if after < before {
+        let count = before - after;
+        house.fail(&format!("{when} read what {count} visitors had sent"));
+    }
+    let is_door = |it: &&OwnedFd| getsockopt(it, sockopt::AcceptConn) == Ok(true);
+    let listener = state.descriptors.iter().find(is_door).and_then(|it| it.try_clone().ok());
+    let Some(listener) = listener.map(TcpListener::from) else { return };
+    let _ = listener.set_nonblocking(true);
+    let left = std::iter::from_fn(|| listener.accept().ok()).count();
+    if left < door.len() {
+        house.fail(&format!("{when} let in {} who were at the door", door.len() - left));
+    }
 }
 
 #[cfg(target_os = "linux")]

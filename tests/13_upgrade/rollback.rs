@@ -388,7 +388,10 @@ fn it_hangs(#[case] cause: &'static str, #[case] script: &str) {
     let began = Instant::now();
     house.ask(script);
     let when = format!("after the new one did `{script}`");
-    house.started(&when);
+    // Or it's over already, and shouldn't be.
+    house.wait_until(&format!("{when}, your program was to start the new one"), || {
+        (!house.children().is_empty() || !house.said().is_empty()).then_some(())
+    });
     settle(&house.server, &when);
     house.says(&[LATE], &when);
     let took = began.elapsed();

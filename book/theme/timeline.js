@@ -13,9 +13,15 @@
     // Changes closer to each other than this share of the time can't be told apart in the picture:
     // a step for each of them would be a step that shows nothing.
     const CLOSE = 1 / 500;
+    // What a program says takes no time. It's told for so many times as long, to be seen.
+    const SAID = 10;
     // A run lasts half a second, which nobody can follow: how many times as long its play takes.
     const SLOWNESS = [[2, '1/2'], [10, '1/10'], [40, '1/40']];
     const USUAL_SLOWNESS = 10;
+    // A moment of one lasts a few milliseconds.
+    const MOMENT = 50_000;
+    const SLOWNESS_OF_A_MOMENT = [[100, '1/100'], [500, '1/500'], [2000, '1/2000']];
+    const USUAL_SLOWNESS_OF_A_MOMENT = 500;
     // Who has asked for less motion sees one step after the other, for so many milliseconds each.
     const STEP_LASTS = 1000;
     // The range input's. In microseconds an arrow key would move it by nothing that can be seen.
@@ -34,7 +40,7 @@
 
     // A lane says what it does in spans of time, of which a later one counts more than an earlier
     // one, and at which moments that changes. All times are in microseconds.
-    function laneOfThread({ thread, began_us, ended_us }, label, waits, close) {
+    function laneOfThread({ thread, began_us, ended_us }, label, waits, marks, close) {
         const spans = [{ from: began_us, to: ended_us, words: `${label} works` }];
         const changes = [began_us, ended_us];
         for (const wait of waits.filter(wait => wait.thread === thread)) {
@@ -43,6 +49,11 @@
             if (to - from >= close) {
                 changes.push(from, to);
             }
+        }
+        for (const { at_us, says } of marks.filter(mark => mark.thread === thread)) {
+            const to = Math.min(at_us + SAID * close, ended_us);
+            spans.push({ from: at_us, to, words: `${label} says “${says}”` });
+            changes.push(at_us);
         }
         return { spans, changes };
     }
@@ -69,11 +80,19 @@
         const waits = ofKind('call').filter(call => call.waited);
         const threads = ofKind('thread').sort((one, other) => one.thread - other.thread);
         const areAlike = threads.every(({ name }) => name === threads[0].name);
-        const label = ({ thread, name }) => areAlike ? `thread ${thread}` : `thread ${thread}, ${name}`;
+        // Where one program has replaced another, each has a name.
+        const programs = new Map(ofKind('program').map(({ pid, name }) => [pid, name]));
+        const label = ({ thread, pid, name }) => {
+            const program = programs.get(pid) ?? (areAlike ? undefined : name);
+            return program === undefined ? `thread ${thread}` : `thread ${thread}, ${program}`;
+        };
+        const marks = ofKind('mark');
         const lanes = threads
             .filter(({ began_us, ended_us }) => began_us < to && ended_us > from)
-            .map(thread => laneOfThread(thread, label(thread), waits, (to - from) * CLOSE));
-        return [...lanes, ...ofKind('visitor').map(laneOfVisitor)].slice(0, room);
+            .map(thread => laneOfThread(thread, label(thread), waits, marks, (to - from) * CLOSE));
+        const visitors = ofKind('visitor')
+            .filter(({ track, ended_us }) => (track[0]?.[0] ?? ended_us) <= to && ended_us >= from);
+        return [...lanes, ...visitors.map(laneOfVisitor)].slice(0, room);
     }
 
     // Nothing before a lane has begun and after it has ended.
@@ -158,8 +177,11 @@
             this.scrubber.addEventListener('input', () => {
                 this.goTo(this.from + this.scrubber.value / NOTCHES * (this.to - this.from), false);
             });
-            this.slowness = html('select', {}, ...SLOWNESS.map(([value, text]) => new Option(text, value)));
-            this.slowness.value = USUAL_SLOWNESS;
+            const [speeds, usual] = this.to - this.from < MOMENT
+                ? [SLOWNESS_OF_A_MOMENT, USUAL_SLOWNESS_OF_A_MOMENT]
+                : [SLOWNESS, USUAL_SLOWNESS];
+            this.slowness = html('select', {}, ...speeds.map(([value, text]) => new Option(text, value)));
+            this.slowness.value = usual;
 
             this.words = html('p', { className: 'timeline-words', textContent: HINT });
             this.controls = html('div', { className: 'timeline-controls' },

@@ -6,11 +6,27 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Instant;
+#[cfg(target_os = "linux")]
+use std::{
+    io,
+    net::TcpListener,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    process::{Child, Stdio},
+};
 
+#[cfg(target_os = "linux")]
+use ch13_upgrade::{
+    channel::{Channel, MOST_DESCRIPTORS},
+    state::{from_memory, in_memory},
+};
 use grader::causes::NOT_WRITTEN_YET;
 use grader::check::Check;
 use nix::sys::signal::{Signal, kill};
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{MsgFlags, getsockopt, recv, sockopt};
 use nix::unistd::Pid;
+#[cfg(target_os = "linux")]
+use tempfile::NamedTempFile;
 use tempfile::TempDir;
 use visitors::doing::{Snapshot, descriptors};
 use visitors::program::{LOOK_EVERY, PATIENCE, Start};
@@ -105,6 +121,15 @@ impl<'a> House<'a> {
         if said.iter().any(|line| line.contains("not yet implemented")) {
             check.suspect(NOT_WRITTEN_YET);
         }
+        // Whoever says that, and lives on, is in the way of the new one.
+        let first = &self.server.program;
+        let sleeps = || Snapshot::of(first.pid()).is_some_and(|now| now.asleep());
+        if said.iter().any(|line| line.starts_with("replaced by "))
+            && first.exit_status().is_none()
+            && sleeps()
+        {
+            check.suspect("the-old-one-stays");
+        }
         let words = |line: &&String| !line.is_empty() && !line.starts_with("note: run with");
         let said: Vec<&str> = said.iter().filter(words).map(String::as_str).collect();
         let last = said[said.len().saturating_sub(3)..].join("\n");
@@ -147,12 +172,67 @@ impl<'a> House<'a> {
     /// Replaces the generation before this one by it. Gives its number as a process.
     #[track_caller]
     fn upgrade(&self, to: u64) -> i32 {
-        let old = if to == 2 { self.server.program.pid() } else { self.pid_of(to - 1) };
+        // It has said so by now, or says it soon: whatever comes then is of this upgrade.
+        let old = self.pid_of(to - 1);
+        let before = Spoken::of(&self.server.program.stderr());
         let _ = kill(Pid::from_raw(old), Signal::SIGUSR2);
-        let new = self.pid_of(to);
-        let what = format!("generation {} was to be replaced", to - 1);
-        self.hears(&what, |line| (line == format!("replaced by {new}")).then_some(()));
-        new
+        let mut quiet = Quiet::new(self);
+        loop {
+            let said = self.server.program.stderr();
+            let spoken = Spoken::of(&said).since(&before);
+            if let Some(new) = self.is_replaced(to, &spoken) {
+                return new;
+            }
+            if quiet.lasts(&said, TO_ANSWER) {
+                self.isnt_replaced(to, &spoken);
+            }
+            thread::sleep(LOOK_EVERY / 4);
+        }
+    }
+
+    /// The new one, if both have said what they should.
+    #[track_caller]
+    fn is_replaced(&self, to: u64, spoken: &Spoken) -> Option<i32> {
+        let check = self.server.check;
+        let (generation, pid) = spoken.serving.first()?;
+        if *generation != to.to_string() {
+            check.suspect("generations-arent-counted");
+            self.fail(&format!(
+                "generation {to} was to serve, and the new one said that it's generation {generation}"
+            ));
+        }
+        let replaced_by = spoken.replaced_by.first()?;
+        if replaced_by != pid {
+            check.suspect("another-number");
+            self.fail(&format!(
+                "the old one said `replaced by {replaced_by}`, and the new one is process {pid}"
+            ));
+        }
+        pid.parse().ok()
+    }
+
+    /// Nobody will say anything any more.
+    #[track_caller]
+    fn isnt_replaced(&self, to: u64, spoken: &Spoken) -> ! {
+        let check = self.server.check;
+        match (spoken.serving.is_empty(), spoken.replaced_by.is_empty()) {
+            (true, false) => {
+                check.suspect("it-isnt-waited-for");
+                self.fail(&format!(
+                    "the old one said that it's replaced, generation {to} was to serve, and nobody has said so"
+                ))
+            }
+            (true, true) => {
+                self.fail(&format!("generation {to} was to serve, and nobody has said so"))
+            }
+            (false, _) => {
+                check.suspect(if spoken.failed > 0 { "isnt-ready" } else { "nobody-is-told" });
+                self.fail(&format!(
+                    "generation {} was to be replaced, and nobody has said so",
+                    to - 1
+                ))
+            }
+        }
     }
 
     /// All processes that have been started by its name, and live.
@@ -206,6 +286,42 @@ impl Drop for House<'_> {
         for pid in self.everybody() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+    }
+}
+
+/// What all generations have said of upgrades so far.
+#[derive(Default)]
+struct Spoken {
+    /// Who has said that it serves: the generation, and the process, as they said it.
+    serving: Vec<(String, String)>,
+    /// By whom somebody said that it's replaced.
+    replaced_by: Vec<String>,
+    /// How often somebody said that it isn't replaced.
+    failed: usize,
+}
+
+impl Spoken {
+    fn of(said: &[String]) -> Self {
+        let mut spoken = Self::default();
+        for line in said {
+            let serves = || {
+                let (generation, rest) =
+                    line.strip_prefix("generation ")?.split_once(" serves (pid ")?;
+                Some((generation.to_owned(), rest.strip_suffix(')')?.to_owned()))
+            };
+            spoken.serving.extend(serves());
+            spoken.replaced_by.extend(line.strip_prefix("replaced by ").map(str::to_owned));
+            spoken.failed += usize::from(line.starts_with("not replaced"));
+        }
+        spoken
+    }
+
+    /// What is new of it.
+    fn since(mut self, before: &Self) -> Self {
+        self.serving.drain(..before.serving.len());
+        self.replaced_by.drain(..before.replaced_by.len());
+        self.failed -= before.failed;
+        self
     }
 }
 
@@ -341,6 +457,40 @@ impl Guest<'_, '_> {
     }
 }
 
+#[test]
+fn the_old_one_ends() {
+    let check = check!("13-hand");
+    check.suspect("isnt-ready");
+    let house = House::new(&check);
+    let new = house.upgrade(2);
+    check.suspect("the-old-one-stays");
+    match house.server.program.ended() {
+        Ok(status) if status.success() => {}
+        Ok(status) => house.fail(&format!("after an upgrade, the old one ended with {status}")),
+        Err(trouble) => {
+            let trouble = trouble.to_string();
+            let trouble = trouble.strip_prefix("it ").unwrap_or(&trouble);
+            house.fail(&format!("after an upgrade, the old one {trouble}"))
+        }
+    }
+    let left = house.everybody();
+    if !left.is_empty() && left != [new] {
+        house.fail(&format!("after an upgrade, these processes are left: {left:?}"));
+    }
+    check.suspect("the-door-stays-here");
+    house.serves(2, "after an upgrade");
+}
+
+#[test]
+fn generations_are_counted() {
+    let check = check!("13-hand");
+    check.suspect("generations-arent-counted");
+    let house = House::new(&check);
+    for generation in 2..=5 {
+        house.upgrade(generation);
+    }
+}
+
 #[rstest]
 #[case::who_has_said_nothing("visitors-are-lost", "", "hello\n")]
 #[case::who_was_answered("visitors-are-lost", "first\n", "hello\n")]
@@ -361,8 +511,11 @@ fn one_visitor(#[case] cause: &'static str, #[case] before: &str, #[case] after:
     house.upgrade(2);
     guest.send(after.as_bytes());
     guest.expect(b"2 hello\n", &format!("after it sent {before:?}, an upgrade, and {after:?}"));
-    guest.send(b"more\n");
+    guest.send_and_wait(b"more\nhal");
     guest.expect(b"2 more\n", "after an upgrade");
+    house.upgrade(3);
+    guest.send(b"f\n");
+    guest.expect(b"3 half\n", "after another upgrade");
 }
 
 #[test]
@@ -374,46 +527,6 @@ fn a_new_visitor() {
     house.upgrade(2);
     house.serves(2, "after an upgrade");
     house.serves(2, "after an upgrade");
-}
-
-#[test]
-fn the_old_one_ends() {
-    let check = check!("13-hand");
-    check.suspect("the-old-one-stays");
-    let house = House::new(&check);
-    let new = house.upgrade(2);
-    match house.server.program.ended() {
-        Ok(status) if status.success() => {}
-        Ok(status) => house.fail(&format!("after an upgrade, the old one ended with {status}")),
-        Err(trouble) => {
-            let trouble = trouble.to_string();
-            let trouble = trouble.strip_prefix("it ").unwrap_or(&trouble);
-            house.fail(&format!("after an upgrade, the old one {trouble}"))
-        }
-    }
-    let left = house.everybody();
-    if !left.is_empty() && left != [new] {
-        house.fail(&format!("after an upgrade, these processes are left: {left:?}"));
-    }
-    house.serves(2, "after an upgrade");
-}
-
-#[test]
-fn generations_are_counted() {
-    let check = check!("13-hand");
-    check.suspect("generations-arent-counted");
-    let house = House::new(&check);
-    let mut guest = house.guest("visitor");
-    for generation in 1..=5 {
-        if generation > 1 {
-            house.upgrade(generation);
-        }
-        let line = format!("line {generation}\nhal");
-        guest.send_and_wait(line.as_bytes());
-        let half = if generation > 1 { "hal" } else { "" };
-        let expected = format!("{generation} {half}line {generation}\n");
-        guest.expect(expected.as_bytes(), &format!("when generation {generation} serves"));
-    }
 }
 
 #[test]
@@ -439,6 +552,7 @@ fn many_visitors() {
 fn those_at_the_door() {
     let check = check!("13-hand");
     check.suspect("the-queue-is-lost");
+    check.suspect_where("while 300 were inside", "visitors-arent-counted");
     let house = House::new(&check);
     let mut inside: Vec<_> =
         (1..=MOST_VISITORS).map(|n| house.guest(&format!("visitor {n}"))).collect();
@@ -452,6 +566,26 @@ fn those_at_the_door() {
         guest.send(b"out\n");
     }
     house.upgrade(2);
+    // Whoever would be let in would be before these have been served twice.
+    for line in ["one\n", "two\n"] {
+        for guest in &mut inside {
+            guest.send(line.as_bytes());
+        }
+        for guest in &mut inside {
+            guest.expect(format!("2 {line}").as_bytes(), "after an upgrade");
+        }
+    }
+    for guest in &mut outside {
+        if guest.connection.readable_within(Duration::ZERO) {
+            let when = "after an upgrade, while 300 were inside";
+            let (came, end) = guest.receive(when, |came| !came.is_empty());
+            let name = guest.connection.name();
+            match end {
+                Some(end) => house.fail(&format!("after an upgrade, the {name} {end}")),
+                None => house.fail(&format!("{when}, the {name} got {}", shown(&came))),
+            }
+        }
+    }
     drop(inside.drain(..AT_THE_DOOR));
     for guest in &mut outside {
         guest.expect(b"2 out\n", "after an upgrade, when others had left");
@@ -517,6 +651,7 @@ fn an_end_behind_it(#[case] finishes: bool) {
 #[case::it_says_something_else(Some("printf hello >&0; printf steady >&0; exec sleep 20"))]
 #[case::it_says_hello_twice(Some("printf hello >&0; printf hello >&0; exec sleep 20"))]
 #[case::it_says_hello_and_hangs(Some("printf hello >&0; exec sleep 20"))]
+#[case::it_hangs_before_hello(Some("exec sleep 20"))]
 fn it_fails(#[case] script: Option<&str>) {
     let check = check!("13-hand");
     check.suspect("it-isnt-waited-for");
@@ -533,6 +668,9 @@ fn it_fails(#[case] script: Option<&str>) {
         Some(script) => format!("when the new one does `{script}`"),
         None => "when there is no new one".to_owned(),
     };
+    if script == Some("exec sleep 20") {
+        house.serves(1, "while the new one hasn't said hello");
+    }
     let what = format!("{when}, your program was to say that it's not replaced");
     house.hears(&what, |line| line.starts_with("not replaced: ").then_some(()));
     settle(&house.server, &when);
@@ -549,7 +687,7 @@ fn it_fails(#[case] script: Option<&str>) {
         }
         thread::sleep(LOOK_EVERY);
     }
-    check.suspect("it-cant-be-asked-again");
+    check.suspect("another-cant-be-asked-for");
     house.is_itself_again();
     guest.send_and_wait(b"hal");
     house.upgrade(2);
@@ -658,4 +796,343 @@ fn a_hundred_upgrades() {
     }
     let last = house.pid_of(UPGRADES + 1);
     house.needs_no_more(before, 0, last, "after a hundred upgrades, with two visitors");
+}
+
+/// The new one alone: the check is the old one, at the other end of its channel.
+#[cfg(target_os = "linux")]
+struct Successor<'a> {
+    check: &'a Check,
+    child: Child,
+    channel: Channel,
+    stderr: NamedTempFile,
+}
+
+#[cfg(target_os = "linux")]
+impl<'a> Successor<'a> {
+    #[track_caller]
+    fn new(check: &'a Check, ours: Channel, theirs: Channel) -> Self {
+        let stderr = NamedTempFile::new().expect("there is room");
+        let started = Command::new(check.program())
+            .arg("--take-over")
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stderr(stderr.reopen().expect("it's there"))
+            .spawn();
+        match started {
+            Ok(child) => Self { check, child, channel: ours, stderr },
+            Err(error) => check.fail(format!("it can't be started: {error}")),
+        }
+    }
+
+    /// The next packet. `None`: nothing will come any more.
+    fn says(&mut self) -> Option<Vec<u8>> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            // Looked at first: what it said before its end has come then.
+            let has_ended = !matches!(self.child.try_wait(), Ok(None));
+            match self.channel.receive() {
+                Ok(Some(packet)) => return Some(packet.bytes).filter(|it| !it.is_empty()),
+                Ok(None) if has_ended => return None,
+                Ok(None) => thread::sleep(LOOK_EVERY / 4),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    #[track_caller]
+    fn fail(&mut self, saw: &str) -> ! {
+        // Whoever ends says why a moment later.
+        thread::sleep(LOOK_EVERY * 5);
+        let said = fs::read_to_string(self.stderr.path()).unwrap_or_default();
+        if said.contains("not yet implemented") {
+            self.check.suspect(NOT_WRITTEN_YET);
+        }
+        self.check.fail(format!("{saw}\nyour program's last words: {}", said.trim_end()));
+    }
+
+    #[track_caller]
+    fn says_hello(&mut self) {
+        let said = self.says();
+        if said.as_deref() != Some(b"hello") {
+            self.check.suspect("isnt-ready");
+            let said = said.map_or("nothing".to_owned(), |said| shown(&said));
+            self.fail(&format!("started with --take-over, the new one said {said}, and not HELLO"));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Successor<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A state as one's program writes it.
+#[cfg(target_os = "linux")]
+struct Written {
+    bytes: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+#[cfg(target_os = "linux")]
+impl Written {
+    /// Sends it as the exercise's `send_state` does.
+    fn send(&self, channel: &Channel) -> io::Result<()> {
+        let file = in_memory(&self.bytes)?;
+        let count = (self.descriptors.len() as u64).to_le_bytes();
+        channel.send(&count, &[file.as_fd()])?;
+        let descriptors: Vec<_> = self.descriptors.iter().map(AsFd::as_fd).collect();
+        for some in descriptors.chunks(MOST_DESCRIPTORS) {
+            channel.send(b"descriptors", some)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl House<'_> {
+    /// What the old one hands over, taken from the new one's hands. The old one stands still from then on. `None`: the system forbids
+    /// that.
+    #[track_caller]
+    fn hands_over(&self) -> Option<Written> {
+        let channel = self.channel()?;
+        channel.send(b"hello", &[]).ok()?;
+        let written = self.written(&channel);
+        self.server.program.stop();
+        // Only now: it mustn't see that nobody is there any more.
+        drop(channel);
+        Some(written)
+    }
+
+    /// An upgrade begins, and the new one's end of its channel is ours.
+    #[track_caller]
+    fn channel(&self) -> Option<Channel> {
+        self.becomes("exec sleep 20");
+        self.server.program.signal(Signal::SIGUSR2);
+        let began = Instant::now();
+        let sleeper = || {
+            let (pid, _) = *children(self.server.program.pid()).first()?;
+            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            line.starts_with(b"sleep").then_some(pid)
+        };
+        let pid = loop {
+            if let Some(pid) = sleeper() {
+                break pid;
+            }
+            if began.elapsed() > PATIENCE {
+                self.fail("after SIGUSR2, the new one was to be started");
+            }
+            thread::sleep(LOOK_EVERY / 4);
+        };
+        let taken = taken_from(pid, 0);
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        taken.map(Channel::from)
+    }
+
+    /// Has said HELLO, and receives all.
+    #[track_caller]
+    fn written(&self, channel: &Channel) -> Written {
+        match Self::received(channel) {
+            Some(written) => written,
+            None => self.fail("when the new one had said HELLO, all was to be sent to it"),
+        }
+    }
+
+    fn received(channel: &Channel) -> Option<Written> {
+        let receive = || {
+            let began = Instant::now();
+            while began.elapsed() < PATIENCE {
+                match channel.receive() {
+                    Ok(Some(packet)) if packet.bytes.is_empty() => return None,
+                    Ok(Some(packet)) => return Some(packet),
+                    Ok(None) => thread::sleep(LOOK_EVERY / 10),
+                    Err(_) => return None,
+                }
+            }
+            None
+        };
+        let first = receive()?;
+        let count = u64::from_le_bytes(first.bytes.try_into().ok()?);
+        let file = first.descriptors.into_iter().next()?;
+        let mut descriptors = Vec::new();
+        while (descriptors.len() as u64) < count {
+            descriptors.extend(receive()?.descriptors);
+        }
+        Some(Written { bytes: from_memory(fs::File::from(file)).ok()?, descriptors })
+    }
+}
+
+/// A copy of a descriptor that another process has, where the system allows it (pidfd_getfd(2)).
+#[cfg(target_os = "linux")]
+fn taken_from(pid: i32, descriptor: i32) -> Option<OwnedFd> {
+    use rustix::process::{self, PidfdFlags, PidfdGetfdFlags};
+    let process = process::pidfd_open(process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    process::pidfd_getfd(process, descriptor, PidfdGetfdFlags::empty()).ok()
+}
+
+/// Whatever is missing, the new one never says that it has all.
+#[cfg(target_os = "linux")]
+#[rstest]
+#[case::nothing_has_come(None)]
+#[case::an_empty_state(Some(vec![]))]
+#[case::nonsense(Some(vec![0xff; 64]))]
+fn it_isnt_ready(#[case] state: Option<Vec<u8>>) {
+    let check = check!("13-hand");
+    let (ours, theirs) = Channel::pair().expect("there is room");
+    let mut new = Successor::new(&check, ours, theirs);
+    new.says_hello();
+    check.suspect("ready-is-said-too-soon");
+    let when = match &state {
+        None => "and nothing was sent to it".to_owned(),
+        Some(bytes) => format!("and got a state of {} bytes that mean nothing", bytes.len()),
+    };
+    if let Some(bytes) = state {
+        // It may be gone already, and then it says nothing.
+        let _ = Written { bytes, descriptors: Vec::new() }.send(&new.channel);
+    }
+    if let Some(said) = new.says() {
+        new.fail(&format!("the new one said HELLO, {when}, and it said {}", shown(&said)));
+    }
+}
+
+/// A real one, without its last byte.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_state_that_breaks_off() {
+    let check = check!("13-hand");
+    check.suspect("isnt-ready");
+    let house = House::new(&check);
+    let mut guest = house.guest("visitor");
+    guest.send_and_wait(b"hel");
+    let Some(mut state) = house.hands_over() else { return house.is_replaced_all_the_same() };
+    state.bytes.pop();
+    let (ours, theirs) = Channel::pair().expect("there is room");
+    let mut new = Successor::new(&check, ours, theirs);
+    new.says_hello();
+    check.suspect("ready-is-said-too-soon");
+    // It may be gone already, and then it says nothing.
+    let _ = state.send(&new.channel);
+    if let Some(said) = new.says() {
+        let said = shown(&said);
+        new.fail(&format!(
+            "the new one said HELLO, and got a state without its last byte, and it said {said}"
+        ));
+    }
+}
+
+/// Until it has said READY the old one may have to go on, with all that has come.
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_is_touched_before() {
+    let check = check!("13-hand");
+    check.suspect("isnt-ready");
+    let house = House::new(&check);
+    let mut guest = house.guest("visitor");
+    guest.send_and_wait(b"hel");
+    let Some(state) = house.hands_over() else { return house.is_replaced_all_the_same() };
+    guest.send(b"lo\n");
+    let is_there = || state.descriptors.iter().any(has_something_to_read);
+    let began = Instant::now();
+    while !is_there() && began.elapsed() < PATIENCE {
+        thread::sleep(LOOK_EVERY / 10);
+    }
+    // There is room in the channel for HELLO, and none for READY: so it waits there.
+    let (ours, theirs) = Channel::pair().expect("there is room");
+    let mut fills = 0;
+    while theirs.send(b"hello", &[]).expect("we're here") {
+        fills += 1;
+    }
+    ours.receive().expect("it's there");
+    state.send(&ours).expect("it's there");
+    let mut new = Successor::new(&check, ours, theirs);
+    let pid = i32::try_from(new.child.id()).expect("it's a process number");
+    let began = Instant::now();
+    let mut before = None;
+    while began.elapsed() < PATIENCE && matches!(new.child.try_wait(), Ok(None)) {
+        let now = Snapshot::of(pid).filter(Snapshot::asleep);
+        if now.is_some() && now == before {
+            break;
+        }
+        before = now;
+        thread::sleep(LOOK_EVERY);
+    }
+    check.suspect("touches-them-too-soon");
+    if !is_there() {
+        new.fail("before the new one had said READY, what a visitor had sent was read");
+    }
+    for _ in 1..fills {
+        new.says();
+    }
+    check.suspect("isnt-ready");
+    new.says_hello();
+}
+
+/// The old one sees in the same turn that the new one has said HELLO, that visitors have sent something, and that others are at
+/// the door; and nobody is there who'd be quicker.
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_is_touched_after() {
+    let check = check!("13-hand");
+    check.suspect("isnt-ready");
+    let house = House::new(&check);
+    let mut inside: Vec<_> =
+        (1..=MEANWHILE).map(|n| house.guest(&format!("visitor {n}"))).collect();
+    for guest in &mut inside {
+        guest.send_and_wait(b"hel");
+    }
+    let Some(channel) = house.channel() else { return house.is_replaced_all_the_same() };
+    let old = &house.server.program;
+    old.stop();
+    channel.send(b"hello", &[]).expect("it's there");
+    let door: Vec<_> = (1..=AT_THE_DOOR).map(|n| house.guest(&format!("visitor {n}"))).collect();
+    for guest in &mut inside {
+        guest.send(b"lo\n");
+    }
+    old.go_on();
+    let state = house.written(&channel);
+    let to_read = || state.descriptors.iter().filter(|it| has_something_to_read(it)).count();
+    let before = to_read();
+    channel.send(b"ready", &[]).expect("it's there");
+    house.hears("when the new one had said READY, your program was to be replaced", |line| {
+        line.starts_with("replaced by ").then_some(())
+    });
+    check.suspect("the-old-one-stays");
+    if old.ended().is_err() {
+        house.fail("when the new one had said READY, the old one was to end");
+    }
+    check.suspect("the-old-one-goes-on");
+    let (when, after) = ("when the new one had said READY, the old one", to_read());
+    if after < before {
+        let count = before - after;
+        house.fail(&format!("{when} read what {count} visitors had sent"));
+    }
+    let is_door = |it: &&OwnedFd| getsockopt(it, sockopt::AcceptConn) == Ok(true);
+    let listener = state.descriptors.iter().find(is_door).and_then(|it| it.try_clone().ok());
+    let Some(listener) = listener.map(TcpListener::from) else { return };
+    let _ = listener.set_nonblocking(true);
+    let left = std::iter::from_fn(|| listener.accept().ok()).count();
+    if left < door.len() {
+        house.fail(&format!("{when} let in {} who were at the door", door.len() - left));
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl House<'_> {
+    /// Where nobody may look into it, it's at least one that can be replaced.
+    fn is_replaced_all_the_same(&self) {
+        self.hears("when the new one was killed, your program was to say why", |line| {
+            line.starts_with("not replaced: ").then_some(())
+        });
+        self.is_itself_again();
+        self.upgrade(2);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn has_something_to_read(socket: &OwnedFd) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(socket.as_raw_fd(), &mut [0], flags) == Ok(1)
 }

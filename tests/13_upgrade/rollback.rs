@@ -5,10 +5,12 @@ use std::thread;
 use std::time::Instant;
 
 use grader::check::Check;
+#[cfg(target_os = "linux")]
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use visitors::program::{LOOK_EVERY, Trouble, Watch};
+use visitors::program::{LOOK_EVERY, PATIENCE, Trouble, Watch};
 
 use super::*;
 
@@ -102,15 +104,35 @@ impl<'a> House<'a> {
                 }
                 Some(trouble) => {
                     let missing = lines[said.len()];
-                    server.fail_for(
-                        &format!("{when}, your program was to say\n  {missing}\n"),
-                        &trouble,
-                    );
+                    if self.says_it_at_the_end(lines) {
+                        server.check.suspect("the-child-lives-on");
+                        server.fail_seeing(&format!(
+                            "{when}, your program said\n  {missing}\nonly when somebody else had ended the new one"
+                        ));
+                    }
+                    let what = format!("{when}, your program was to say\n  {missing}\n");
+                    // A callback that panics ends itself, and not the program.
+                    if server.program.stderr().iter().any(|line| line.contains(" panicked at ")) {
+                        server.fail_seeing(&what);
+                    }
+                    server.fail_for(&what, &trouble);
                 }
                 None => {}
             }
             thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// It knew all of this, and has waited for an end for which it hasn't seen to: when somebody else does, it says these lines.
+    fn says_it_at_the_end(&self, lines: &[&str]) -> bool {
+        for (pid, _) in self.children() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let began = Instant::now();
+        while self.said() != lines && began.elapsed() < Duration::from_secs(1) {
+            thread::sleep(LOOK_EVERY);
+        }
+        self.said() == lines
     }
 
     fn children(&self) -> Vec<(i32, char)> {
@@ -265,6 +287,23 @@ fn it_is_replaced() {
     house.is_replaced(&[], "after the new one said ready, heard go, and said serving");
 }
 
+#[test]
+fn it_is_told_to_go() {
+    let check = check!("13-rollback");
+    check.suspect("go-isnt-said");
+    let house = House::new(&check);
+    house.ask("echo ready; read go; echo \"heard $go\"; exec sleep 20");
+    house.goes_on(&["not replaced: it said \"heard go\""], "after the new one was ready");
+    check.suspect("go-is-said-too-soon");
+    house.ask("read go; echo \"heard $go\"; exec sleep 20");
+    let said = ["not replaced: it said \"heard go\"", LATE];
+    house.goes_on(&said, "when another new one waits for go before it's ready");
+    check.suspect("go-isnt-said");
+    house.ask("echo ready; read go; read more; echo \"heard $more\"; exec sleep 20");
+    let said = [said[0], LATE, LATE];
+    house.goes_on(&said, "when a third one was told go, and waits for another line");
+}
+
 /// Until it says that it serves, nobody else does.
 #[rstest]
 #[case::it_is_silent("waits-for-the-child", ": > \"$0.here\"; exec sleep 20")]
@@ -273,6 +312,9 @@ fn it_is_replaced() {
 fn it_serves_meanwhile(#[case] cause: &'static str, #[case] script: &str) {
     let check = check!("13-rollback");
     check.suspect(cause);
+    if cause == "ready-is-believed" {
+        check.suspect_where("get as far as it can, but your program is inside", "go-isnt-said");
+    }
     let house = House::new(&check);
     let mut visitor = Visitor::new(&house.server, "old visitor");
     visitor.sends_and_gets("one\n", "before an upgrade");
@@ -331,26 +373,32 @@ fn it_cant_be_run(#[case] program: &str, #[case] error: &str) {
 }
 
 #[rstest]
-#[case::silent("exec sleep 20")]
-#[case::when_it_is_ready("echo ready; exec sleep 20")]
-#[case::when_it_is_told_to_go("echo ready; read go; exec sleep 20")]
-#[case::without_an_output("exec 1>&-; exec sleep 20")]
+#[case::silent("it-waits-for-ever", "exec sleep 20")]
+#[case::when_it_is_ready("it-waits-for-ever", "echo ready; exec sleep 20")]
+#[case::when_it_is_told_to_go("it-waits-for-ever", "echo ready; read go; exec sleep 20")]
+#[case::without_an_output("its-output-isnt-it", "exec 1>&-; exec sleep 20")]
 #[case::and_doesnt_want_to_be_ended(
+    "it-waits-for-ever",
     "trap '' TERM INT HUP; for word in a b c d e f g h; do sleep 2; sleep 1; done"
 )]
-fn it_hangs(#[case] script: &str) {
+fn it_hangs(#[case] cause: &'static str, #[case] script: &str) {
     let check = check!("13-rollback");
-    check.suspect("it-waits-for-ever");
+    check.suspect(cause);
     let house = House::new(&check);
     let began = Instant::now();
     house.ask(script);
     let when = format!("after the new one did `{script}`");
-    house.started(&when);
+    // Or it's over already, and shouldn't be.
+    house.wait_until(&format!("{when}, your program was to start the new one"), || {
+        (!house.children().is_empty() || !house.said().is_empty()).then_some(())
+    });
     settle(&house.server, &when);
     house.says(&[LATE], &when);
     let took = began.elapsed();
     if took < TO_TAKE_OVER {
-        check.suspect("another-deadline");
+        if cause == "it-waits-for-ever" {
+            check.suspect("another-deadline");
+        }
         house.server.fail_seeing(&format!("{when}, that was too late after {took:?} already"));
     }
     house.goes_on(&[LATE], &when);
@@ -406,19 +454,6 @@ fn lines_come(#[case] cause: &'static str, #[case] script: &str) {
     let house = House::new(&check);
     house.ask(&format!("{script}; exec sleep 20"));
     house.is_replaced(&[], &format!("after the new one did `{script}`"));
-}
-
-#[test]
-fn it_is_told_to_go() {
-    let check = check!("13-rollback");
-    check.suspect("go-isnt-said");
-    let house = House::new(&check);
-    house.ask("echo ready; read go; echo \"heard $go\"; exec sleep 20");
-    house.goes_on(&["not replaced: it said \"heard go\""], "after the new one was ready");
-    check.suspect("go-is-said-too-soon");
-    house.ask("read go; echo \"heard $go\"; exec sleep 20");
-    let said = ["not replaced: it said \"heard go\"", LATE];
-    house.goes_on(&said, "when another new one waits for go before it's ready");
 }
 
 #[test]
@@ -488,10 +523,128 @@ fn asked_twice_it_fails_once() {
     let check = check!("13-rollback");
     check.suspect("two-at-once");
     let house = House::new(&check);
-    house.ask(": > \"$0.here\"; exec sleep 20");
+    // It says something when it should have been ended, and before another deadline, set anew, would do that.
+    house.ask("sleep 1.5; : > \"$0.here\"; sleep 2.5; echo hello; exec sleep 20");
     house.is_there("here", "after SIGUSR2, the new one was to be started");
     house.ask_again();
     house.goes_on(&[UNDER_WAY, LATE], "asked while an upgrade is under way that comes to nothing");
+}
+
+/// From the last word on, nothing touches the new one. It lives when nobody is there any more who could end it.
+#[rstest]
+#[case::another_word("printf 'ready\\nserving\\nhello\\n'")]
+#[case::serving_again("printf 'ready\\nserving\\nserving\\n'")]
+#[case::a_long_one("printf 'ready\\nserving\\n%0200d' 0")]
+fn nothing_touches_it_then(#[case] script: &str) {
+    let check = check!("13-rollback");
+    check.suspect("it-has-taken-over");
+    let house = House::new(&check);
+    let lives = house.beside("lives");
+    let waits = "while kill -0 $PPID 2> /dev/null; do sleep 0.05; done";
+    house.ask(&format!("{script}; {waits}; : > \"$0.lives\"; exec sleep 5"));
+    let when = format!("after the new one did `{script}`");
+    let says = || house.said().first().cloned();
+    let said = house.wait_until(&format!("{when}, your program was to be replaced"), says);
+    let Some(pid) = said.strip_prefix("replaced by ").and_then(|pid| pid.parse().ok()) else {
+        house.server.fail_seeing(&format!("{when}, your program said\n  {said}"));
+    };
+    if let Err(trouble) = house.server.program.ended() {
+        check.suspect("the-end-is-none");
+        check.fail_for(&format!("{when}, your program was to end"), &trouble);
+    }
+    let is_gone = || look(pid).is_none_or(|(state, _)| state == 'Z');
+    while !lives.exists() && !is_gone() {
+        thread::sleep(LOOK_EVERY);
+    }
+    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    if !lives.exists() && fs::exists("/proc/self").unwrap_or_default() {
+        check.fail(format!("{when}, your program ended, and the new one with it"));
+    }
+    if let Some(more) = house.said().get(1) {
+        check.fail(format!("{when}, your program said this, too:\n  {more}"));
+    }
+}
+
+/// Its end and its last words are seen in the same turn, and its end first.
+#[rstest]
+#[case::hello("its-last-word-is-lost", "echo hello", "it said \"hello\"")]
+#[case::that_it_serves(
+    "one-that-has-ended-is-believed",
+    "echo ready; echo serving",
+    "it ended before it was serving (exit status: 3)"
+)]
+#[case::half_a_word(
+    "its-last-word-is-lost",
+    "echo ready; printf serv",
+    "it ended before it was serving (exit status: 3)"
+)]
+fn what_it_said_before_its_end(
+    #[case] cause: &'static str,
+    #[case] script: &str,
+    #[case] said: &str,
+) {
+    let check = check!("13-rollback");
+    check.suspect(cause);
+    let house = House::new(&check);
+    // Whoever stops is news, too: the program is told of that first, and looks.
+    let waits = "while ! test -e \"$0.on\" && test -e \"$0\"; do sleep 0.05; done";
+    house.ask(&format!(": > \"$0.here\"; {waits}; kill -STOP $$; {script}; exit 3"));
+    house.is_there("here", "after SIGUSR2, the new one was to be started");
+    let when = format!("after the new one did `{script}; exit 3` while your program stood still");
+    let pid = house.started(&when);
+    let becomes = |wanted: char| {
+        let began = Instant::now();
+        let is_so = || look(pid).is_none_or(|(state, _)| state == wanted);
+        while !is_so() && began.elapsed() < PATIENCE {
+            thread::sleep(LOOK_EVERY / 4);
+        }
+    };
+    house.server.program.stop();
+    fs::write(house.beside("on"), "").expect("there is room");
+    becomes('T');
+    let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+    becomes('Z');
+    house.server.program.go_on();
+    house.goes_on(&[&format!("not replaced: {said}")], &when);
+}
+
+/// To kill somebody takes a while, and its end is known when it's over. Here it takes as long as we like: who is traced is
+/// first of all its tracer's.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_line_comes_last() {
+    let check = check!("13-rollback");
+    check.suspect("said-before-its-end");
+    let house = House::new(&check);
+    let on = house.beside("on");
+    nix::unistd::mkfifo(&on, nix::sys::stat::Mode::S_IRWXU).expect("there is room");
+    house.ask(": > \"$0.here\"; read on < \"$0.on\"; echo hello; read on < \"$0.on\"");
+    house.is_there("here", "after SIGUSR2, the new one was to be started");
+    let when = "when the new one said hello, and was killed, and hasn't ended yet";
+    let pid = Pid::from_raw(house.started(when));
+    let is_ours = ptrace::seize(pid, ptrace::Options::empty()).is_ok();
+    fs::write(&on, "on\n").expect("it's there");
+    let said = "not replaced: it said \"hello\"";
+    if !is_ours {
+        // The system forbids it.
+        return house.goes_on(&[said], "after the new one said hello");
+    }
+    check.suspect("the-child-lives-on");
+    house.wait_until(&format!("{when}, your program was to kill it"), || {
+        look(pid.as_raw()).is_none_or(|(state, _)| state == 'Z').then_some(())
+    });
+    check.suspect("said-before-its-end");
+    settle(&house.server, when);
+    if let Some(said) = house.said().first() {
+        house.server.fail_seeing(&format!("{when}, your program said already\n  {said}"));
+    }
+    check.suspect("two-at-once");
+    house.ask_again();
+    house.says(&[UNDER_WAY], &format!("{when}, asked again"));
+    check.suspect("its-end-isnt-heard");
+    // Now it's its parent's.
+    let _ = nix::sys::wait::waitpid(pid, None);
+    house.goes_on(&[UNDER_WAY, said], "when the new one had ended");
 }
 
 #[test]

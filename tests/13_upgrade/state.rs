@@ -51,6 +51,11 @@ fn hex(bytes: &[u8]) -> String {
     }
 }
 
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = |two: &[u8]| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok();
+    text.as_bytes().chunks(2).map(digits).collect()
+}
+
 impl Conversation {
     /// As a line has it, with so many bytes before the input that are used, and before the output that are sent.
     fn words(&self, used: &[u8], sent: &[u8]) -> String {
@@ -110,7 +115,8 @@ fn expected(state: &[u8], now: u64) -> String {
     }
 }
 
-fn read(state: &[u8], now: u64) -> Option<Conversation> {
+/// What a state holds, or what is wrong with whoever reads it all the same: a cause.
+fn read(state: &[u8], now: u64) -> Result<Conversation, &'static str> {
     let mut rest = state;
     let rest = &mut rest;
     let version = byte(rest)?;
@@ -119,47 +125,85 @@ fn read(state: &[u8], now: u64) -> Option<Conversation> {
         0 => Place::Head,
         1 => Place::Body(number(rest)?),
         2 if version == 2 => Place::Closing,
-        _ => return None,
+        _ if version == 1 => return Err("old-version-has-what-it-had-not"),
+        _ => return Err("unknown-is-taken-for-known"),
     };
     let left = match version {
         1 => Some(FIRST_DEADLINE),
         _ => match byte(rest)? {
             0 => None,
             1 => Some(number(rest)?),
-            _ => return None,
+            _ => return Err("unknown-is-taken-for-known"),
         },
     };
     let deadline = match left {
-        Some(left) => Some(now.checked_add(left)?),
+        Some(left) => Some(now.checked_add(left).ok_or("a-time-is-believed")?),
         None => None,
     };
     let (input, output) = (bytes(rest)?, bytes(rest)?);
-    rest.is_empty().then_some(Conversation { answered, place, deadline, input, output })
+    match rest.is_empty() {
+        true => Ok(Conversation { answered, place, deadline, input, output }),
+        false => Err("more-is-taken"),
+    }
 }
 
-fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
-    let (taken, left) = rest.split_at_checked(count)?;
+fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], &'static str> {
+    let (taken, left) = rest.split_at_checked(count).ok_or("cut-short-is-read")?;
     *rest = left;
-    Some(taken)
+    Ok(taken)
 }
 
-fn byte(rest: &mut &[u8]) -> Option<u8> {
+fn byte(rest: &mut &[u8]) -> Result<u8, &'static str> {
     take(rest, 1).map(|byte| byte[0])
 }
 
-fn number(rest: &mut &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(take(rest, 8)?.try_into().ok()?))
+fn number(rest: &mut &[u8]) -> Result<u64, &'static str> {
+    Ok(u64::from_le_bytes(take(rest, 8)?.try_into().expect("these are eight")))
 }
 
-fn bytes(rest: &mut &[u8]) -> Option<Vec<u8>> {
+fn bytes(rest: &mut &[u8]) -> Result<Vec<u8>, &'static str> {
     let length = number(rest)?;
-    take(rest, usize::try_from(length).ok()?).map(<[u8]>::to_vec)
+    take(rest, usize::try_from(length).unwrap_or(usize::MAX)).map(<[u8]>::to_vec)
+}
+
+/// What is wrong with a line that should be this one, if just one of its words is another: a cause.
+fn of_one_word(line: &str, expected: &str) -> Option<&'static str> {
+    let (words, right) = (line.split(' '), expected.split(' '));
+    let differs = words.clone().zip(right.clone()).map(|(word, right)| word != right);
+    let differs: Vec<bool> = differs.collect();
+    let one = differs.iter().filter(|it| **it).count() == 1;
+    let alike = words.count() == right.clone().count() && differs.len() > 1 && one;
+    let place = differs.iter().position(|it| *it).filter(|_| alike)?;
+    match place {
+        0 => Some("answered-is-lost"),
+        1 => Some("another-place"),
+        2 if right.clone().nth(place) == Some("never") => Some("no-deadline-becomes-one"),
+        2 => Some("deadline-is-a-clocks-time"),
+        3 | 4 => Some("half-a-request-is-lost"),
+        5 | 6 => Some("output-is-lost"),
+        _ => None,
+    }
 }
 
 impl Visitor<'_> {
     /// Asks in a line, and has to get this one.
     #[track_caller]
     fn asks(&mut self, line: &str, expected: &str, when: &str) {
+        let answer = self.is_answered(line, expected, when);
+        if answer != expected {
+            self.fails(&answer, expected, when);
+        }
+    }
+
+    #[track_caller]
+    fn fails(&self, answer: &str, expected: &str, when: &str) -> ! {
+        self.server
+            .fail_seeing(&format!("{when}, your program gave\n  {answer}\nand not\n  {expected}"));
+    }
+
+    /// Asks in a line, and gives the answer. `expected` is for whoever waits for one in vain.
+    #[track_caller]
+    fn is_answered(&mut self, line: &str, expected: &str, when: &str) -> String {
         self.send(format!("{line}\n").as_bytes());
         let name = self.name();
         let is_line = |bytes: &[u8]| bytes.contains(&b'\n');
@@ -172,13 +216,7 @@ impl Visitor<'_> {
                 self.server.fail_for(&format!("{when}, {name} waits for {expected}"), &trouble)
             }
         };
-        let line = String::from_utf8_lossy(&line);
-        let line = line.trim_end();
-        if line != expected {
-            self.server.fail_seeing(&format!(
-                "{when}, your program gave\n  {line}\nand not\n  {expected}"
-            ));
-        }
+        String::from_utf8_lossy(&line).trim_end().to_owned()
     }
 
     /// Has it written, at this time.
@@ -189,12 +227,46 @@ impl Visitor<'_> {
         self.asks(&line, &hex(&it.state(now)), &when);
     }
 
+    /// The same; and if only one part of it is wrong, it's said which.
+    #[track_caller]
+    fn writes_each_part(&mut self, it: &Conversation, now: u64, when: &str) {
+        let line = format!("write {now} {}", it.words(b"", b""));
+        let (when, expected) = (format!("{when}, asked to {line}"), hex(&it.state(now)));
+        let answer = self.is_answered(&line, &expected, &when);
+        if answer == expected {
+            return;
+        }
+        let read = from_hex(&answer).and_then(|state| read(&state, now).ok());
+        if let Some(cause) = read.and_then(|read| {
+            let right = Conversation { deadline: it.deadline.map(|it| it.max(now)), ..it.clone() };
+            of_one_word(&read.words(&[], &[]), &right.words(&[], &[]))
+        }) {
+            self.server.check.suspect(cause);
+        }
+        self.fails(&answer, &expected, &when);
+    }
+
     /// Has a state read, at this time.
     #[track_caller]
     fn reads(&mut self, state: &[u8], now: u64, when: &str) {
         let line = format!("read {now} {}", hex(state));
         let shown = if line.len() < 300 { line.clone() } else { format!("{} …", &line[..300]) };
         self.asks(&line, &expected(state, now), &format!("{when}, asked to {shown}"));
+    }
+
+    /// The same; and if only one part of it is wrong, it's said which.
+    #[track_caller]
+    fn reads_each_part(&mut self, state: &[u8], now: u64, when: &str) {
+        let (line, expected) = (format!("read {now} {}", hex(state)), expected(state, now));
+        let when = format!("{when}, asked to {line}");
+        let answer = self.is_answered(&line, &expected, &when);
+        if answer == expected {
+            return;
+        }
+        if let Some(cause) = of_one_word(&answer, &expected) {
+            self.server.check.suspect(cause);
+        }
+        self.fails(&answer, &expected, &when);
     }
 }
 
@@ -212,7 +284,7 @@ fn it_is_written(#[case] cause: &'static str, #[case] it: Conversation) {
     check.suspect(cause);
     let server = check.server(&[]);
     let mut visitor = Visitor::new(&server, "caller");
-    visitor.writes(&it, b"", b"", 5000, "before anything else");
+    visitor.writes_each_part(&it, 5000, "before anything else");
 }
 
 #[rstest]
@@ -228,7 +300,7 @@ fn it_is_read(#[case] cause: &'static str, #[case] it: Conversation) {
     check.suspect(cause);
     let server = check.server(&[]);
     let mut visitor = Visitor::new(&server, "caller");
-    visitor.reads(&it.state(5000), 5000, "before anything else");
+    visitor.reads_each_part(&it.state(5000), 5000, "before anything else");
 }
 
 /// Whoever does a request again does it twice; whoever loses a part of one gets the next one wrong.
@@ -324,6 +396,44 @@ fn a_time_that_no_clock_tells(#[case] left: u64) {
     visitor.reads(&it.state(0), 0, "with a time left that the clock can just tell");
 }
 
+/// Whoever comes from the version before has so much time, and is read by any clock.
+#[rstest]
+#[case::by_one(u64::MAX - FIRST_DEADLINE + 1)]
+#[case::by_far(u64::MAX)]
+fn a_first_deadline_that_no_clock_tells(#[case] now: u64) {
+    let check = check!("13-state");
+    check.suspect("a-time-is-believed");
+    let server = check.server(&[]);
+    let mut visitor = Visitor::new(&server, "caller");
+    for state in [new().old_state(), busy().old_state()] {
+        visitor.reads(&state, now, "with a state of version 1 late in the clock's life");
+    }
+    let when = "with a state of version 1 when the clock can just tell its deadline";
+    visitor.reads(&busy().old_state(), u64::MAX - FIRST_DEADLINE, when);
+}
+
+/// Where no other state would be told from one whose numbers are cut.
+#[test]
+fn large_numbers() {
+    let check = check!("13-state");
+    check.suspect("a-number-is-cut");
+    let server = check.server(&[]);
+    let mut visitor = Visitor::new(&server, "caller");
+    for number in [256, 70_000, u64::from(u32::MAX) + 1, 0x0102_0304_0506_0708, u64::MAX] {
+        let when = format!("with {number} as a number");
+        for it in [
+            Conversation { place: Place::Body(number), ..busy() },
+            Conversation { answered: number, ..busy() },
+            Conversation { deadline: Some(number), ..busy() },
+        ] {
+            visitor.writes(&it, b"", b"", 0, &when);
+            visitor.reads(&it.state(0), 0, &when);
+        }
+        let old = Conversation { place: Place::Body(number), ..busy() };
+        visitor.reads(&old.old_state(), 0, &when);
+    }
+}
+
 #[rstest]
 #[case::nothing_yet("old-version-isnt-read", new())]
 #[case::in_a_body("old-version-isnt-read", Conversation { place: Place::Body(258), ..new() })]
@@ -386,7 +496,11 @@ fn nothing_may_follow(#[case] more: &[u8]) {
     let mut visitor = Visitor::new(&server, "caller");
     for state in [new().state(0), busy().state(0), new().old_state(), busy().old_state()] {
         let state = [&state, more].concat();
-        visitor.reads(&state, 0, &format!("with {} bytes behind a state", more.len()));
+        let count = match more.len() {
+            1 => "one more byte".to_owned(),
+            count => format!("{count} more bytes"),
+        };
+        visitor.reads(&state, 0, &format!("with {count} behind a state"));
     }
 }
 
@@ -486,6 +600,13 @@ fn broken_states() {
                 _ => state[at] = if rng.bool() { rng.u8(..4) } else { rng.u8(..) },
             }
         }
+        // What is wrong with whoever reads it all the same.
+        let cause = match read(&state, 5000) {
+            Err(cause) => cause,
+            Ok(_) if state.first() == Some(&1) => "old-version-isnt-read",
+            Ok(_) => "another-order",
+        };
+        check.suspect(cause);
         visitor.reads(&state, 5000, "with a broken state");
     }
 }

@@ -29,7 +29,7 @@ fn zone() -> Zone {
 
 fn open(upstream: Option<SocketAddr>) -> House {
     let times = Times { deadline: PATIENCE, ..Times::USUAL };
-    House::open_with(Options { zone: Some(zone()), upstream, times })
+    House::open_with(Options { zone: Some(zone()), upstream, times, generation: None })
 }
 
 /// What a program says whose name, options and questions these are.
@@ -231,7 +231,7 @@ fn serve_in_a_namespace() {
     let udp = std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
     let tcp = std::net::TcpListener::bind("127.0.0.1:53").unwrap();
     let upstream = Some(upstream.address);
-    let options = Options { zone: Some(zone()), upstream, times: Times::USUAL };
+    let options = Options { zone: Some(zone()), upstream, times: Times::USUAL, generation: None };
     ch12_kernel::dns::serve(&mut event_loop, timers, udp, tcp, options).unwrap();
     timers.after(&mut event_loop, PATIENCE, ch07_callbacks::EventLoop::stop);
     event_loop.run().unwrap();

@@ -229,7 +229,7 @@ impl World {
 }
 
 fn options(upstream: Option<SocketAddr>) -> Options {
-    Options { zone: Some(zone()), upstream, times: QUICK }
+    Options { zone: Some(zone()), upstream, times: QUICK, generation: None }
 }
 
 fn heard(socket: &UdpSocket) -> Option<(Message, SocketAddr)> {

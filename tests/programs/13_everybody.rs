@@ -1,43 +1,29 @@
 //! Chapter 12's program is replaced a hundred times, and everybody is there: nobody loses a byte, or gets one twice.
 #![cfg(target_os = "linux")]
 
+mod screen;
 mod upgrading;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use nix::sys::signal::Signal::SIGTERM;
+use screen::Display;
+use screen::glass::Glass;
 use tempfile::TempDir;
-use upgrading::{Client, Family, PATIENCE, text};
+use upgrading::{Client, Family, PATIENCE, address, framed, message, question_to_whom, text};
 use visitors::setup::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-kernel");
 const UPGRADES: usize = 100;
-
-/// Where a service listens, by what the program has printed.
-fn address(family: &Family, service: &str) -> SocketAddr {
-    let end = format!("({service})");
-    until(service, || {
-        let printed = family.printed();
-        let line = printed.lines().find(|line| line.ends_with(&end))?;
-        line.split_whitespace().nth(2)?.parse().ok()
-    })
-}
-
-/// A question for an address, with this number.
-fn question(id: u16, name: &str) -> Vec<u8> {
-    let mut bytes = id.to_be_bytes().to_vec();
-    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        bytes.push(u8::try_from(label.len()).unwrap());
-        bytes.extend(label.bytes());
-    }
-    bytes.extend([0, 0, 1, 0, 1]);
-    bytes
-}
+/// The color of the marks of HTTP's visitors.
+const HTTP: u32 = 0x2f_6f_de;
 
 /// The answer to it: 192.0.2.9 (RFC 1035, section 4.1).
 fn answer(question: &[u8]) -> Vec<u8> {
@@ -60,7 +46,8 @@ struct Everybody {
 }
 
 impl Everybody {
-    fn start() -> Self {
+    /// With a window, if there is a place for it.
+    fn start(display: Option<&Display>) -> Self {
         let folder = TempDir::new().unwrap();
         let large: Vec<u8> = (0..3_000_000u32).map(|at| (at / 7) as u8).collect();
         fs::write(folder.path().join("large.bin"), large).unwrap();
@@ -69,25 +56,14 @@ impl Everybody {
         upstream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (root, mbox) = (folder.path(), folder.path().join("mbox"));
         let any = "127.0.0.1:0";
-        let family = Family::start(
-            PROGRAM,
-            &[
-                "--http",
-                any,
-                "--root",
-                root.to_str().unwrap(),
-                "--dns",
-                any,
-                "--upstream",
-                &upstream.local_addr().unwrap().to_string(),
-                "--mail",
-                any,
-                "--mbox",
-                mbox.to_str().unwrap(),
-                "--chat",
-                any,
-            ],
-        );
+        let mut command = Command::new(PROGRAM);
+        command.args(["--http", any, "--dns", any, "--mail", any, "--chat", any]);
+        command.args(["--upstream", &upstream.local_addr().unwrap().to_string()]);
+        command.arg("--root").arg(root).arg("--mbox").arg(mbox);
+        if let Some(display) = display {
+            command.arg("--window").env("DISPLAY", &display.name);
+        }
+        let family = Family::of(command);
         let [dns, mail, chat] = ["dns", "mail", "chat"].map(|service| address(&family, service));
         Self { family, folder, upstream, dns, mail, chat }
     }
@@ -95,6 +71,14 @@ impl Everybody {
     fn mbox(&self) -> String {
         fs::read_to_string(self.folder.path().join("mbox")).unwrap_or_default()
     }
+}
+
+/// Who says that it's the one who answers (RFC 5001).
+#[track_caller]
+fn server(answer: &Message) -> String {
+    let edns = answer.edns.as_ref().expect("it speaks EDNS too");
+    let Some(EdnsOption::NSID(server)) = edns.option(EdnsCode::NSID) else { panic!("{answer}") };
+    text(server.as_ref())
 }
 
 /// Somebody in the chat.
@@ -106,9 +90,29 @@ fn member(at: SocketAddr, name: &str) -> Client {
     member
 }
 
+/// It's the same window, in the hundredth process that has it: it shows who is here, and hears what is done in it.
+#[track_caller]
+fn goes_on(display: &Display, first: &str, here: &mut [Client], family: &Family) {
+    let glass = Glass::of(display, HTTP);
+    assert_eq!(glass.id, first);
+    let rows = glass.shows_rows(here.len());
+    glass.click(rows[0]);
+    glass.shows_rows(here.len() - 1);
+    let ended = |client: &Client| client.stream.peek(&mut [0]).is_ok_and(|count| count == 0);
+    for client in &*here {
+        client.stream.set_nonblocking(true).unwrap();
+    }
+    until("one of them is hung up on", || here.iter().any(ended).then_some(()));
+    assert_eq!(here.iter().filter(|client| ended(client)).count(), 1);
+    let said = family.said();
+    assert!(!said.contains("window"), "{said}");
+}
+
 #[test]
 fn a_hundred_generations_of_everything() {
-    let mut all = Everybody::start();
+    let display = Display::start();
+    let mut all = Everybody::start(display.as_ref());
+    let window = display.as_ref().map(|display| Glass::of(display, HTTP).id);
     let family = &mut all.family;
     let mut web = family.connect();
     let mut downloading = family.connect();
@@ -130,21 +134,19 @@ fn a_hundred_generations_of_everything() {
     writer.send("Subject: long\r\n\r\n");
     let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
     asker.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut patient = TcpStream::connect(all.dns).unwrap();
-    patient.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut patient = Client::connect(all.dns);
     let mut before = (0, 0);
     for number in 0..UPGRADES {
         // Everybody is in the middle of something …
         let id = u16::try_from(number).unwrap();
         let name = format!("name{number}.example.com");
-        asker.send_to(&question(id, &name), all.dns).unwrap();
+        asker.send_to(&question_to_whom(id, &name), all.dns).unwrap();
         let (mut asked, mut piece) = (Vec::new(), [0; 600]);
         let (length, from) = all.upstream.recv_from(&mut piece).unwrap();
         asked.extend_from_slice(&piece[..length]);
         // … half of a question, of a line, of a line of a mail, of a request …
-        let by_tcp = question(id, "www.example.test");
-        let framed = [&u16::try_from(by_tcp.len()).unwrap().to_be_bytes()[..], &by_tcp].concat();
-        patient.write_all(&framed[..9]).unwrap();
+        let by_tcp = framed(&question_to_whom(id, "www.example.test"));
+        patient.send(&by_tcp[..9]);
         ada.send(format!("line {number} of "));
         writer.send(format!("line {number}\r\n..").as_bytes());
         web.send("GET /small.txt HTTP/1.1\r\nHo");
@@ -154,21 +156,33 @@ fn a_hundred_generations_of_everything() {
 
         // … and the other half.
         all.upstream.send_to(&answer(&asked), from).unwrap();
+        let generation = family.generation();
         let length = asker.recv(&mut piece).unwrap();
-        assert_eq!(piece[..2], id.to_be_bytes(), "it's the answer to that question");
-        assert_eq!(piece[..length][length - 4..], [192, 0, 2, 9], "upgrade {number}");
-        patient.write_all(&framed[9..]).unwrap();
-        patient.read_exact(&mut piece[..2]).unwrap();
-        let length = usize::from(u16::from_be_bytes([piece[0], piece[1]]));
-        patient.read_exact(&mut piece[..length]).unwrap();
-        assert_eq!(piece[..2], id.to_be_bytes());
+        let heard = Message::from_vec(&piece[..length]).unwrap();
+        assert_eq!(heard.metadata.id, id, "it's the answer to that question");
+        let RData::A(address) = &heard.answers[0].data else { panic!("{heard}") };
+        assert_eq!(address.octets(), [192, 0, 2, 9], "upgrade {number}");
+        assert_eq!(server(&heard), format!("generation {generation}"));
+        patient.send(&by_tcp[9..]);
+        let heard = Message::from_vec(&message(&mut patient)).unwrap();
+        assert_eq!((heard.metadata.id, server(&heard)), (id, format!("generation {generation}")));
         ada.send("Ada's\r\n");
         let heard = text(&bob.until(b"Ada's\r\n"));
         let expected = format!("line {number} of Ada's");
         assert!(heard.contains(&expected), "{heard:?} isn't {expected:?}");
         writer.send("dots\r\n");
         web.send("st: here\r\n\r\n");
-        assert_eq!(text(&web.answer().body), "abcdef");
+        let answer = web.answer();
+        assert_eq!((text(&answer.body), answer.generation()), ("abcdef".to_owned(), generation));
+        // Whoever comes is told, too.
+        let greeting = text(&Client::connect(all.mail).until(b"\r\n"));
+        assert!(greeting.ends_with(&format!(", generation {generation}\r\n")), "{greeting:?}");
+        let welcome = text(&Client::connect(all.chat).until(b"What is your name?"));
+        assert!(welcome.contains(&format!(" generation {generation}.")), "{welcome:?}");
+        // One that was opened anew each time would have the first one's number every second time.
+        if let (Some(display), Some(first), 0..3) = (&display, &window, number) {
+            assert_eq!(Glass::of(display, HTTP).id, *first);
+        }
         if number == 3 {
             before = (family.descriptors(), family.memory());
         }
@@ -182,10 +196,16 @@ fn a_hundred_generations_of_everything() {
     assert_eq!(family.descriptors() + 1, before.0, "descriptors");
     let memory = family.memory();
     assert!(memory < before.1 + 1024, "{} KiB have become {memory}", before.1);
+    if let (Some(display), Some(first)) = (&display, window) {
+        let mut web = [web, downloading, listening];
+        goes_on(display, &first, &mut web, family);
+    }
     // What was said has been said once, and who has left has left once.
     ada.send("goodbye\r\n");
     bob.until(b"goodbye\r\n");
-    assert_eq!(family.said().matches("gone").count(), 0, "{}", family.said());
+    let said = family.said();
+    let left = |line: &str| ["chat 1: gone", "chat 2: gone", "mail 1: gone"].contains(&line);
+    assert!(!said.lines().any(left), "{said}");
     drop(ada);
     bob.until(b"Ada has left.\r\n");
     family.signal(SIGTERM);
@@ -202,7 +222,7 @@ fn a_hundred_generations_of_everything() {
 /// A message that the disk is slow to take is written once, whoever says so.
 #[test]
 fn mail_is_kept_once() {
-    let mut all = Everybody::start();
+    let mut all = Everybody::start(None);
     let mail = all.mail;
     let writers: Vec<_> = (0..4)
         .map(|writer| {

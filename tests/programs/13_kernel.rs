@@ -31,6 +31,7 @@ use rstest::rstest;
 use screen::Display;
 use screen::glass::Glass;
 use tempfile::TempDir;
+use visitors::family::Family;
 use visitors::setup::{LOOKED_FOR as PATIENCE, until};
 use visitors::skipped;
 use x11rb::connection::Connection;
@@ -57,8 +58,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// All generations of the program. What is left of them is killed when this is dropped.
 struct Program {
     first: Child,
-    /// What the environment of all of them has.
-    mark: String,
+    all: Family,
     stdin: Option<ChildStdin>,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
@@ -79,16 +79,13 @@ impl Program {
     }
 
     fn start_with_input(command: &mut Command) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let (name, pid) = ("WAITING_GAME_TEST", std::process::id());
-        let value = format!("{pid}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let mark = format!("{name}={value}");
-        let pipes = command.env(name, value).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let all = Family::begin(command);
+        let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut first = pipes.spawn().unwrap();
         let stdin = first.stdin.take();
         let stdout = keep(first.stdout.take().unwrap());
         let stderr = keep(first.stderr.take().unwrap());
-        Self { first, mark, stdin, stdout, stderr }
+        Self { first, all, stdin, stdout, stderr }
     }
 
     fn stdout(&self) -> String {
@@ -171,16 +168,7 @@ fn has_ended(pid: i32) -> bool {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // All of them have our mark, in whatever group or session they are, and whatever they said.
-        let has_mark = |pid: &i32| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|entry| entry == self.mark.as_bytes())
-        };
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        for pid in pids.filter(has_mark) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+        self.all.signal(Signal::SIGKILL);
         let _ = self.first.kill();
         let _ = self.first.wait();
     }
@@ -311,6 +299,18 @@ fn what_can_not_take_over_leaves_all_as_it_was() {
     visitor.write_all(b"\r\n").unwrap();
     assert_eq!(answer(&mut visitor), b"Hello, World!");
     assert_eq!(program.stderr(), "", "it's said where it was asked for");
+}
+
+#[test]
+fn another_process_asks_for_it() {
+    let program = Program::start(&[], None);
+    let at = program.address();
+    let pid = program.pids()[0].to_string();
+    let asked = Command::new(PROGRAM).args(["--upgrade", &pid]).output().unwrap();
+    assert!(asked.status.success(), "{asked:?}");
+    assert_eq!((asked.stdout.len(), asked.stderr.len()), (0, 0), "{asked:?}");
+    program.says("generation 1 is replaced by generation 2 (pid ");
+    asks(&mut TcpStream::connect(at).unwrap());
 }
 
 /// Twice something is half done, and can't be handed over like that.

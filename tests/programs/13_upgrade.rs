@@ -22,18 +22,27 @@ use ch13_upgrade::http;
 use ch13_upgrade::message::Message;
 use ch13_upgrade::peer::Peer;
 use ch13_upgrade::state::{Outgoing, in_memory};
+use lens::Lens;
+use lens::record::Call;
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM, SIGUSR2};
-use nix::sys::signal::kill;
+use nix::sys::signal::{kill, killpg};
 use nix::unistd::Pid;
 use rstest::rstest;
 use tempfile::TempDir;
 use upgrading::{Bounded, Client, Family, PATIENCE, is_gone, script, site, text};
+use visitors::calls::family;
+use visitors::program::{Program, Start};
 use visitors::setup::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ch13-upgrade");
 const SUCCESSOR: &str = env!("CARGO_BIN_EXE_successor13");
 /// One loop, and several: what is handed over comes from other threads then.
 const LOOPS: [&str; 2] = ["1", "3"];
+
+/// Enough that to hand them over takes a while.
+const CROWD: usize = 400;
+/// So many generations are looked at.
+const LAST: u64 = 4;
 
 /// Bytes of which each piece is another one.
 fn content(length: usize) -> Vec<u8> {
@@ -746,4 +755,71 @@ fn who_stays_is_served_and_signals_are_passed_on(#[values(LOOPS[0], LOOPS[1])] l
     }
     stays.is_at_its_end();
     until("the old one ends", || is_gone(old).then_some(()));
+}
+
+/// A program under the lens, and whatever it has started: they end with the test.
+struct Watched(Program);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = killpg(Pid::from_raw(self.0.pid()), SIGKILL);
+    }
+}
+
+/// One line waits, in both programs, through an upgrade: in the old one to its end, and in the new one from its first
+/// instruction to its last. So much is handed over that each of the two would have to wait for the other elsewhere, if
+/// it did. (Who starts a process waits until that one runs its own program: there's no other way.)
+#[rstest]
+fn one_line_waits_in_both_programs(#[values(LOOPS[0], LOOPS[1])] loops: &str) {
+    let large = content(10 * 1024 * 1024);
+    let site = site(&[("large.bin", &large)]);
+    let start = Start::new(PROGRAM).apart().arg("127.0.0.1:0").arg("--workers").arg(loops);
+    let watched = Watched(start.arg("--root").arg(site.path()).start().unwrap());
+    let address = watched.0.listening().unwrap();
+    let lens = match Lens::on(&watched.0) {
+        Ok(lens) => lens,
+        Err(blind) => return visitors::skipped(blind),
+    };
+    visitors::crowd::make_room(CROWD).unwrap();
+    let mut crowd: Vec<Client> = (0..CROWD).map(|_| Client::connect(address)).collect();
+    let mut downloading = Client::connect(address);
+    downloading.send("GET /large.bin HTTP/1.1\r\nHost: here\r\n\r\n");
+    assert_eq!(downloading.head().generation(), 1);
+    let mut pid = watched.0.pid();
+    for generation in 2..=LAST {
+        for client in &mut crowd {
+            client.send("POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nab");
+        }
+        kill(Pid::from_raw(pid), SIGUSR2).unwrap();
+        let line =
+            watched.0.says(|line| line.contains(&format!("by generation {generation} (pid")));
+        pid = line.unwrap().split(['(', ')']).nth(1).unwrap()[4..].parse().unwrap();
+        for client in &mut crowd {
+            client.send("cd");
+            let answer = client.answer();
+            assert_eq!((text(&answer.body), answer.generation()), ("abcd".to_owned(), generation));
+        }
+    }
+    assert!(downloading.take(large.len()) == large, "a byte of the download is another one");
+    let first = watched.0.ended().unwrap();
+    assert!(first.success(), "{first}");
+    kill(Pid::from_raw(pid), SIGTERM).unwrap();
+    until("the last one ends", || is_gone(pid).then_some(()));
+
+    let calls = lens.calls();
+    let of_the_first: u32 = loops.parse().unwrap();
+    for is_first in [true, false] {
+        let mut its = calls.iter().filter(|call| (call.thread <= of_the_first) == is_first);
+        assert!(its.any(|call| call.call == "epoll_wait"), "it hasn't been seen");
+    }
+    // The two may be quick to answer each other, or slow: no wait for that is too short to count.
+    let for_each_other = calls.iter().filter(|call| {
+        let is_their_channel = call.what.as_deref() == Some("a socket");
+        call.waited && (is_their_channel || ["poll", "select"].contains(&family(&call.call)))
+    });
+    assert_eq!(for_each_other.collect::<Vec<_>>(), Vec::<&Call>::new());
+    // Several loops have mailboxes, each with a lock. Whoever holds one may be stopped by the lens just then.
+    let of_several: &[&str] = if loops == LOOPS[0] { &[] } else { &["futex"] };
+    let allowed = [&["epoll_wait", "vfork", "clone", "clone3"], of_several].concat();
+    assert_eq!(lens.waits_only_in(&allowed), Ok(()));
 }

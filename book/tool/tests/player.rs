@@ -17,6 +17,8 @@ use tempfile::TempDir;
 const BLOCKING: &str = "02-blocking-server";
 const THREADS: &str = "03-threads";
 const PROGRAMS: &str = "watching";
+/// One program takes another's place.
+const HAND_OVER: &str = "13-upgrade";
 
 /// Parts of the first player on a page.
 const WORDS: &str = "document.querySelector('.timeline-words').textContent";
@@ -158,6 +160,8 @@ struct Run {
     lanes: usize,
     threads: Vec<Value>,
     waits: Vec<Value>,
+    /// What one program says to the other.
+    marks: Vec<Value>,
     visitors: Vec<Value>,
 }
 
@@ -182,7 +186,10 @@ impl Run {
         for thread in &mut threads {
             let name = thread["name"].as_str().expect("it's a text");
             let number = &thread["thread"];
-            let label = if are_alike {
+            let program = of("program").into_iter().find(|program| program["pid"] == thread["pid"]);
+            let label = if let Some(program) = program {
+                format!("thread {number}, {}", program["name"].as_str().expect("it's a text"))
+            } else if are_alike {
                 format!("thread {number}")
             } else {
                 format!("thread {number}, {name}")
@@ -195,7 +202,8 @@ impl Run {
         threads.sort_by_key(|thread| thread["thread"].as_u64());
         let waits = calls.into_iter().filter(|call| call["waited"] == true).collect();
         let visitors: Vec<Value> = of("visitor");
-        Self { from, to, lanes: threads.len() + visitors.len(), threads, waits, visitors }
+        let (lanes, marks) = (threads.len() + visitors.len(), of("mark"));
+        Self { from, to, lanes, threads, waits, marks, visitors }
     }
 
     fn moment_at(&self, x: f64) -> f64 {
@@ -231,11 +239,17 @@ impl Run {
                 let began = number(&wait["began_us"]);
                 wait["thread"] == thread["thread"] && is_in(began, began + number(&wait["took_us"]))
             });
-            words.push(match wait {
-                None => format!("{name} works"),
-                Some(wait) => {
-                    format!("{name} waits in {}", sentence(wait))
+            // It takes no time to say something. It's told for a fiftieth of the whole.
+            let said = self.marks.iter().rev().find(|mark| {
+                let at = number(&mark["at_us"]);
+                mark["thread"] == thread["thread"] && is_in(at, at + 10.0 * self.close())
+            });
+            words.push(match (said, wait) {
+                (Some(mark), _) => {
+                    format!("{name} says “{}”", mark["says"].as_str().expect("it's a word"))
                 }
+                (None, None) => format!("{name} works"),
+                (None, Some(wait)) => format!("{name} waits in {}", sentence(wait)),
             });
         }
         for visitor in &self.visitors {
@@ -264,6 +278,8 @@ impl Run {
         let mut changes = vec![self.to];
         for thread in &self.threads {
             changes.extend([number(&thread["began_us"]), number(&thread["ended_us"])]);
+            let said = self.marks.iter().filter(|mark| mark["thread"] == thread["thread"]);
+            changes.extend(said.map(|mark| number(&mark["at_us"])));
             for wait in self.waits.iter().filter(|wait| wait["thread"] == thread["thread"]) {
                 if number(&wait["took_us"]) >= self.close() {
                     let began = number(&wait["began_us"]);
@@ -358,6 +374,7 @@ fn it_plays_and_pauses_and_shows_the_whole_picture_when_it_is_over() {
 #[case::of_one_thread(BLOCKING)]
 #[case::of_many(THREADS)]
 #[case::of_programs(PROGRAMS)]
+#[case::of_one_that_takes_anothers_place(HAND_OVER)]
 fn it_steps_by_keyboard_to_each_change_and_says_what_each_lane_does(#[case] page: &str) {
     let Some(mut reader) = Reader::of(page) else { return };
     let address = reader.browser.ask_text("location.href");
@@ -390,7 +407,7 @@ fn it_steps_by_keyboard_to_each_change_and_says_what_each_lane_does(#[case] page
     let wait = reader.run.longest_wait();
     let (began, ended) = reader.run.span(&wait);
     let inside =
-        steps.iter().position(|step| *step > began && *step < ended).expect("there is one");
+        steps.iter().position(|step| *step >= began && *step < ended).expect("there is one");
     for step in steps[inside..steps.len() - 1].iter().rev() {
         reader.browser.press("ArrowLeft");
         reader.assert_shows(*step);
@@ -689,6 +706,7 @@ fn on_a_phone_no_figure_of_a_table_or_of_what_was_printed_is_cut_off() {
 #[case(BLOCKING)]
 #[case(THREADS)]
 #[case(PROGRAMS)]
+#[case(HAND_OVER)]
 fn a_phone_has_room_for_it(#[case] page: &str) {
     let Some(mut reader) = Reader::with_closed_book(page) else { return };
     let phone = json!({"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true});
@@ -714,7 +732,8 @@ fn a_phone_has_room_for_it(#[case] page: &str) {
             .map(control => control.getBoundingClientRect().height)",
     );
     let heights = heights.as_array().expect("it's a list");
-    assert_eq!(heights.len(), 5);
+    let players = reader.browser.ask_number("document.querySelectorAll('figure.timeline').length");
+    assert_eq!(heights.len() as f64, 5.0 * players);
     assert!(heights.iter().all(|height| number(height) >= 40.0), "{heights:?}");
     reader.assert_quiet();
 }
@@ -784,4 +803,21 @@ fn figure(more: &str) -> String {
     format!(
         "<figure class=\"picture timeline\">{svg}<script type=\"application/jsonl\">\n{run}{more}\n</script></figure>"
     )
+}
+
+/// The moment of a hand-over is a run of its own, cut out of the whole: those who aren't there have no lane, and it's
+/// played so slowly that it can be followed.
+#[test]
+fn a_moment_is_played_more_slowly() {
+    let Some(mut reader) = Reader::of(HAND_OVER) else { return };
+    let of_all = |what: &str| {
+        format!("[...document.querySelectorAll('figure.timeline')].map(figure => {what})")
+    };
+    let speed = of_all("figure.querySelector('select').selectedOptions[0].text");
+    assert_eq!(reader.browser.ask(&speed), json!(["1/10", "1/500"]));
+    let lanes = of_all("figure.querySelectorAll('.timeline-moment li').length");
+    let moment = Run::of("13-upgrade-hand-over");
+    assert!(moment.lanes < reader.run.lanes, "or nobody is left out");
+    assert_eq!(reader.browser.ask(&lanes), json!([reader.run.lanes, moment.lanes]));
+    reader.assert_quiet();
 }

@@ -42,7 +42,8 @@ fn serve(address: &str, zone: &str) -> io::Result<()> {
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = ch09_timers::Timers::start(&mut event_loop, ch09_timers::Clock::system());
     let (tcp, udp) = (std::net::TcpListener::bind(address)?, UdpSocket::bind(address)?);
-    let options = Options { zone: Some(zone), upstream: None, times: Times::USUAL };
+    let times = Times::USUAL;
+    let options = Options { zone: Some(zone), upstream: None, times, generation: None };
     serve(&mut event_loop, timers, udp, tcp, options)?;
     event_loop.run()
 }

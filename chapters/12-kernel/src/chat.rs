@@ -67,11 +67,13 @@ pub struct Options {
     pub key: Option<String>,
     /// How many may be connected; never more than [`MOST`].
     pub most: usize,
+    /// Whoever comes is told which generation this is.
+    pub generation: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { key: None, most: MOST }
+        Self { key: None, most: MOST, generation: None }
     }
 }
 
@@ -87,8 +89,8 @@ pub fn serve(
     options: Options,
 ) -> io::Result<Chat> {
     tell_kernel(&listener)?;
-    let Options { key, most } = options;
-    let room = Rc::new(RefCell::new(Room::new(key)));
+    let Options { key, most, generation } = options;
+    let room = Rc::new(RefCell::new(Room::new(key).of_generation(generation)));
     let server = Rc::new(OnceCell::new());
     let (of_visits, by_visits) = (Rc::clone(&room), Rc::clone(&server));
     let options = line_server::Options {
@@ -126,6 +128,14 @@ impl Chat {
     pub fn say(&self, event_loop: &mut EventLoop, text: &str) {
         self.room.borrow_mut().announce(text);
         carry_out(&self.room, event_loop);
+    }
+
+    /// Lets in all who are at another door, and closes that.
+    ///
+    /// # Errors
+    /// When it can't be told not to wait.
+    pub fn let_in_all(&self, event_loop: &mut EventLoop, door: TcpListener) -> io::Result<()> {
+        self.server.let_in_all(event_loop, door)
     }
 }
 

@@ -15,6 +15,8 @@ use crate::presence::{Row, Service, Stopped};
 
 /// Whose page it is.
 const CHAPTER: u32 = 12;
+/// In which field an answer says which generation has given it.
+const GENERATION: &str = "Generation";
 /// Where the server's numbers are told.
 const LIVE: &str = "/live";
 
@@ -23,7 +25,7 @@ pub struct Http(Server);
 
 impl Http {
     /// Serves `files`, or without them the page of this book, to all who come to `listener`;
-    /// and GET /live, as chapter 11 does.
+    /// and GET /live, as chapter 11 does. With a generation, each answer says it.
     ///
     /// # Errors
     /// When the listener can't be told what it must know.
@@ -33,6 +35,7 @@ impl Http {
         listener: TcpListener,
         files: Option<Files>,
         settings: Settings,
+        generation: Option<u64>,
     ) -> io::Result<Self> {
         let counters: Arc<Counters> = Arc::default();
         let all: AllCounters = Arc::new([Arc::clone(&counters)]);
@@ -44,6 +47,9 @@ impl Http {
         } else {
             routes.get("/", |_, _| page::small(CHAPTER));
             routes.get("/large", |_, _| page::large());
+        }
+        if let Some(generation) = generation {
+            routes = routes.marked(GENERATION, generation.to_string());
         }
         let server =
             Server::start_with(event_loop, timers, listener, settings, routes, counters, None)?;

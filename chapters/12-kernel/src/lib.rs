@@ -3,7 +3,8 @@
 //!
 //! Read [`options`] first, from its table on: it's the program's list of services. [`kernel`]
 //! opens all of them or none, runs them in one loop, and ends them. [`presence`] is what each has to
-//! tell of itself: who is here. [`http`] is chapter 11's server as one of them.
+//! tell of itself: who is here. [`http`] is chapter 11's server as one of them. `door.rs` closes a
+//! service's door when it ends.
 //!
 //! [`datagrams`] are UDP in the loop. [`dns`] answers names of its own at once and others later: its
 //! own map is in that file.
@@ -35,6 +36,7 @@ pub mod console;
 pub mod datagrams;
 pub mod date;
 pub mod dns;
+mod door;
 pub mod gathering;
 pub mod http;
 pub mod kernel;

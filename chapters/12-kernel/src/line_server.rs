@@ -14,6 +14,7 @@ use ch07_callbacks::program::say;
 use ch07_callbacks::{Ending, EventLoop, Input, Token};
 use ch09_timers::{Timer, Timers};
 
+use crate::door;
 use crate::lines::{Lines, Piece};
 use crate::presence::{Row, Service, Stopped};
 
@@ -155,6 +156,8 @@ pub struct LineServer<S>(Rc<Inner<S>>);
 
 struct Inner<S> {
     options: Options,
+    /// Makes the state of a connection that comes from there.
+    session: Box<dyn Fn(SocketAddr) -> S>,
     timers: Timers,
     listener: Cell<Option<Token>>,
     /// The number of the connection that came last.
@@ -211,10 +214,11 @@ impl<S: Session> LineServer<S> {
         timers: Timers,
         listener: TcpListener,
         options: Options,
-        mut session: impl FnMut(SocketAddr) -> S + 'static,
+        session: impl Fn(SocketAddr) -> S + 'static,
     ) -> io::Result<Self> {
         let server = Self(Rc::new(Inner {
             options,
+            session: Box::new(session),
             timers,
             listener: Cell::new(None),
             last: Cell::default(),
@@ -224,20 +228,34 @@ impl<S: Session> LineServer<S> {
         }));
         let accepts = server.clone();
         let listener = event_loop.listen(listener, move |event_loop, came| {
-            let number = accepts.0.last.get().saturating_add(1);
-            accepts.0.last.set(number);
-            let name = Name { protocol: options.protocol, number };
-            match came {
-                Ok((socket, from)) => {
-                    // To a listener of both kinds, 127.0.0.1 is ::ffff:127.0.0.1.
-                    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-                    accepts.welcome(event_loop, socket, from, name, session(from));
-                }
-                Err(error) => name.log(&format!("not accepted: {error}")),
-            }
+            accepts.came(event_loop, came);
         })?;
         server.0.listener.set(Some(listener));
         Ok(server)
+    }
+
+    /// Somebody has come in, or couldn't.
+    fn came(&self, event_loop: &mut EventLoop, came: io::Result<(Token, SocketAddr)>) {
+        let Inner { options, session, last, .. } = &*self.0;
+        let number = last.get().saturating_add(1);
+        last.set(number);
+        let name = Name { protocol: options.protocol, number };
+        match came {
+            Ok((socket, from)) => {
+                // To a listener of both kinds, 127.0.0.1 is ::ffff:127.0.0.1.
+                let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+                self.welcome(event_loop, socket, from, name, session(from));
+            }
+            Err(error) => name.log(&format!("not accepted: {error}")),
+        }
+    }
+
+    /// Lets in all who are at another door, and closes that.
+    ///
+    /// # Errors
+    /// When it can't be told not to wait.
+    pub fn let_in_all(&self, event_loop: &mut EventLoop, door: TcpListener) -> io::Result<()> {
+        door::close_another(event_loop, door, |event_loop, came| self.came(event_loop, came))
     }
 
     fn welcome(
@@ -341,7 +359,7 @@ impl<S: Session> Service for LineServer<S> {
         self.0.when_empty.borrow_mut().push(stopped);
         let again = self.0.stopping.replace(true);
         if let Some(listener) = self.0.listener.take() {
-            event_loop.close(listener);
+            door::close(event_loop, listener, |event_loop, came| self.came(event_loop, came));
         }
         for visit in self.visits() {
             if again {

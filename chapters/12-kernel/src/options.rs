@@ -167,7 +167,8 @@ fn plan(
     at.map(|at| Plan { name, open: Box::new(move || open(at)) })
 }
 
-/// What puts a service into a loop that has all it needs already.
+/// What puts a service into a loop that has all it needs already. (Where programs take each other's
+/// places, as chapter 13's do, each says of which generation it is; alone, it has none.)
 pub type Start<S> = Box<dyn FnOnce(&mut EventLoop, Timers) -> io::Result<S>>;
 
 fn opened<S: Service + 'static>(address: SocketAddr, start: Start<S>) -> Opened {
@@ -180,7 +181,7 @@ fn opened<S: Service + 'static>(address: SocketAddr, start: Start<S>) -> Opened 
 fn open_http(at: SocketAddr, root: Option<PathBuf>, most: usize) -> io::Result<Opened> {
     let listener = listen_for_requests(at)?;
     let address = listener.local_addr()?;
-    Ok(opened(address, prepare_http(listener, root.as_deref(), most)?))
+    Ok(opened(address, prepare_http(listener, root.as_deref(), most, None)?))
 }
 
 /// HTTP at this door: takes what else it needs.
@@ -191,6 +192,7 @@ pub fn prepare_http(
     listener: TcpListener,
     root: Option<&Path>,
     most: usize,
+    generation: Option<u64>,
 ) -> io::Result<Start<Http>> {
     let files = root.map(|root| {
         http::files(root)
@@ -199,7 +201,7 @@ pub fn prepare_http(
     let files = files.transpose()?;
     let settings = Settings { max_connections: most, ..Settings::USUAL };
     Ok(Box::new(move |event_loop, timers| {
-        Http::start(event_loop, timers, listener, files, settings)
+        Http::start(event_loop, timers, listener, files, settings, generation)
     }))
 }
 
@@ -209,7 +211,7 @@ fn open_dns(
     upstream: Option<SocketAddr>,
     most: usize,
 ) -> io::Result<Opened> {
-    let options = dns_options(zone.as_deref(), upstream)?;
+    let options = dns_options(zone.as_deref(), upstream, None)?;
     let (tcp, udp) = listen_twice(at)?;
     Ok(opened(tcp.local_addr()?, prepare_dns(tcp, udp, options, most)?))
 }
@@ -218,13 +220,17 @@ fn open_dns(
 ///
 /// # Errors
 /// When the zone can't be had.
-pub fn dns_options(zone: Option<&Path>, upstream: Option<SocketAddr>) -> io::Result<dns::Options> {
+pub fn dns_options(
+    zone: Option<&Path>,
+    upstream: Option<SocketAddr>,
+    generation: Option<u64>,
+) -> io::Result<dns::Options> {
     let zone = match zone {
         Some(path) => Zone::from_file(path),
         None => Zone::from_text(EXAMPLE_ZONE),
     };
     let zone = zone.map_err(io::Error::other)?;
-    Ok(dns::Options { zone: Some(zone), upstream, times: Times::USUAL })
+    Ok(dns::Options { zone: Some(zone), upstream, times: Times::USUAL, generation })
 }
 
 /// DNS at these doors.
@@ -250,7 +256,7 @@ pub fn prepare_dns(
 
 fn open_mail(at: SocketAddr, mbox: Option<PathBuf>, most: usize) -> io::Result<Opened> {
     let listener = listen(at)?;
-    Ok(opened(listener.local_addr()?, prepare_mail(listener, mbox, most)?))
+    Ok(opened(listener.local_addr()?, prepare_mail(listener, mbox, most, None)?))
 }
 
 /// Mail at this door: takes what else it needs.
@@ -261,18 +267,19 @@ pub fn prepare_mail(
     listener: TcpListener,
     mbox: Option<PathBuf>,
     most: usize,
+    generation: Option<u64>,
 ) -> io::Result<Start<Mail>> {
     let mbox = mbox.unwrap_or_else(|| env::temp_dir().join("waiting-game.mbox"));
     let kept = || format!("can't keep mail in {}", mbox.display());
     // waits: for the disk, before anybody is here
     let mbox = Mbox::open(&mbox).map_err(|error| because(kept(), &error))?;
-    let options = mail::Options { most, ..mail::Options::new(mbox, host_name()) };
+    let options = mail::Options { most, generation, ..mail::Options::new(mbox, host_name()) };
     Ok(Box::new(move |event_loop, timers| mail::serve(event_loop, timers, listener, options)))
 }
 
 fn open_chat(at: SocketAddr, key: Option<String>, most: usize, room: Room) -> io::Result<Opened> {
     let listener = listen(at)?;
-    Ok(opened(listener.local_addr()?, prepare_chat(listener, key, most, room)))
+    Ok(opened(listener.local_addr()?, prepare_chat(listener, key, most, None, room)))
 }
 
 /// The chat at this door. Started, it's put into `room`, too.
@@ -280,9 +287,10 @@ pub fn prepare_chat(
     listener: TcpListener,
     key: Option<String>,
     most: usize,
+    generation: Option<u64>,
     room: Room,
 ) -> Start<Chat> {
-    let options = chat::Options { key, most };
+    let options = chat::Options { key, most, generation };
     Box::new(move |event_loop, timers| {
         let chat = chat::serve(event_loop, timers, listener, options)?;
         Ok(room.get_or_init(|| chat).clone())

@@ -38,6 +38,7 @@ const HELP: &str = "\
 #[derive(Clone, Debug, Default)]
 pub struct Room {
     key: Option<String>,
+    generation: Option<u64>,
     members: BTreeMap<Token, Member>,
     effects: VecDeque<Effect>,
 }
@@ -81,6 +82,12 @@ impl Room {
         Self { key, ..Self::default() }
     }
 
+    /// The same room. Whoever comes is told which generation this is.
+    #[must_use]
+    pub fn of_generation(self, generation: Option<u64>) -> Self {
+        Self { generation, ..self }
+    }
+
     /// What is to be done next for all that has happened. None: that was all.
     pub fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
@@ -119,6 +126,9 @@ impl Room {
         };
         self.members.insert(who, member);
         self.tell(who, "Welcome. In this room each line that you type is said to all others.");
+        if let Some(generation) = self.generation {
+            self.tell(who, &format!("-- This is generation {generation}."));
+        }
         self.ask(who, ASK_NAME);
     }
 

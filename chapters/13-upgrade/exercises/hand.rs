@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use ch07_callbacks::connection::{Ours, Parts};
 use ch07_callbacks::program::{self, say};
-use ch07_callbacks::{Connection, EventLoop, Input, Interest, Source, Token, now};
+use ch07_callbacks::{Connection, EventLoop, Input, Interest, Readiness, Source, Token, now};
 use ch09_timers::signals;
 use ch13_upgrade::channel::{Channel, MOST_DESCRIPTORS, Packet};
 use ch13_upgrade::state::{Incoming, Outgoing, from_memory, in_memory};
@@ -47,7 +47,7 @@ const TAKE_OVER: &str = "--take-over";
 const HELLO: &[u8] = b"hello";
 /// What it says when it has all, and can serve.
 const READY: &[u8] = b"ready";
-/// How long each waits for the other. Nobody is served meanwhile.
+/// How long each waits for the other's next word. Until HELLO has come everybody is served meanwhile, and from then on nobody.
 const TO_ANSWER: Duration = Duration::from_secs(3);
 /// With so many visitors nobody else is let in: they wait at the door, in the kernel.
 const MOST_VISITORS: usize = 300;
@@ -77,7 +77,7 @@ impl House {
         // end
     }
 
-    /// The new one has taken over, or failed.
+    /// The new one has taken over, or failed. To end, stop the loop, or the process: either will do.
     fn has_handed_over(&self, event_loop: &mut EventLoop, handed: io::Result<()>) {
         // your turn: leave, or go on as if nothing had been
         todo!("leave, or go on as if nothing had been")
@@ -159,9 +159,14 @@ impl House {
         self.successor.replace(Some(child));
         let channel = Rc::new(ours);
         let (hears, of_channel) = (Rc::clone(self), Rc::clone(&channel));
-        event_loop.add(Ear(channel), move |event_loop, me, _| {
+        let until = Instant::now() + TO_ANSWER;
+        event_loop.add(Ear { channel, until }, move |event_loop, me, readiness| {
             event_loop.close(me);
-            let handed = receive(&of_channel).and_then(|packet| match packet.bytes == HELLO {
+            let heard = match readiness {
+                Readiness::NONE => Err(io::Error::other("it doesn't say a thing")),
+                _ => receive(&of_channel),
+            };
+            let handed = heard.and_then(|packet| match packet.bytes == HELLO {
                 true => hears.hand_over(event_loop, &of_channel),
                 false => Err(io::Error::other("it doesn't say hello")),
             });
@@ -288,15 +293,23 @@ impl Source for Door {
 }
 
 /// The new program, until it says hello.
-struct Ear(Rc<Channel>);
+struct Ear {
+    channel: Rc<Channel>,
+    /// It isn't waited for any longer.
+    until: Instant,
+}
 
 impl Source for Ear {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.0.as_fd())
+        Some(self.channel.as_fd())
     }
 
     fn interest(&self) -> Interest {
         Interest::READ
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(self.until.saturating_duration_since(Instant::now()))
     }
 }
 

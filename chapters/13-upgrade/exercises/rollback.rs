@@ -24,8 +24,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ch07_callbacks::program::{self, log, say};
-use ch07_callbacks::{EventLoop, Input, Interest, Source, Token};
+use ch07_callbacks::{EventLoop, Input, Interest, Source, Token, now};
 use ch09_timers::{Clock, Timer, Timers, signals};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal::{SIGCHLD, SIGUSR2};
 
 const NAME: &str = "ex13-rollback";
@@ -120,21 +121,29 @@ impl Upgrade {
         let (Some(to_child), Some(from_child)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
+        // Somebody else may have its other end open, and say nothing.
+        fcntl(&from_child, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let hears = Rc::clone(self);
         let ear = event_loop.add(Ear(from_child), move |event_loop, me, _| {
-            let mut piece = [0; 4096];
-            let Some(Ear(from_child)) = event_loop.get_mut(me) else { return Ok(()) };
-            match from_child.read(&mut piece)? {
-                // It says nothing more. That's no end: it may live on.
-                0 => event_loop.close(me),
-                count => hears.heard(event_loop, &piece[..count]),
-            }
+            hears.listen(event_loop, me);
             Ok(())
         });
         let late = Rc::clone(self);
         let deadline = self.timers.after(event_loop, TO_TAKE_OVER, move |_| late.is_late());
         let (line, is_ready, failed) = (Vec::new(), false, None);
         Ok(Attempt { child, to_child, ear, line, is_ready, deadline, failed })
+    }
+
+    /// Hears what the new program has said by now, if it has said anything: more of it than of any line that it may say.
+    fn listen(&self, event_loop: &mut EventLoop, ear: Token) {
+        let mut piece = [0; 4096];
+        let Some(Ear(from_child)) = event_loop.get_mut(ear) else { return };
+        match now(from_child.read(&mut piece)) {
+            Ok(None) => {}
+            // It says nothing more. That's no end: it may live on.
+            Ok(Some(0)) | Err(_) => event_loop.close(ear),
+            Ok(Some(count)) => self.heard(event_loop, &piece[..count]),
+        }
     }
 }
 
@@ -145,10 +154,15 @@ impl Attempt {
         todo!("remember the first reason, and end the child")
         // end
     }
+
+    /// By now. It may end the moment after this.
+    fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
 }
 
 /// It serves: this program isn't needed any more.
-fn succeeded(event_loop: &mut EventLoop, attempt: &Attempt) {
+fn succeeded(event_loop: &mut EventLoop, attempt: Attempt) {
     say(&format!("replaced by {}", attempt.child.id()));
     event_loop.stop();
 }

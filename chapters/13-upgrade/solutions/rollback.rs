@@ -20,8 +20,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ch07_callbacks::program::{self, log, say};
-use ch07_callbacks::{EventLoop, Input, Interest, Source, Token};
+use ch07_callbacks::{EventLoop, Input, Interest, Source, Token, now};
 use ch09_timers::{Clock, Timer, Timers, signals};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal::{SIGCHLD, SIGUSR2};
 
 const NAME: &str = "ex13-rollback";
@@ -97,9 +98,11 @@ impl Upgrade {
         //   we'll see that.
         // hint: Once it has failed, nothing counts that it says. And a line without an end is none: when more than LONGEST_LINE
         //   bytes have come of it, it's enough.
-        // hint: Whoever has the attempt by `borrow_mut` keeps everybody else from it. So let it go before `self.succeeded`.
-        let mut attempt = self.attempt.borrow_mut();
-        let Some(attempt) = attempt.as_mut() else { return };
+        // hint: `succeeded` wants the attempt itself. So take it out of `self.attempt`, and put it back at the end, unless it has
+        //   succeeded: what isn't there any more, nobody can end, however late.
+        // hint: Whoever has ended doesn't serve, whatever was said before: ask `attempt.has_ended()`. There is nothing to be done then:
+        //   SIGCHLD comes for that, too.
+        let Some(mut attempt) = self.attempt.take() else { return };
         attempt.line.extend_from_slice(piece);
         while attempt.failed.is_none()
             && let Some(end) = attempt.line.iter().position(|byte| *byte == b'\n')
@@ -111,6 +114,8 @@ impl Upgrade {
                     attempt.is_ready = true;
                     let _ = attempt.to_child.write_all(b"go\n");
                 }
+                // SIGCHLD tells of that, or has told of it.
+                (b"serving", true) if attempt.has_ended() => {}
                 (b"serving", true) => return succeeded(event_loop, attempt),
                 _ => attempt.fail(Why::Said(line)),
             }
@@ -119,6 +124,7 @@ impl Upgrade {
             let line = mem::take(&mut attempt.line);
             attempt.fail(Why::Said(line));
         }
+        *self.attempt.borrow_mut() = Some(attempt);
         // end
     }
 
@@ -137,15 +143,18 @@ impl Upgrade {
         // your turn: if it has ended, all of it is over; say why
         // hint: `try_wait` says how it has ended, if it has, and doesn't wait for that. It's also what takes it out of the kernel's
         //   table: whoever never asks leaves a zombie.
+        // hint: What it said last may not have been heard yet: nobody knows which of the two the loop tells first.
+        //   `self.listen` hears that, and it mustn't find the attempt borrowed.
         // hint: Then nothing is left to do but to take the attempt out of `self.attempt`, and to give back what the loop has of
         //   it: its ear (`event_loop.close`) and its deadline (`self.timers.cancel`). Who forgets those hears of this
         //   attempt in the middle of the next one.
         // hint: Why? If it had failed before, because of that. We've killed it ourselves then, and the status says nothing.
-        let status = match self.attempt.borrow_mut().as_mut() {
-            Some(attempt) => attempt.child.try_wait(),
+        let (status, ear) = match self.attempt.borrow_mut().as_mut() {
+            Some(attempt) => (attempt.child.try_wait(), attempt.ear),
             None => return,
         };
         let Ok(Some(status)) = status else { return };
+        self.listen(event_loop, ear);
         let Some(attempt) = self.attempt.take() else { return };
         event_loop.close(attempt.ear);
         self.timers.cancel(event_loop, attempt.deadline);
@@ -169,21 +178,29 @@ impl Upgrade {
         let (Some(to_child), Some(from_child)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
+        // Somebody else may have its other end open, and say nothing.
+        fcntl(&from_child, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let hears = Rc::clone(self);
         let ear = event_loop.add(Ear(from_child), move |event_loop, me, _| {
-            let mut piece = [0; 4096];
-            let Some(Ear(from_child)) = event_loop.get_mut(me) else { return Ok(()) };
-            match from_child.read(&mut piece)? {
-                // It says nothing more. That's no end: it may live on.
-                0 => event_loop.close(me),
-                count => hears.heard(event_loop, &piece[..count]),
-            }
+            hears.listen(event_loop, me);
             Ok(())
         });
         let late = Rc::clone(self);
         let deadline = self.timers.after(event_loop, TO_TAKE_OVER, move |_| late.is_late());
         let (line, is_ready, failed) = (Vec::new(), false, None);
         Ok(Attempt { child, to_child, ear, line, is_ready, deadline, failed })
+    }
+
+    /// Hears what the new program has said by now, if it has said anything: more of it than of any line that it may say.
+    fn listen(&self, event_loop: &mut EventLoop, ear: Token) {
+        let mut piece = [0; 4096];
+        let Some(Ear(from_child)) = event_loop.get_mut(ear) else { return };
+        match now(from_child.read(&mut piece)) {
+            Ok(None) => {}
+            // It says nothing more. That's no end: it may live on.
+            Ok(Some(0)) | Err(_) => event_loop.close(ear),
+            Ok(Some(count)) => self.heard(event_loop, &piece[..count]),
+        }
     }
 }
 
@@ -194,15 +211,20 @@ impl Attempt {
         // hint: `child.kill` sends SIGKILL, which nobody can ignore. It may have ended already: then there is nobody to kill, and
         //   nothing is wrong with that.
         // hint: It has not ended when `kill` comes back. The kernel tells when it has, by SIGCHLD. So nothing is said here yet, and
-        //   nothing is waited for.
+        //   nothing is waited for. Until then it's still under way.
         self.failed.get_or_insert(why);
         let _ = self.child.kill();
         // end
     }
+
+    /// By now. It may end the moment after this.
+    fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
 }
 
 /// It serves: this program isn't needed any more.
-fn succeeded(event_loop: &mut EventLoop, attempt: &Attempt) {
+fn succeeded(event_loop: &mut EventLoop, attempt: Attempt) {
     say(&format!("replaced by {}", attempt.child.id()));
     event_loop.stop();
 }

@@ -125,12 +125,12 @@ impl Conversation {
         // hint: The first byte decides. `match` it: 1, 2, and all others, which are refused by their number.
         // hint: Of version 1, two things aren't there: the number is 0, and the deadline is FIRST_DEADLINE from now. And its place
         //   can't be 2.
-        // hint: `now + left` may be more than a u64 holds. `checked_add` says so.
+        // hint: `now + left` may be more than a u64 holds, and so may `now + FIRST_DEADLINE`. `checked_add` says so.
         // hint: Nearly the answer:
         //       let mut reader = Reader(state);
         //       let version = reader.byte()?;
         //       let (answered, place, deadline) = match version {
-        //           1 => (0, …, Some(now + FIRST_DEADLINE)),
+        //           1 => (0, …, …),
         //           2 => (reader.number()?, …, …),
         //           other => return Err(Refused::Version(other)),
         //       };

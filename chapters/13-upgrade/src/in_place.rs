@@ -10,12 +10,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 use nix::unistd::dup2_stdin;
 
-use crate::TAKE_OVER;
 use crate::channel::{Channel, MOST_DESCRIPTORS};
+use crate::command::take_over;
 use crate::message::Message;
 use crate::state::{self, Outgoing};
 
@@ -42,7 +41,7 @@ pub fn become_it(
     put(&ours, &Message::Go, &[])?;
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     dup2_stdin(theirs)?;
-    let error = Command::new(program).arg(TAKE_OVER).args(arguments).exec();
+    let error = take_over(program, arguments).exec();
     dup2_stdin(stdin)?;
     Err(error)
 }

@@ -14,6 +14,7 @@ use ch12_kernel::presence::{Services, Stopped};
 use ch12_kernel::{chat, commands, console, dns, mail, window};
 
 use crate::countdown::countdown;
+use crate::given::Places;
 use crate::state::Outgoing;
 use crate::upgrade::Give;
 use crate::{
@@ -59,6 +60,7 @@ pub enum Gathered<'l> {
     Console(Option<commands::Parts>),
     /// None: it's closed.
     Window(Option<Box<(BorrowedFd<'l>, window::Parts)>>),
+    Given(Places),
 }
 
 impl Gathered<'_> {
@@ -70,6 +72,7 @@ impl Gathered<'_> {
             Self::Chat(server) => chat_state::write(to, server),
             Self::Console(parts) => console_state::write(&mut to.writer, parts.as_ref()),
             Self::Window(window) => window_state::write(to, window.as_deref()),
+            Self::Given(places) => places.write(&mut to.writer),
         }
     }
 }
@@ -189,6 +192,21 @@ impl Movable for Window {
         if let Some(window) = self.token {
             window::leave(event_loop, window);
         }
+        left(event_loop);
+    }
+}
+
+/// Which doors aren't ours to close: that is to be known in all generations.
+impl Movable for Places {
+    fn name(&self) -> &'static str {
+        "given"
+    }
+
+    fn gather<'l>(&self, _: &'l EventLoop) -> io::Result<Gathered<'l>> {
+        Ok(Gathered::Given(self.clone()))
+    }
+
+    fn leave(&self, event_loop: &mut EventLoop, left: Stopped) {
         left(event_loop);
     }
 }

@@ -61,13 +61,20 @@ impl Peer {
     }
 
     /// # Errors
-    /// When it's gone, or has taken nothing for too long.
+    /// When it's gone (`BrokenPipe`), or has taken nothing for too long.
     pub fn send(&mut self, message: &Message, with: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = message.to_bytes();
-        while !self.channel.send(&bytes, with)? {
-            self.wait(Interest { read: false, write: true })?;
+        loop {
+            match self.channel.send(&bytes, with) {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.wait(Interest { read: false, write: true })?,
+                // It has had something from us before that it won't read any more.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return Err(ErrorKind::BrokenPipe.into());
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 
     /// What it says next, and the descriptors that came with it. None: it's gone.

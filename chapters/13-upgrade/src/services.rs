@@ -18,6 +18,7 @@ use ch12_kernel::options::{
 use ch12_kernel::presence::{Service, Stopped};
 
 use crate::fleet::is_at;
+use crate::given::Given;
 use crate::movable::Movable;
 use crate::state::Detached;
 use crate::{chat as chat_state, dns as dns_state, http, mail as mail_state};
@@ -51,7 +52,7 @@ impl Sections {
     }
 }
 
-const SECTIONS: [&str; 6] = ["http", "dns", "mail", "chat", "console", "window"];
+const SECTIONS: [&str; 7] = ["given", "http", "dns", "mail", "chat", "console", "window"];
 
 /// A service that has all it needs, and waits for a loop.
 pub struct Opened {
@@ -76,6 +77,13 @@ pub struct Started {
 
 pub type Then = Box<dyn FnOnce(&mut EventLoop)>;
 
+/// Where a service's door is to be.
+struct Wanted<P> {
+    at: Option<SocketAddr>,
+    /// What somebody else has opened there.
+    given: Option<P>,
+}
+
 /// Where a service's door comes from.
 struct Door<P> {
     open: P,
@@ -87,21 +95,22 @@ struct Door<P> {
 }
 
 impl<P> Door<P> {
-    /// The one that there is, if that is where it's wanted; or a new one. None: none is wanted,
-    /// and there was none.
+    /// The one that there is, if that is where it's wanted; or a new one: the one that was given, or
+    /// one that is opened now. None: none is wanted, and there was none.
     fn find(
-        wanted: Option<SocketAddr>,
+        Wanted { at, given }: Wanted<P>,
         old: Option<P>,
         is_there: impl Fn(&P, SocketAddr) -> bool,
         listen: impl FnOnce(SocketAddr) -> io::Result<P>,
     ) -> io::Result<Option<Self>> {
         let (is_new, closing, is_last) = (false, None, false);
-        Ok(match (wanted, old) {
+        Ok(match (at, old) {
             (Some(at), Some(old)) if is_there(&old, at) => {
                 Some(Self { open: old, is_new, closing, is_last })
             }
             (Some(at), old) => {
-                Some(Self { open: listen(at)?, is_new: true, closing: old, is_last })
+                let open = given.map_or_else(|| listen(at), Ok)?;
+                Some(Self { open, is_new: true, closing: old, is_last })
             }
             (None, Some(old)) => Some(Self { open: old, is_new, closing, is_last: true }),
             (None, None) => None,
@@ -111,19 +120,28 @@ impl<P> Door<P> {
 
 // ANCHOR: table
 /// What is to be begun, or gone on with.
-pub fn table(options: &Options, sections: &mut Sections, room: &Room) -> Vec<Plan<Option<Opened>>> {
-    let [most, fewer] = options.shares();
+pub fn table(
+    options: &Options,
+    generation: u64,
+    given: Given,
+    sections: &mut Sections,
+    room: &Room,
+) -> Vec<Plan<Option<Opened>>> {
+    let ([most, fewer], generation) = (options.shares(), Some(generation));
     let Options { root, zone, upstream, mbox, key, .. } = options.clone();
-    let (http_at, dns_at) = (options.http, options.dns);
-    let (mail_at, chat_at) = (options.mail, options.chat);
+    let http = Wanted { at: options.http, given: given.http };
+    let dns = Wanted { at: options.dns, given: given.dns };
+    let mail = Wanted { at: options.mail, given: given.mail };
+    let chat = Wanted { at: options.chat, given: given.chat };
     let room = Rc::clone(room);
     vec![
-        plan("http", sections, move |old| open_http(http_at, old, root.as_deref(), most)),
+        plan("http", sections, move |old| open_http(http, old, root.as_deref(), most, generation)),
         plan("dns", sections, move |old| {
-            open_dns(dns_at, old, dns_options(zone.as_deref(), upstream)?, fewer)
+            let options = dns_options(zone.as_deref(), upstream, generation)?;
+            open_dns(dns, old, options, fewer)
         }),
-        plan("mail", sections, move |old| open_mail(mail_at, old, mbox, fewer)),
-        plan("chat", sections, move |old| open_chat(chat_at, old, key, fewer, room)),
+        plan("mail", sections, move |old| open_mail(mail, old, mbox, fewer, generation)),
+        plan("chat", sections, move |old| open_chat(chat, old, key, fewer, generation, room)),
     ]
 }
 // ANCHOR_END: table
@@ -138,10 +156,11 @@ fn plan(
 }
 
 fn open_http(
-    wanted: Option<SocketAddr>,
+    wanted: Wanted<TcpListener>,
     old: Option<Detached>,
     root: Option<&Path>,
     most: usize,
+    generation: Option<u64>,
 ) -> io::Result<Option<Opened>> {
     let (mut listener, mut visitors) = (None, Vec::new());
     if let Some(mut old) = old {
@@ -149,29 +168,24 @@ fn open_http(
         listener = http::read_listener(&mut old)?;
         visitors = http::read_visitors(old)?;
     }
-    let door = Door::<TcpListener>::find(wanted, listener, is_at, listen_for_requests)?;
+    let door = Door::find(wanted, listener, is_at, listen_for_requests)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
-    let start = prepare_http(open, root, most)?;
+    let start = prepare_http(open, root, most, generation)?;
     let start = move |event_loop: &mut EventLoop, timers| {
         let http = Rc::new(start(event_loop, timers)?);
         for (socket, visitor) in visitors {
             http.server().adopt(event_loop, socket, visitor);
         }
         let server = http.server().clone();
-        let then: Then = Box::new(move |event_loop| {
-            if let Some(closing) = closing {
-                // If it can't be told not to wait, whoever is there comes again.
-                let _ = server.let_in_all(event_loop, closing);
-            }
-        });
-        Ok(started(http, is_last, then))
+        let let_in = move |event_loop: &mut EventLoop, door| server.let_in_all(event_loop, door);
+        Ok(started(http, is_last, Box::new(move |event_loop| close(event_loop, closing, let_in))))
     };
     Ok(Some(Opened { address, is_new, start: Box::new(start) }))
 }
 
 fn open_dns(
-    wanted: Option<SocketAddr>,
+    wanted: Wanted<(TcpListener, UdpSocket)>,
     old: Option<Detached>,
     options: dns::Options,
     most: usize,
@@ -181,8 +195,11 @@ fn open_dns(
         .as_ref()
         .map(|old| old.listener.try_clone().map(|it| Doors::Old(it.into())))
         .transpose()?;
-    let listen = |at| listen_twice(at).map(|(tcp, udp)| Doors::New(tcp, udp));
-    let door = Door::find(wanted, doors, |doors, at| is_at(doors.tcp(), at), listen)?;
+    let new = |(tcp, udp)| Doors::New(tcp, udp);
+    let listen = |at| listen_twice(at).map(new);
+    let is_there = |doors: &Doors, at| is_at(doors.tcp(), at);
+    let wanted = Wanted { at: wanted.at, given: wanted.given.map(new) };
+    let door = Door::find(wanted, doors, is_there, listen)?;
     let Some(Door { open, is_new, is_last, .. }) = door else { return Ok(None) };
     let address = open.tcp().local_addr()?;
     let new = match open {
@@ -230,32 +247,40 @@ impl Doors {
 }
 
 fn open_mail(
-    wanted: Option<SocketAddr>,
+    wanted: Wanted<TcpListener>,
     old: Option<Detached>,
     mbox: Option<PathBuf>,
     most: usize,
+    generation: Option<u64>,
 ) -> io::Result<Option<Opened>> {
     let mut state = old.map(|mut old| mail_state::read(old.attach())).transpose()?;
     let listener = state.as_mut().and_then(|state| state.lines.listener.take());
     let door = Door::find(wanted, listener.map(TcpListener::from), is_at, listen)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
-    let start = prepare_mail(open, mbox, most)?;
+    let start = prepare_mail(open, mbox, most, generation)?;
     let start = move |event_loop: &mut EventLoop, timers| {
         let mail = start(event_loop, timers)?;
         if let Some(state) = state {
             mail.adopt(event_loop, state)?;
         }
-        Ok(started(Rc::new(mail), is_last, Box::new(|_| drop(closing))))
+        let server = mail.clone();
+        let let_in = move |event_loop: &mut EventLoop, door| server.let_in_all(event_loop, door);
+        Ok(started(
+            Rc::new(mail),
+            is_last,
+            Box::new(move |event_loop| close(event_loop, closing, let_in)),
+        ))
     };
     Ok(Some(Opened { address, is_new, start: Box::new(start) }))
 }
 
 fn open_chat(
-    wanted: Option<SocketAddr>,
+    wanted: Wanted<TcpListener>,
     old: Option<Detached>,
     key: Option<String>,
     most: usize,
+    generation: Option<u64>,
     room: Room,
 ) -> io::Result<Option<Opened>> {
     let mut state = old.map(|mut old| chat_state::read(old.attach())).transpose()?;
@@ -263,15 +288,33 @@ fn open_chat(
     let door = Door::find(wanted, listener.map(TcpListener::from), is_at, listen)?;
     let Some(Door { open, is_new, closing, is_last }) = door else { return Ok(None) };
     let address = open.local_addr()?;
-    let start = prepare_chat(open, key, most, room);
+    let start = prepare_chat(open, key, most, generation, room);
     let start = move |event_loop: &mut EventLoop, timers| {
         let chat = start(event_loop, timers)?;
         if let Some(state) = state {
             chat.adopt(event_loop, state)?;
         }
-        Ok(started(Rc::new(chat), is_last, Box::new(|_| drop(closing))))
+        let server = chat.clone();
+        let let_in = move |event_loop: &mut EventLoop, door| server.let_in_all(event_loop, door);
+        Ok(started(
+            Rc::new(chat),
+            is_last,
+            Box::new(move |event_loop| close(event_loop, closing, let_in)),
+        ))
     };
     Ok(Some(Opened { address, is_new, start: Box::new(start) }))
+}
+
+/// Closes a door where nobody wants us any more, behind all who are there.
+fn close(
+    event_loop: &mut EventLoop,
+    door: Option<TcpListener>,
+    let_in_all: impl FnOnce(&mut EventLoop, TcpListener) -> io::Result<()>,
+) {
+    if let Some(door) = door {
+        // If it can't be told not to wait, whoever is there comes again.
+        let _ = let_in_all(event_loop, door);
+    }
 }
 
 fn started<S: Service + Movable + 'static>(service: Rc<S>, is_last: bool, then: Then) -> Started {

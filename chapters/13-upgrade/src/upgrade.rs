@@ -6,15 +6,15 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ch07_callbacks::{EventLoop, Interest, Source, Token};
 use ch09_timers::{Timer, Timers};
 
-use crate::TAKE_OVER;
 use crate::channel::{Channel, MOST_DESCRIPTORS};
+use crate::command::take_over;
 use crate::in_place;
 use crate::message::Message;
 use crate::peer::Peer;
@@ -165,11 +165,10 @@ impl Upgrade {
     fn start(&self, event_loop: &mut EventLoop) -> io::Result<()> {
         let (ours, theirs) = Channel::pair()?;
         let Program { file, arguments, .. } = &self.0.program;
-        let child = Command::new(file)
-            .arg(TAKE_OVER)
-            .args(arguments)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .spawn()?;
+        let mut command = take_over(file, arguments);
+        // waits: until that one runs its own program. Until then the two
+        // share one memory
+        let child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn()?;
         self.0.successor.replace(Some(child));
         let channel = Rc::new(ours);
         let (hears, late) = (self.clone(), self.clone());

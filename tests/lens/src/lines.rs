@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use visitors::calls::{Kind, family};
 
-use crate::record::{Call, Outcome, Signal};
+use crate::record::{Call, Line, Outcome, Signal};
 
 /// The columns' names.
 pub const HEADING: &str = "   time thread  call               waited  what came of it";
@@ -29,6 +29,13 @@ pub fn still(since: Duration, thread: u32, call: &str, kind: Kind, what: Option<
 pub fn signal(signal: &Signal) -> String {
     let at = Duration::from_micros(signal.at_us);
     row(at, signal.thread, &format!("-- {} --", signal.signal), "", "")
+}
+
+/// What a program says to the one that takes its place, or the other way round. Nothing, where the line is another.
+pub fn mark(line: &Line) -> Option<String> {
+    let Line::Mark(mark) = line else { return None };
+    let at = Duration::from_micros(mark.at_us);
+    Some(format!("{:10.4} thread {} says {}", at.as_secs_f64(), mark.thread, mark.says))
 }
 
 fn row(at: Duration, thread: u32, call: &str, waited: &str, rest: &str) -> String {

@@ -1,7 +1,8 @@
 //! `cargo lens`: runs a program, and shows where it waits.
 //!
 //! `main` reads the command line. `alone` runs any program; `visited` runs a chapter's, with the
-//! visitors calling, and `protocols` has those who don't speak HTTP; `show` is what both do with what the tracer sees.
+//! visitors calling, and `protocols` has those who don't speak HTTP, `succession` what there is to see where one
+//! program replaces another; `show` is what both do with what the tracer sees.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod alone;
@@ -12,10 +13,12 @@ mod show;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod signals;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod succession;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod visited;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -69,8 +72,13 @@ struct Arguments {
     svg: Option<PathBuf>,
 
     /// Run nothing: draw the timeline of a run that --json wrote down
-    #[arg(long, value_name = "FILE", requires = "svg", conflicts_with_all = ["chapter", "command", "json"])]
+    #[arg(long, value_name = "FILE", requires = "svg", conflicts_with_all = ["chapter", "command"])]
     draw: Option<PathBuf>,
+
+    /// With --draw: only the moment in which one program takes over from another (chapter 13). With --json, that
+    /// part of the run is written down as well
+    #[arg(long, requires = "draw")]
+    hand_over: bool,
 
     /// Stop the program at every call, not only at those that can wait: for kernels that can't filter.
     /// The same calls are shown
@@ -121,7 +129,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<u8, Failed> {
     if let (Some(run), Some(picture)) = (&arguments.draw, &arguments.svg) {
-        return draw(run, picture);
+        return draw(run, picture, arguments);
     }
     if arguments.chapter.is_none() && arguments.command.is_empty() {
         let reason = "what shall it look at? A chapter's program: cargo lens 2. Or any: cargo lens -- sleep 1";
@@ -149,14 +157,29 @@ fn look(_: &Arguments) -> Result<u8, Failed> {
 }
 
 /// Draws a run that was written down.
-fn draw(run: &std::path::Path, picture: &std::path::Path) -> Result<u8, Failed> {
+fn draw(run: &Path, picture: &Path, arguments: &Arguments) -> Result<u8, Failed> {
     let text = std::fs::read_to_string(run)
         .map_err(|error| Failed(BAD_USAGE, format!("can't read {}: {error}", run.display())))?;
     let lines = lens::record::read(&text)
         .map_err(|reason| Failed(BAD_USAGE, format!("{}: {reason}", run.display())))?;
+    let lines = match arguments.hand_over {
+        true => lens::record::hand_over(&lines).ok_or_else(|| {
+            Failed(BAD_USAGE, format!("{}: nobody takes over in it", run.display()))
+        })?,
+        false => lines,
+    };
+    let cant_write =
+        |file: &Path, error| Failed(FAILURE, format!("can't write {}: {error}", file.display()));
+    if let Some(json) = &arguments.json {
+        let mut written = Vec::new();
+        lines
+            .iter()
+            .try_for_each(|line| line.write(&mut written))
+            .and_then(|()| std::fs::write(json, &written))
+            .map_err(|error| cant_write(json, error))?;
+    }
     let drawn = lens::picture::svg(&lines, &lens::picture::id_of(picture));
-    std::fs::write(picture, drawn)
-        .map_err(|error| Failed(FAILURE, format!("can't write {}: {error}", picture.display())))?;
+    std::fs::write(picture, drawn).map_err(|error| cant_write(picture, error))?;
     Ok(0)
 }
 

@@ -1,6 +1,7 @@
 //! A run drawn as a timeline: a lane for each thread and for each visitor.
 //!
-//! Work is a block, waiting a line: shapes tell them apart, colors only help. The picture takes its
+//! Work is a block, waiting a line: shapes tell them apart, colors only help. Where one program
+//! replaces another, a mark below the bar is a word that one says to the other. The picture takes its
 //! colors from the page's theme where there is one, and says in words what it shows.
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::lines::{came_of, name};
-use crate::record::{Call, Line, Thread, Visitor};
+use crate::record::{Call, Line, Mark, Thread, Visitor};
 
 /// The picture's width, in its own units: a phone's, so that it needs no shrinking there.
 const WIDTH: f64 = 360.0;
@@ -20,8 +21,14 @@ const LANE: f64 = 42.0;
 const BAR: (f64, f64) = (17.0, 16.0);
 /// Room above the first lane, for the time.
 const HEAD: f64 = 24.0;
+/// From a lane's top to the foot of what stands below its bar.
+const FOOT: f64 = 41.5;
 /// A letter's width at the bars' font size.
 const LETTER: f64 = 6.2;
+/// A letter's width below the bars, and a mark's.
+const SMALL_LETTER: f64 = 5.0;
+/// See [`SMALL_LETTER`].
+const MARK: f64 = 6.0;
 /// Nothing is drawn narrower, or it couldn't be seen.
 const NARROWEST: f64 = 1.2;
 /// A wait narrower than this can be left out where others are.
@@ -39,7 +46,8 @@ pub fn svg(lines: &[Line], id: &str) -> String {
     let legend = HEAD + shown as f64 * LANE + 8.0;
     let more = lanes.len() - shown;
     let visitors = if run.visitors.is_empty() { 36.0 } else { 54.0 };
-    let height = legend + visitors + if more > 0 { 18.0 } else { 0.0 };
+    let marks = !run.marks.is_empty() && more == 0;
+    let height = legend + visitors + if more > 0 || marks { 18.0 } else { 0.0 };
 
     let mut svg = String::new();
     // Writing to a String can't fail.
@@ -51,6 +59,7 @@ pub fn svg(lines: &[Line], id: &str) -> String {
     let _ = writeln!(svg, r#"<title id="{id}-title">{}</title>"#, escape(&run.title()));
     let _ = writeln!(svg, r#"<desc id="{id}-desc">{}</desc>"#, escape(&run.words(&lanes)));
     run.draw_time(&mut svg, HEAD + shown as f64 * LANE);
+    run.draw_hand_over(&mut svg, HEAD + shown as f64 * LANE);
     for (index, lane) in lanes[..shown].iter().enumerate() {
         run.draw_lane(&mut svg, lane, HEAD + index as f64 * LANE);
     }
@@ -58,6 +67,9 @@ pub fn svg(lines: &[Line], id: &str) -> String {
         let _ = writeln!(svg, r#"<text x="{MARGIN}" y="{}">and {more} more</text>"#, legend + 4.0);
     }
     draw_legend(&mut svg, legend + if more > 0 { 18.0 } else { 0.0 }, !run.visitors.is_empty());
+    if marks {
+        draw_legend_of_marks(&mut svg, legend + visitors + 12.0);
+    }
     svg.push_str("</svg>\n");
     svg
 }
@@ -77,6 +89,10 @@ struct Timeline<'a> {
     calls: Vec<&'a Call>,
     threads: Vec<&'a Thread>,
     visitors: Vec<&'a Visitor>,
+    /// What processes are called, by their numbers, where one program has replaced another.
+    programs: BTreeMap<i32, &'a str>,
+    /// What one of them has said to the other, in order.
+    marks: Vec<&'a Mark>,
 }
 
 /// A row of the picture.
@@ -94,6 +110,8 @@ impl<'a> Timeline<'a> {
             calls: Vec::new(),
             threads: Vec::new(),
             visitors: Vec::new(),
+            programs: BTreeMap::new(),
+            marks: Vec::new(),
         };
         let mut end = 0;
         for line in lines {
@@ -112,6 +130,8 @@ impl<'a> Timeline<'a> {
                 }
                 Line::Play(play) => (run.from, run.to) = (play.began_us, play.ended_us),
                 Line::Visitor(visitor) => run.visitors.push(visitor),
+                Line::Program(program) => drop(run.programs.insert(program.pid, &program.name)),
+                Line::Mark(mark) => run.marks.push(mark),
                 Line::Signal(_) | Line::End(_) => {}
             }
         }
@@ -119,6 +139,8 @@ impl<'a> Timeline<'a> {
             run.to = end.max(run.from + 1);
         }
         run.threads.sort_by_key(|thread| thread.thread);
+        run.marks.retain(|mark| (run.from..=run.to).contains(&mark.at_us));
+        run.marks.sort_by_key(|mark| mark.at_us);
         run
     }
 
@@ -138,7 +160,11 @@ impl<'a> Timeline<'a> {
                 lanes.push(Lane::Thread(thread, calls));
             }
         }
-        lanes.extend(self.visitors.iter().map(|visitor| Lane::Visitor(visitor)));
+        let visitors = self.visitors.iter().filter(|visitor| {
+            let came = visitor.track.first().map_or(visitor.ended_us, |(moment, _)| *moment);
+            came <= self.to && visitor.ended_us >= self.from
+        });
+        lanes.extend(visitors.map(|visitor| Lane::Visitor(visitor)));
         lanes
     }
 
@@ -166,6 +192,12 @@ impl<'a> Timeline<'a> {
                 Lane::Visitor(visitor) => self.words_of_visitor(visitor),
             };
             let _ = write!(words, " {sentence}");
+        }
+        for mark in &self.marks {
+            let who = self.threads.iter().find(|thread| thread.thread == mark.thread);
+            let who = who.map_or("somebody".to_owned(), |thread| self.label(thread));
+            let at = since(mark.at_us - self.from);
+            let _ = write!(words, " At {at} {who} says {}.", mark.says);
         }
         words
     }
@@ -223,6 +255,22 @@ impl<'a> Timeline<'a> {
         }
     }
 
+    /// The time from the old program's first word to the new one's last: nobody is served meanwhile. (With the very
+    /// first word the new one says that it's there.)
+    fn draw_hand_over(&self, svg: &mut String, bottom: f64) {
+        let (Some(hello), Some(last)) = (self.marks.first(), self.marks.last()) else { return };
+        let Some(first) = self.marks.iter().find(|mark| mark.thread != hello.thread) else {
+            return;
+        };
+        let from = self.x(first.at_us);
+        let width = (self.x(last.at_us) - from).max(NARROWEST);
+        let height = bottom - HEAD;
+        let _ = writeln!(
+            svg,
+            r#"<rect x="{from:.1}" y="{HEAD}" width="{width:.1}" height="{height}" fill="var(--links, #20609f)" fill-opacity="0.22"/>"#
+        );
+    }
+
     fn draw_lane(&self, svg: &mut String, lane: &Lane<'_>, top: f64) {
         let (left, right) = match lane {
             Lane::Thread(thread, calls) => {
@@ -243,13 +291,19 @@ impl<'a> Timeline<'a> {
             escape(&right)
         );
         match lane {
-            Lane::Thread(thread, calls) => self.draw_thread(svg, thread, calls, top + BAR.0),
+            Lane::Thread(thread, calls) => {
+                self.draw_thread(svg, thread, calls, top + BAR.0);
+                self.draw_marks(svg, thread, top);
+            }
             Lane::Visitor(visitor) => self.draw_visitor(svg, visitor, top + BAR.0),
         }
     }
 
     /// A thread's number, and the program's name where there are several.
     fn label(&self, thread: &Thread) -> String {
+        if let Some(program) = self.programs.get(&thread.pid) {
+            return format!("thread {}, {program}", thread.thread);
+        }
         match self.threads.iter().any(|other| other.name != thread.name) {
             true => format!("thread {}, {}", thread.thread, thread.name),
             false => format!("thread {}", thread.thread),
@@ -287,6 +341,47 @@ impl<'a> Timeline<'a> {
         draw_blocks(svg, &work, top);
     }
 
+    /// What a thread says to the other program: a mark for each word, and the words as far as there is room.
+    fn draw_marks(&self, svg: &mut String, thread: &Thread, top: f64) {
+        let (tip, foot) = (top + BAR.0 + BAR.1 + 1.0, top + FOOT);
+        // Marks that can't be told apart share their words, the first and the last of them.
+        let mut groups: Vec<(f64, f64, Vec<&str>)> = Vec::new();
+        for mark in self.marks.iter().filter(|mark| mark.thread == thread.thread) {
+            let x = self.x(mark.at_us);
+            let _ = writeln!(
+                svg,
+                r#"<path d="M{x:.1} {tip}l3 6h-6z"><title>{} says {}</title></path>"#,
+                escape(&self.label(thread)),
+                escape(&mark.says)
+            );
+            match groups.last_mut() {
+                Some((_, last, words)) if x - *last < MARK => {
+                    *last = x;
+                    words.push(&mark.says);
+                }
+                _ => groups.push((x, x, vec![&mark.says])),
+            }
+        }
+        let mut free_from = 0.0;
+        for (index, (first, last, words)) in groups.iter().enumerate() {
+            let words = in_short(words);
+            let width = MARK + words.chars().count() as f64 * SMALL_LETTER;
+            let next = groups.get(index + 1).map_or(WIDTH, |(x, ..)| x - MARK);
+            let (x, anchor) = match (last + width <= next, first - width >= free_from) {
+                (true, _) => (last + 5.0, "start"),
+                (_, true) => (first - 5.0, "end"),
+                // Its title tells.
+                _ => continue,
+            };
+            free_from = if anchor == "start" { last + width } else { last + MARK };
+            let _ = writeln!(
+                svg,
+                r#"<text x="{x:.1}" y="{foot}" font-size="10" text-anchor="{anchor}">{}</text>"#,
+                escape(&words)
+            );
+        }
+    }
+
     fn draw_visitor(&self, svg: &mut String, visitor: &Visitor, top: f64) {
         let ends = visitor.track.iter().skip(1).map(|(moment, _)| *moment);
         let mut blocks: Vec<(f64, f64)> = Vec::new();
@@ -314,6 +409,9 @@ impl<'a> Timeline<'a> {
     /// How a visit ended, as a mark where it did.
     fn draw_end(&self, svg: &mut String, visitor: &Visitor, top: f64) {
         let Some((_, last)) = visitor.track.last() else { return };
+        if visitor.ended_us > self.to {
+            return;
+        }
         let x = self.x(visitor.ended_us).clamp(MARGIN + 5.0, WIDTH - MARGIN - 5.0);
         let y = top + BAR.1 / 2.0;
         let _ = match last.as_str() {
@@ -333,6 +431,14 @@ impl<'a> Timeline<'a> {
             ),
             _ => Ok(()),
         };
+    }
+}
+
+/// Words that have to share their room.
+fn in_short(words: &[&str]) -> String {
+    match words {
+        [first, .., last] => format!("{first} … {last}"),
+        words => words.concat(),
     }
 }
 
@@ -435,6 +541,15 @@ fn draw_legend(svg: &mut String, y: f64, visitors: bool) {
     svg.push_str("</g>\n");
 }
 
+/// What the marks mean.
+fn draw_legend_of_marks(svg: &mut String, y: f64) {
+    let _ = writeln!(
+        svg,
+        r#"<g font-size="11"><path d="M12 {}l4 8h-8z"/><text x="26" y="{y}">says to the other program; shaded: nobody is served</text></g>"#,
+        y - 9.0,
+    );
+}
+
 /// The distance between two marks of the time: five or so.
 fn step(length: u64) -> u64 {
     let mut step = 1;
@@ -476,7 +591,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Outcome, Play, Run};
+    use crate::record::{Outcome, Play, Program, Run};
 
     fn call(thread: u32, began: u64, took: u64) -> Line {
         Line::Call(Call {
@@ -611,6 +726,70 @@ mod tests {
             "{drawn}"
         );
         assert!(drawn.contains("Quick came at 0.1 ms and was there for 0.3 ms: left."), "{drawn}");
+    }
+
+    /// Thread 1 is the old program's, thread 2 the new one's.
+    fn hand_over(words: [(u64, u32, &str); 3]) -> String {
+        let lane = |number, pid| {
+            let name = "program".to_owned();
+            Line::Thread(Thread {
+                thread: number,
+                tid: pid,
+                pid,
+                name,
+                began_us: 0,
+                ended_us: 1000,
+            })
+        };
+        let program = |pid, name: &str| Line::Program(Program { pid, name: name.to_owned() });
+        let mut lines = vec![lane(1, 7), lane(2, 8), program(7, "the old"), program(8, "the new")];
+        lines.extend(words.map(|(at_us, thread, says)| {
+            Line::Mark(Mark { thread, at_us, says: says.to_owned() })
+        }));
+        run(lines)
+    }
+
+    #[test]
+    fn what_one_program_says_to_another_stands_below_its_lane() {
+        let drawn = hand_over([(100, 2, "hello"), (400, 1, "state"), (700, 2, "serving")]);
+        assert!(well_formed(&drawn), "{drawn}");
+        for said in
+            [">thread 1, the old<", ">thread 2, the new<", ">hello<", ">state<", ">serving<"]
+        {
+            assert!(drawn.contains(said), "no {said} in {drawn}");
+        }
+        assert!(drawn.contains("<title>thread 2, the new says serving</title>"), "{drawn}");
+        assert!(drawn.contains("At 0.4 ms thread 1, the old says state."), "{drawn}");
+        // From the old program's first word to the last one.
+        assert!(drawn.contains(r#"<rect x="145.0" y="24" width="105.0""#), "{drawn}");
+        assert!(drawn.contains("nobody is served"), "{drawn}");
+        assert!(!run(vec![thread(1, 1000)]).contains("nobody is served"));
+    }
+
+    #[test]
+    fn words_that_are_too_close_share_their_room() {
+        let drawn = hand_over([(100, 2, "hello"), (105, 1, "state"), (110, 2, "serving")]);
+        assert!(drawn.contains(">hello … serving<"), "{drawn}");
+        let drawn = hand_over([(100, 2, "hello"), (920, 2, "ready"), (990, 2, "serving")]);
+        assert!(
+            drawn.contains(">hello<") && drawn.contains(r#"text-anchor="end">ready<"#),
+            "{drawn}"
+        );
+    }
+
+    #[test]
+    fn who_comes_later_and_who_has_gone_have_no_lane() {
+        let play = Line::Play(Play { began_us: 1000, ended_us: 2000 });
+        let lines = vec![
+            play,
+            visitor("early", &[(100, "connecting"), (900, "left")], 900),
+            visitor("there", &[(100, "connecting"), (2900, "answered")], 2900),
+            visitor("late", &[(2100, "connecting")], 2900),
+        ];
+        let drawn = run(lines);
+        assert!(drawn.contains(">there<"), "{drawn}");
+        assert!(!drawn.contains(">early<") && !drawn.contains(">late<"), "{drawn}");
+        assert!(!drawn.contains(r#"r="5""#), "its end isn't in the picture: {drawn}");
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub enum Line {
     Play(Play),
     /// One of them.
     Visitor(Visitor),
+    /// What a process is called, where one program has replaced another.
+    Program(Program),
+    /// What one of the two has said to the other.
+    Mark(Mark),
     /// The last line.
     End(End),
 }
@@ -142,6 +146,26 @@ pub struct Visitor {
     pub ending: String,
 }
 
+/// A program that has replaced another one, or was replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// The kernel's number for its process.
+    pub pid: i32,
+    /// What it's called: `generation 2`.
+    pub name: String,
+}
+
+/// A word that a program says to the one that takes its place, or the other way round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The thread that says it.
+    pub thread: u32,
+    /// When.
+    pub at_us: u64,
+    /// What: `ready`.
+    pub says: String,
+}
+
 /// The end of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
@@ -199,7 +223,8 @@ pub fn read(text: &str) -> Result<Vec<Line>, String> {
                 "it isn't a run in this lens's format: line 1 has to say \"lens\":{VERSION}"
             ));
         }
-        const KINDS: [&str; 7] = ["run", "call", "thread", "signal", "play", "visitor", "end"];
+        const KINDS: [&str; 9] =
+            ["run", "call", "thread", "signal", "play", "visitor", "program", "mark", "end"];
         if value["kind"].as_str().is_some_and(|kind| KINDS.contains(&kind)) {
             let line = serde_json::from_value(value)
                 .map_err(|error| format!("line {number} isn't in the lens's format: {error}"))?;
@@ -212,7 +237,106 @@ pub fn read(text: &str) -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
+/// So much is shown besides: before the new program begins, and after the last word, until whoever came meanwhile is
+/// served.
+const BEFORE_US: u64 = 1500;
+/// See [`BEFORE_US`].
+const AFTER_US: u64 = 2500;
+
+/// The moment in which one program takes over from another: of a run, what happened meanwhile. `None`: there is no
+/// such moment in it.
+pub fn hand_over(lines: &[Line]) -> Option<Vec<Line>> {
+    let first = lines.iter().find_map(|line| match line {
+        Line::Mark(mark) => Some(mark),
+        _ => None,
+    })?;
+    let last = lines.iter().rev().find_map(|line| match line {
+        Line::Mark(mark) => Some(mark.at_us),
+        _ => None,
+    })?;
+    // The first word is the new program's.
+    let began = lines.iter().find_map(|line| match line {
+        Line::Thread(thread) if thread.thread == first.thread => Some(thread.began_us),
+        _ => None,
+    })?;
+    let (from, to) = (began.saturating_sub(BEFORE_US), last.saturating_add(AFTER_US));
+    let play = Line::Play(Play { began_us: from, ended_us: to });
+    let shown = lines.iter().filter_map(|line| match line {
+        Line::Play(_) => Some(play.clone()),
+        Line::Call(call) if call.began_us > to || call.ended_us() < from => None,
+        Line::Visitor(visitor) => {
+            let came = visitor.track.first().map_or(visitor.ended_us, |(moment, _)| *moment);
+            (came <= to && visitor.ended_us >= from).then(|| line.clone())
+        }
+        other => Some(other.clone()),
+    });
+    Some(shown.collect())
+}
+
 /// As the format counts time.
 pub fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(thread: u32, at_us: u64) -> Line {
+        Line::Mark(Mark { thread, at_us, says: "a word".to_owned() })
+    }
+
+    fn visitor(from: u64, to: u64) -> Line {
+        let track = vec![(from, "silent".to_owned())];
+        Line::Visitor(Visitor { name: String::new(), track, ended_us: to, ending: String::new() })
+    }
+
+    fn call(began_us: u64, took_us: u64) -> Line {
+        Line::Call(Call {
+            thread: 1,
+            call: "read".to_owned(),
+            descriptor: None,
+            what: None,
+            watched: None,
+            began_us,
+            took_us,
+            waited: true,
+            outcome: Outcome::Result(0),
+            accepted: None,
+            ready: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn of_a_hand_over_what_happens_meanwhile_is_taken() {
+        let name = String::new();
+        let thread = Line::Thread(Thread {
+            thread: 2,
+            tid: 1,
+            pid: 1,
+            name,
+            began_us: 50_000,
+            ended_us: 99_000,
+        });
+        let play = |began_us, ended_us| Line::Play(Play { began_us, ended_us });
+        let (from, to) = (50_000 - BEFORE_US, 61_000 + AFTER_US);
+        let (here, across) = (call(55_000, 10), call(10_000, 80_000));
+        let lines = [
+            call(10_000, 10),
+            here.clone(),
+            across.clone(),
+            call(80_000, 10),
+            play(0, 90_000),
+            visitor(100, 200),
+            visitor(100, 55_000),
+            visitor(80_000, 90_000),
+            thread.clone(),
+            mark(2, 60_000),
+            mark(1, 61_000),
+        ];
+        let taken = [here, across, play(from, to), visitor(100, 55_000), thread];
+        let taken = [&taken[..], &[mark(2, 60_000), mark(1, 61_000)]].concat();
+        assert_eq!(hand_over(&lines), Some(taken));
+        assert_eq!(hand_over(&lines[..9]), None, "nobody takes over");
+    }
 }

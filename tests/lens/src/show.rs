@@ -16,6 +16,7 @@ use lens::tracer::{AllInside, Seen};
 
 use visitors::{tell, warn};
 
+use crate::succession::Overheard;
 use crate::{Arguments, FAILURE, Failed};
 
 /// A call that has waited so long is told of before it's over: it may never be.
@@ -32,6 +33,10 @@ const MOST_ALIKE: u32 = 3;
 
 /// So many calls are kept for a picture: more than it has room to show, and memory has an end.
 const MOST_DRAWN: usize = 10_000;
+
+/// One program was to replace another, and that isn't what was seen.
+const NOT_UNDERSTOOD: &str =
+    "what the two programs said to each other isn't what is said at a hand-over";
 
 /// What is shown, and where it is written.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub struct Show {
     told: Vec<(u32, Instant)>,
     /// Waits that are alike, one after the other.
     alike: Alike,
+    /// Where one program replaces another.
+    overheard: Option<Overheard>,
 }
 
 /// Waits of one thread on one descriptor in the same call, with nothing between them to be shown.
@@ -110,6 +117,7 @@ impl Show {
             trouble: None,
             told: Vec::new(),
             alike: Alike::default(),
+            overheard: None,
         })
     }
 
@@ -132,8 +140,21 @@ impl Show {
         self.origin
     }
 
+    /// From now on it's listened to what one program says to another that replaces it.
+    pub fn overhear(&mut self) {
+        self.overheard = Some(Overheard::default());
+    }
+
+    /// Whether one program was to replace another.
+    pub fn is_of_two(&self) -> bool {
+        self.overheard.is_some()
+    }
+
     /// Takes in what the tracer has seen.
     pub fn see(&mut self, seen: Seen) {
+        if let Some(overheard) = &mut self.overheard {
+            overheard.hear(&seen);
+        }
         match seen {
             Seen::Begun => {}
             Seen::Call(call) => {
@@ -255,6 +276,13 @@ impl Show {
     /// The end: the summary, and the files.
     pub fn end(mut self, status: String) -> Result<(), Failed> {
         self.tell_of_those_alike();
+        let said = self.overheard.take().map(Overheard::lines);
+        if said == Some(None) {
+            self.trouble = Some(NOT_UNDERSTOOD.to_owned());
+        }
+        let said = said.flatten().unwrap_or_default();
+        let marks: Vec<String> = said.iter().filter_map(lines::mark).collect();
+        said.into_iter().for_each(|line| self.keep(line));
         let at_us = microseconds(self.origin.elapsed());
         self.keep(Line::End(record::End { at_us, status }));
         if self.headed || self.out == Out::Stderr {
@@ -265,6 +293,10 @@ impl Show {
             self.say(&line);
         }
         self.tell_of_visitors();
+        if !marks.is_empty() {
+            self.say("");
+        }
+        marks.iter().for_each(|mark| self.say(mark));
         if let Some((path, file)) = &mut self.json
             && let Err(error) = file.flush()
         {

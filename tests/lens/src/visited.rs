@@ -25,12 +25,13 @@ use visitors::chapters::{self, Chapter};
 use visitors::crowd;
 use visitors::doing;
 use visitors::hosts::{self, Manner};
-use visitors::play::{HALF_A_SECOND, HALF_OF_THEM, Play};
+use visitors::play::{HALF_A_SECOND, HALF_AND_HALF, HALF_OF_THEM, Play};
 use visitors::program::{EndedElsewhere, Program, Start};
 use visitors::visit::{Doing, Ending, Visit};
 
 use crate::protocols::Clients;
 use crate::show::{Out, Shared, Show, Teller, lock};
+use crate::succession::{self, Succession};
 use crate::{Arguments, BAD_USAGE, FAILURE, Failed, Way, alone, signals};
 
 /// The chapter whose program is a visitor itself.
@@ -63,7 +64,14 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     let mut others = Clients::of(&chapter)
         .map(|others| others.filter(|_| none_chosen))
         .map_err(|error| Failed(FAILURE, format!("can't begin: {error}")))?;
-    let script = if others.is_some() { HALF_OF_THEM } else { HALF_A_SECOND };
+    let succession = Succession::of(&chapter)
+        .map(|succession| succession.filter(|_| none_chosen))
+        .map_err(|error| Failed(FAILURE, format!("can't begin: {error}")))?;
+    let script = match (&others, &succession) {
+        (Some(_), _) => HALF_OF_THEM,
+        (_, Some(_)) => HALF_AND_HALF,
+        _ => HALF_A_SECOND,
+    };
     let cast = match arguments.visitors.as_slice() {
         [] => script.cast(),
         words => Cast::from_words(words).map_err(bad)?,
@@ -75,6 +83,7 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
         let more = others.arguments();
         words.extend(more.map_err(|error| Failed(FAILURE, format!("can't begin: {error}")))?);
     }
+    words.extend(succession.iter().flat_map(Succession::arguments));
     let traced = Traced::start(&chapter, words, arguments, &blocked)?;
     let address = match traced.program.listening() {
         Ok(address) => address,
@@ -98,6 +107,11 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
         _ => cast.play(address, arguments.limit()),
     };
     let play = play.map_err(|error| Failed(FAILURE, format!("can't begin: {error}")))?;
+    if succession.is_some() {
+        lock(&traced.show).overhear();
+        play.wait(succession::WHEN.saturating_sub(play.age()));
+        traced.program.signal(Signal::SIGUSR2);
+    }
     while !play.wait(LOOK) {
         if interrupted.load(Ordering::Relaxed) {
             play.call_off();
@@ -107,14 +121,21 @@ pub fn run(chapter: &str, arguments: &Arguments) -> Result<u8, Failed> {
     if let Some(others) = others {
         others.note(&traced.show);
     }
-    let ended = traced.program.exit_status().map(|status| {
-        traced.failed(&format!("{} ended during the play ({status})", chapter.server()))
-    });
-    traced.end()?;
+    let ended = traced.program.exit_status();
+    let ended = match (succession, ended) {
+        (None, Some(status)) => {
+            Some(traced.failed(&format!("{} ended during the play ({status})", chapter.server())))
+        }
+        (Some(_), None) => {
+            Some(traced.failed(&format!("{} wasn't replaced by another process", chapter.server())))
+        }
+        _ => None,
+    };
+    let shown = traced.end();
     match ended {
-        _ if interrupted.load(Ordering::Relaxed) => Ok(INTERRUPTED),
+        _ if interrupted.load(Ordering::Relaxed) => shown.map(|_| INTERRUPTED),
         Some(failed) => Err(failed),
-        None => Ok(0),
+        None => shown.map(|_| 0),
     }
 }
 
@@ -253,6 +274,9 @@ impl Traced {
         let status = self.tracer.join().unwrap_or(0);
         drop(self.teller);
         let words = match by_itself {
+            Some(_) if lock(&self.show).is_of_two() => {
+                "replaced; the other one was ended by the lens, with the play".to_owned()
+            }
             Some(_) => alone::ending(status),
             None => "ended by the lens, with the play".to_owned(),
         };

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use lens::picture;
 use lens::record::{self, Line};
+use lens::{HARDLY_A_WAIT, picture};
 use shared::{LENS, calls, calmly, can_look};
 use visitors::calls::family;
 use visitors::chapters::{self, Chapter};
@@ -58,7 +58,8 @@ fn each_picture_is_what_the_run_beside_it_draws() {
     assert!(drawn >= chapters, "{drawn} pictures for {chapters} chapters");
 }
 
-/// Who was waited for, while the visitors were there, and how each visit ended: without the figures.
+/// Who was waited for, while the visitors were there, how each visit ended, and what one program said to another that
+/// took its place: without the figures.
 fn story(lines: &[Line]) -> (BTreeSet<String>, Vec<String>) {
     let play = lines.iter().find_map(|line| match line {
         Line::Play(play) => Some(play.began_us..play.ended_us),
@@ -79,6 +80,7 @@ fn story(lines: &[Line]) -> (BTreeSet<String>, Vec<String>) {
                 visitor.ending.chars().filter(|letter| !letter.is_ascii_digit()).collect();
             Some(format!("{}: {ending}", visitor.name))
         }
+        Line::Mark(mark) => Some(format!("thread {} says {}", mark.thread, mark.says)),
         _ => None,
     });
     (waits.into_keys().collect(), visitors.collect())
@@ -92,6 +94,47 @@ fn a_run_of_today_tells_the_story_of_the_one_in_the_book() {
     for chapter in with_a_timeline() {
         compare_stories(&chapter.name);
     }
+}
+
+/// One program takes over from another while it's looked at: both are seen from their first instruction to their last,
+/// and but for the loop's one line they wait only where a process is started. (To load a program may take a disk.)
+#[test]
+fn one_line_waits_in_a_program_and_in_the_one_that_takes_its_place() {
+    if !can_look() {
+        return;
+    }
+    let mut always: Option<BTreeSet<String>> = None;
+    for _ in 0..TRIES {
+        let lines = run("13-upgrade");
+        let threads: Vec<_> = lines
+            .iter()
+            .filter_map(|line| if let Line::Thread(thread) = line { Some(thread) } else { None })
+            .collect();
+        let [old, new] = threads[..] else { panic!("not two threads: {threads:?}") };
+        assert_ne!(old.pid, new.pid, "two programs");
+        let (first, last) = (calls(&lines)[0], lines.last());
+        assert!(old.began_us == 0 && first.began_us < new.began_us, "{old:?} {first:?}");
+        assert!(new.began_us < old.ended_us && old.ended_us < new.ended_us, "{old:?} {new:?}");
+        assert!(matches!(last, Some(Line::End(_))), "{last:?}");
+        let elsewhere = calls(&lines).into_iter().filter(|call| {
+            let starts = ["clone", "clone3", "vfork"].contains(&call.call.as_str());
+            call.blocked() >= HARDLY_A_WAIT && call.call != "epoll_wait" && !starts
+        });
+        let elsewhere: BTreeSet<String> =
+            elsewhere.map(|call| format!("thread {} in {}", call.thread, call.call)).collect();
+        if elsewhere.is_empty() {
+            return;
+        }
+        always = Some(match always {
+            None => elsewhere,
+            Some(always) => &always & &elsewhere,
+        });
+    }
+    let always = always.unwrap_or_default();
+    assert!(always.is_empty(), "it waits elsewhere, each time: {always:?}");
+    visitors::skipped(
+        "each time they waited elsewhere, and never at the same place: this machine is too busy",
+    );
 }
 
 fn compare_stories(chapter: &str) {

@@ -11,6 +11,9 @@ use rstest::rstest;
 use shared::{LENS, WAITER, calls, can_look, look};
 use visitors::calls::family;
 
+/// A run in which no program takes another's place.
+const WATCHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../book/timelines/watching.jsonl");
+
 fn lens(arguments: &[&str]) -> Output {
     Command::new(LENS).args(arguments).output().expect("it starts")
 }
@@ -29,6 +32,10 @@ fn stderr(output: &Output) -> String {
 #[case::too_long(&["2", "--visitors", "quick", "--seconds", "1000"], "1000")]
 #[case::nothing_to_draw(&["--draw", "/nonexistent", "--svg", "/dev/null"], "can't read /nonexistent")]
 #[case::drawn_nowhere(&["--draw", "/dev/null"], "--svg")]
+#[case::no_hand_over(
+    &["--draw", WATCHING, "--hand-over", "--svg", "/dev/null"],
+    "nobody takes over in it"
+)]
 #[case::no_run(&["--draw", "/etc/passwd", "--svg", "/dev/null"], "/etc/passwd")]
 fn bad_usage_is_said_in_a_line_with_status_2(#[case] arguments: &[&str], #[case] says: &str) {
     let output = lens(arguments);

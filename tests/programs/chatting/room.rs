@@ -106,6 +106,19 @@ fn nothing_that_a_terminal_would_obey_reaches_anybody() {
 }
 
 #[test]
+fn who_comes_is_told_by_which_generation() {
+    let mut room = Room::new(None).of_generation(Some(7));
+    room.arrives(Token::from_bits(1), 1);
+    let effects = std::iter::from_fn(|| room.next_effect());
+    let said = effects.filter_map(|effect| match effect {
+        Effect::Send { bytes, .. } => Some(bytes),
+        Effect::Log { .. } => None,
+    });
+    let said = String::from_utf8(said.collect::<Vec<_>>().concat()).unwrap();
+    assert!(said.contains("\r\n-- This is generation 7.\r\n"), "{said:?}");
+}
+
+#[test]
 fn whatever_one_types_nobody_is_sent_more_than_text() {
     let (ada, bob) = (Token::from_bits(1), Token::from_bits(2));
     let mut room = Room::new(None);
@@ -420,9 +433,15 @@ fn all_are_told_when_it_closes() {
     let (ada, mut bob) = (house.member("Ada"), house.member("Bob"));
     let mut door = Visitor::at(house.address);
     door.expect("name? ");
-    house.ask(|event_loop, chat| chat.stop(event_loop, Box::new(|_| {})));
+    let address = house.address;
+    // She has knocked, and wasn't let in yet.
+    let eve = house.ask(move |event_loop, chat| {
+        let eve = Visitor::at(address);
+        chat.stop(event_loop, Box::new(|_| {}));
+        eve
+    });
     bob.say(b"too late\n");
-    for visitor in [ada, bob, door] {
+    for visitor in [ada, bob, door, eve] {
         let said = visitor.rest();
         assert!(said.ends_with("-- The room is closed. Goodbye.\r\n"), "{said}");
         assert!(!said.contains("has left"), "{said}");

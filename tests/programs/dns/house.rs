@@ -103,7 +103,7 @@ type Order = Box<dyn FnOnce(&mut EventLoop, &Dns) + Send>;
 
 impl House {
     pub fn open(upstream: Option<SocketAddr>) -> Self {
-        Self::open_with(Options { zone: Some(zone()), upstream, times: QUICK })
+        Self::open_with(Options { zone: Some(zone()), upstream, times: QUICK, generation: None })
     }
 
     pub fn open_with(options: Options) -> Self {

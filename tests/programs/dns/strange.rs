@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use hickory_proto::op::{Message, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
 use rstest::rstest;
 
@@ -100,6 +101,38 @@ fn what_we_do_not_know_of_edns_is_ignored(#[case] ttl: u32, #[case] data: &[u8])
     assert_eq!(answer.answers.len(), 2);
     let edns = answer.edns.expect("it speaks EDNS too");
     assert_eq!((edns.flags().z, edns.options().as_ref().len()), (0, 0));
+}
+
+/// Asked which server answers (RFC 5001), it says which generation it is, whatever the answer; and nobody else is told.
+#[rstest]
+#[case::who_knows_it(Some(7), true, Some("generation 7"))]
+#[case::who_knows_nothing(None, true, None)]
+#[case::who_is_not_asked(Some(7), false, None)]
+fn which_server_it_is_is_said(
+    #[case] generation: Option<u64>,
+    #[case] is_asked: bool,
+    #[case] says: Option<&str>,
+) {
+    let nsid: &[u8] = if is_asked { &[0, 3, 0, 0] } else { &[] };
+    let well = with_opt(0, nsid);
+    let mut of_another_class = well.clone();
+    let class = bytes(&plain()).len() - 1;
+    of_another_class[class] = 3;
+    for (asked, code) in [(well, ResponseCode::NoError), (of_another_class, ResponseCode::Refused)]
+    {
+        let mut desk = Desk::new();
+        desk.responder = desk.responder.of_generation(generation);
+        // Not even if somebody else has just been told.
+        desk.hear(&with_opt(0, &[0, 3, 0, 0]), 2);
+        let Got::Answer(answer) = desk.hear(&asked, 1) else { panic!("no answer") };
+        assert_eq!(answer.metadata.response_code, code);
+        let edns = answer.edns.expect("it speaks EDNS too");
+        let server = edns.option(EdnsCode::NSID).map(|option| match option {
+            EdnsOption::NSID(server) => String::from_utf8_lossy(server.as_ref()).into_owned(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(server.as_deref(), says);
+    }
 }
 
 #[test]

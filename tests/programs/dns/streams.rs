@@ -60,6 +60,36 @@ fn half_closed() {
     until(|| house.order(|event_loop, dns| dns.rows(event_loop)).is_empty());
 }
 
+/// Whoever is at the door when it's closed is let in, and what has come by then is answered.
+#[test]
+fn stopping_it_answers_who_is_at_the_door() {
+    let house = House::open(None);
+    let (address, by_udp) = (house.address, house.asker());
+    // Timers are looked at in each turn while somebody's time runs.
+    let _early = house.connect();
+    until(|| house.order(|event_loop, dns| dns.rows(event_loop)).len() == 1);
+    let asker = by_udp.try_clone().unwrap();
+    let mut at_the_door = house.order(move |event_loop, dns| {
+        let connect = |id| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(&asks(id, "web.example.test.")).unwrap();
+            stream
+        };
+        // More than are let in in one turn.
+        let streams: Vec<_> = (0..100).map(connect).collect();
+        asker.send(&bytes(&question(100, "web.example.test.", RecordType::A))).unwrap();
+        dns.stop(event_loop, Box::new(|_| {}));
+        streams
+    });
+    assert_eq!(crate::house::hear(&by_udp).metadata.id, 100);
+    for (id, stream) in at_the_door.iter_mut().enumerate() {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(usize::from(hear_framed(stream).unwrap().metadata.id), id);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
 /// More than are taken at a time: the rest waits in the stream, and all are answered.
 #[test]
 fn many_questions_at_once() {
@@ -68,6 +98,7 @@ fn many_questions_at_once() {
         zone: Some(crate::house::zone()),
         upstream: Some(upstream.address),
         times: ch12_kernel::dns::Times { deadline: PATIENCE, ..crate::house::QUICK },
+        generation: None,
     });
     let mut stream = house.connect();
     let mut all = Vec::new();
@@ -160,6 +191,7 @@ fn a_row_says_what_is_waited_for() {
         zone: None,
         upstream: Some(upstream.address),
         times: ch12_kernel::dns::Times::USUAL,
+        generation: None,
     });
     let mut stream = house.connect();
     let waits_for = |what: &'static str| {
@@ -207,6 +239,7 @@ fn who_does_nothing_has_to_go() {
         zone: Some(crate::house::zone()),
         upstream: None,
         times: ch12_kernel::dns::Times::USUAL,
+        generation: None,
     };
     let dns = ch12_kernel::dns::serve(&mut event_loop, timers, udp, tcp, options).unwrap();
     let mut idle = std::net::TcpStream::connect(address).unwrap();
@@ -289,6 +322,7 @@ fn one_who_asks_a_lot_is_answered_turn_by_turn() {
         zone: Some(crate::house::zone()),
         upstream: None,
         times: ch12_kernel::dns::Times::USUAL,
+        generation: None,
     };
     let _dns = ch12_kernel::dns::serve(&mut event_loop, timers, udp, tcp, options).unwrap();
     const QUESTIONS: usize = 1000;

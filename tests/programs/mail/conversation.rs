@@ -14,7 +14,8 @@ use ch12_kernel::mail::session::{
 use rstest::rstest;
 
 const FROM: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-const TERMS: Terms<'_> = Terms { host: "mx.example", largest: 1000, room: 100_000 };
+const TERMS: Terms<'_> =
+    Terms { host: "mx.example", largest: 1000, room: 100_000, generation: None };
 
 /// A conversation: a client's bytes go in, as pieces of any size.
 struct Conversation {
@@ -167,6 +168,12 @@ fn each_command_in_each_state(#[case] line: &str, #[case] expected: [&str; 5]) {
         assert_eq!(it.codes(), [expected], "{line:?} behind {before:?}");
         assert_eq!(it.is_over, line == "QUIT");
     }
+}
+
+#[test]
+fn who_comes_is_told_by_which_generation() {
+    let it = Conversation::new(Terms { generation: Some(7), ..TERMS });
+    assert_eq!(it.replies[..], ["220 mx.example ESMTP at your service, generation 7"]);
 }
 
 #[test]
@@ -468,6 +475,7 @@ fn any_bytes_at_all() {
             host: "mx.example",
             largest: random.usize(0..3000),
             room: random.usize(0..3000),
+            generation: None,
         };
         let mut it = Conversation::new(terms);
         it.hears(PREFIXES[random.usize(..PREFIXES.len())].as_bytes());

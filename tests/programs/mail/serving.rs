@@ -1,8 +1,11 @@
 //! The whole server in a loop, and clients of all sorts.
 
+use std::io::Read;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use ch12_kernel::mail::session::{COMMAND_TIME, DATA_TIME, LONGEST_LINE, MESSAGE_TIME};
+use ch12_kernel::presence::Service;
 use rstest::rstest;
 
 use crate::house::{Client, House, PATIENCE, program};
@@ -229,10 +232,10 @@ fn a_line_without_an_end_costs_nothing() {
 fn so_many_and_no_more() {
     let house = House::with(|options| options.most = 2);
     let inside = [house.client(), house.client()];
-    let mut late = std::net::TcpStream::connect(house.address).unwrap();
+    let mut late = TcpStream::connect(house.address).unwrap();
     late.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut said = String::new();
-    std::io::Read::read_to_string(&mut late, &mut said).unwrap();
+    Read::read_to_string(&mut late, &mut said).unwrap();
     assert!(said.starts_with("421 ") && said.ends_with("\r\n"), "{said:?}");
     drop(late);
     for mut client in inside {
@@ -249,11 +252,11 @@ fn a_crowd_that_there_is_no_room_for() {
     let house = House::with(|options| options.most = 2);
     let _inside = [house.client(), house.client()];
     let hears = || {
-        let mut stream = std::net::TcpStream::connect(house.address).unwrap();
+        let mut stream = TcpStream::connect(house.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut said = Vec::new();
         // A reset, or an end; either says it.
-        let _ = std::io::Read::read_to_end(&mut stream, &mut said);
+        let _ = Read::read_to_end(&mut stream, &mut said);
         (stream, String::from_utf8(said).unwrap())
     };
     let told = [hears(), hears()];
@@ -318,7 +321,7 @@ fn stopping_it_finishes_what_is_under_way() {
     let stopped = house.stop();
     idle.hears("421 4.3.2");
     idle.is_hung_up_on();
-    std::net::TcpStream::connect(house.address).expect_err("nobody is let in");
+    TcpStream::connect(house.address).expect_err("nobody is let in");
     at_it.send("x\r\n");
     at_it.says(".", "250 2.0.0");
     at_it.hears("421 4.3.2");
@@ -332,6 +335,27 @@ fn stopping_it_finishes_what_is_under_way() {
     drop((idle, busy, at_it));
     stopped.recv_timeout(PATIENCE).expect("it stops");
     assert_eq!(house.messages().len(), 2);
+}
+
+/// They have been told by the kernel that they're in.
+#[test]
+fn stopping_it_greets_who_is_at_the_door() {
+    let house = House::open();
+    let address = house.address;
+    let at_the_door = house.ask(move |event_loop, mail, _| {
+        // More than are let in in one turn.
+        let clients: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+        mail.stop(event_loop, Box::new(|_| {}));
+        clients
+    });
+    for mut client in at_the_door {
+        let mut heard = String::new();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.read_to_string(&mut heard).unwrap();
+        let lines: Vec<&str> = heard.lines().map(|line| &line[..4]).collect();
+        assert_eq!(lines, ["220 ", "421 "], "{heard}");
+    }
+    TcpStream::connect(address).expect_err("nobody is let in");
 }
 
 #[test]

@@ -251,6 +251,16 @@ impl Client {
         assert_eq!(text(&self.came), "");
     }
 
+    /// The connection is gone, properly or not. What has come before that.
+    #[track_caller]
+    pub fn has_lost_it(mut self) -> String {
+        match self.stream.read_to_end(&mut self.came) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+        text(&self.came)
+    }
+
     /// Nothing has come that wasn't asked for, and it's still there.
     #[track_caller]
     pub fn has_heard_nothing(&mut self) {
@@ -264,6 +274,55 @@ impl Client {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Where a service listens, by what the program has printed.
+pub fn address(family: &Family, service: &str) -> SocketAddr {
+    let end = format!("({service})");
+    until(service, || {
+        let printed = family.printed();
+        let line = printed.lines().find(|line| line.ends_with(&end))?;
+        line.split_whitespace().nth(2)?.parse().ok()
+    })
+}
+
+/// A question for an address, with this number.
+pub fn question(id: u16, name: &str) -> Vec<u8> {
+    let mut bytes = id.to_be_bytes().to_vec();
+    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        bytes.push(u8::try_from(label.len()).unwrap());
+        bytes.extend(label.bytes());
+    }
+    bytes.extend([0, 0, 1, 0, 1]);
+    bytes
+}
+
+/// The same question, of one who wants to know as well who answers (RFC 6891, RFC 5001).
+pub fn question_to_whom(id: u16, name: &str) -> Vec<u8> {
+    let mut bytes = question(id, name);
+    bytes[11] = 1;
+    bytes.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 3, 0, 0]);
+    bytes
+}
+
+/// Asks it by TCP (RFC 1035, section 4.2.2), and gives the answer.
+#[track_caller]
+pub fn answer_by_tcp(client: &mut Client, id: u16, name: &str) -> Vec<u8> {
+    client.send(framed(&question(id, name)));
+    message(client)
+}
+
+/// A message as it goes by TCP.
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
+}
+
+/// The next message that comes by TCP.
+#[track_caller]
+pub fn message(client: &mut Client) -> Vec<u8> {
+    let length = client.take(2);
+    client.take(usize::from(u16::from_be_bytes([length[0], length[1]])))
 }
 
 /// A folder with some files.

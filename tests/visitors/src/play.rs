@@ -64,6 +64,20 @@ pub const HALF_OF_THEM: Script = Script {
     ..HALF_A_SECOND
 };
 
+/// The same, where the program is replaced by another one after 150 ms. Somebody slow is in the middle of a request
+/// then, and somebody greedy in the middle of a download; and a quick one comes at that very moment.
+pub const HALF_AND_HALF: Script = Script {
+    entrances: &[
+        (0, Who::Quick),
+        (30, Who::Slow),
+        (60, Who::Greedy),
+        (90, Who::Silent),
+        (155, Who::Quick),
+        (300, Who::Quick),
+    ],
+    ..HALF_A_SECOND
+};
+
 impl Script {
     /// Who comes, in order.
     pub fn cast(&self) -> Cast {

@@ -2,6 +2,7 @@
 
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::Record;
+use hickory_proto::rr::rdata::opt::{EdnsOption, NSIDPayload};
 
 use super::question::{LARGEST_DATAGRAM, Refusal, Request, Transport};
 
@@ -31,11 +32,18 @@ impl Answer {
 
     // ANCHOR: write
     /// The message for one asker: with its number, its spelling of the
-    /// name, and no longer than it can take.
-    pub fn write(&self, request: &Request, recursion_available: bool) -> Vec<u8> {
+    /// name, and no longer than it can take. `server`: what to say if it
+    /// asks who answers.
+    pub fn write(
+        &self,
+        request: &Request,
+        recursion_available: bool,
+        server: Option<&str>,
+    ) -> Vec<u8> {
         let limit = usize::from(request.limit);
         let fits = |bytes: &Vec<u8>| bytes.len() <= limit;
         let mut message = self.message(request, recursion_available);
+        message.edns = message.edns.map(|edns| signed(edns, request.asks_who, server));
         if let Some(bytes) = whole(&message).filter(fits) {
             return bytes;
         }
@@ -80,13 +88,13 @@ impl Answer {
 
 impl Refusal {
     /// The message that says no.
-    pub fn write(&self, recursion_available: bool) -> Vec<u8> {
+    pub fn write(&self, recursion_available: bool, server: Option<&str>) -> Vec<u8> {
         let mut message = Message::response(self.id, OpCode::from_u8(self.op_code));
         message.metadata.recursion_desired = self.recursion_desired;
         message.metadata.recursion_available = recursion_available;
         message.metadata.response_code = self.code;
         message.queries.extend(self.query.clone());
-        message.edns = self.edns.then(|| our_edns(false));
+        message.edns = self.edns.then(|| signed(our_edns(false), self.asks_who, server));
         whole(&message).unwrap_or_default()
     }
 }
@@ -97,6 +105,15 @@ pub fn our_edns(dnssec_ok: bool) -> Edns {
     let mut edns = Edns::new();
     edns.set_max_payload(LARGEST_DATAGRAM);
     edns.flags_mut().dnssec_ok = dnssec_ok;
+    edns
+}
+
+/// The same; and who says it, if that is known, and asked for.
+fn signed(mut edns: Edns, asks_who: bool, server: Option<&str>) -> Edns {
+    let server = server.filter(|_| asks_who).and_then(|server| NSIDPayload::new(server).ok());
+    if let Some(server) = server {
+        edns.options_mut().insert(EdnsOption::NSID(server));
+    }
     edns
 }
 

@@ -1,6 +1,7 @@
 //! Those who ask by TCP (RFC 7766): many questions on one connection, and the answers in
 //! whatever order they come.
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,8 +26,22 @@ const MUCH_UNSENT: usize = MOST_UNSENT / 4;
 /// The longest question, in bytes. A name has 255, and EDNS adds some options.
 const LONGEST_QUESTION: usize = 4096;
 
+/// Somebody has come in, or couldn't.
+pub fn came(
+    event_loop: &mut EventLoop,
+    shared: &Rc<Shared>,
+    came: io::Result<(Token, SocketAddr)>,
+) {
+    match came {
+        Ok((client, from)) => welcome(event_loop, shared, client, from),
+        Err(error) => {
+            shared.tell(event_loop, &shared.notices.trouble, &format!("not accepted: {error}"));
+        }
+    }
+}
+
 /// Somebody has connected.
-pub fn welcome(event_loop: &mut EventLoop, shared: &Rc<Shared>, me: Token, from: SocketAddr) {
+fn welcome(event_loop: &mut EventLoop, shared: &Rc<Shared>, me: Token, from: SocketAddr) {
     let most = shared.most_clients.get();
     if shared.clients.borrow().len() >= most {
         let what = format!("{most} connections are as many as there may be: {from} is hung up on");

@@ -1,6 +1,7 @@
 //! What somebody asks, read from a message; and what is no question, with what it gets.
 
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsCode;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 
 /// The fixed part of a message, in bytes (RFC 1035, section 4.1.1).
@@ -61,6 +62,8 @@ pub struct Request {
     pub recursion_desired: bool,
     /// Whether it speaks EDNS (RFC 6891): then so does the answer.
     pub edns: bool,
+    /// Whether it asks which server answers (RFC 5001, NSID).
+    pub asks_who: bool,
     pub transport: Transport,
     /// The longest answer it can take, in bytes.
     pub limit: u16,
@@ -88,6 +91,7 @@ pub struct Refusal {
     /// What was asked, where that could be read, and whether EDNS was spoken.
     pub query: Option<Query>,
     pub edns: bool,
+    pub asks_who: bool,
 }
 
 /// Reads a message. What RFC 8906 asks of servers when they are asked strange things is decided
@@ -106,6 +110,7 @@ pub fn read(message: &[u8], transport: Transport) -> Heard {
         code,
         query: None,
         edns: false,
+        asks_who: false,
     };
     if OpCode::from_u8(flags >> 3 & 0xf) != OpCode::Query {
         return Heard::Refused(refusal(ResponseCode::NotImp));
@@ -120,8 +125,8 @@ pub fn read(message: &[u8], transport: Transport) -> Heard {
     let Some(query) = read.queries.pop() else { return Heard::Noise };
     match objection(&query, read.edns.as_ref()) {
         Some(code) => {
-            let edns = read.edns.is_some();
-            Heard::Refused(Refusal { query: Some(query), edns, ..refusal(code) })
+            let (edns, asks_who) = (read.edns.is_some(), asks_who(read.edns.as_ref()));
+            Heard::Refused(Refusal { query: Some(query), edns, asks_who, ..refusal(code) })
         }
         None => Heard::Question(request(&read, query, transport)),
     }
@@ -148,6 +153,10 @@ fn objection(query: &Query, edns: Option<&Edns>) -> Option<ResponseCode> {
     }
 }
 
+fn asks_who(edns: Option<&Edns>) -> bool {
+    edns.is_some_and(|edns| edns.option(EdnsCode::NSID).is_some())
+}
+
 fn request(message: &Message, query: Query, transport: Transport) -> Request {
     let edns = message.edns.as_ref();
     let offered = edns.map_or(SMALLEST_LIMIT, Edns::max_payload);
@@ -159,12 +168,13 @@ fn request(message: &Message, query: Query, transport: Transport) -> Request {
         id: message.metadata.id,
         recursion_desired: message.metadata.recursion_desired,
         edns: edns.is_some(),
+        asks_who: asks_who(edns),
         transport,
         limit: match transport {
             Transport::Udp => offered.clamp(SMALLEST_LIMIT, LARGEST_DATAGRAM),
             Transport::Tcp => u16::MAX,
         },
-        // Options are ignored (RFC 6891, section 6.1.2); a cookie is another one each time.
+        // Others are ignored (RFC 6891, section 6.1.2); a cookie is another one each time.
         is_plain: nothing_else && edns.is_none_or(|edns| edns.options().as_ref().is_empty()),
         question: Question {
             kind: query.query_type(),

@@ -18,6 +18,8 @@ pub struct Responder {
     zone: Option<Zone>,
     /// Whether there is somebody whom we can ask what we don't know.
     has_upstream: bool,
+    /// What answers say of who has given them.
+    server: Option<String>,
     cache: Cache,
     packets: Packets,
     forwarder: Forwarder,
@@ -57,10 +59,17 @@ impl Responder {
         Self {
             zone,
             has_upstream,
+            server: None,
             cache: Cache::default(),
             packets: Packets::default(),
             forwarder: Forwarder::new(times),
         }
+    }
+
+    /// The same server, which says which generation it is.
+    #[must_use]
+    pub fn of_generation(self, generation: Option<u64>) -> Self {
+        Self { server: generation.map(|number| format!("generation {number}")), ..self }
     }
 
     /// Another zone takes the place of the one before.
@@ -100,7 +109,9 @@ impl Responder {
         let request = match question::read(message, transport) {
             Heard::Question(request) => request,
             Heard::Refused(refusal) => {
-                return Said::Answer(self.packets.put(refusal.write(self.has_upstream)));
+                return Said::Answer(
+                    self.packets.put(refusal.write(self.has_upstream, self.server.as_deref())),
+                );
             }
             Heard::Noise => return Said::Nothing,
         };
@@ -115,7 +126,7 @@ impl Responder {
                 }
             }
         };
-        let bytes = answer.write(&request, self.has_upstream);
+        let bytes = answer.write(&request, self.has_upstream, self.server.as_deref());
         if request.is_plain && transport == Transport::Udp {
             self.packets.remember(message, &bytes, now, until);
         }
@@ -134,7 +145,7 @@ impl Responder {
                 Resolved::Known(answer, _) => answer,
                 Resolved::Unknown(_) => Answer::of_code(ResponseCode::ServFail),
             };
-            let bytes = answer.write(&asker.request, true);
+            let bytes = answer.write(&asker.request, true, self.server.as_deref());
             Delivery { whom: asker.whom, bytes }
         };
         askers.iter().map(answer).collect()

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
+use std::time::Duration;
 
 use ch07_callbacks::{EventLoop, Token};
 use ch09_timers::Timers;
@@ -16,6 +17,7 @@ use super::responder::{Responder, Said};
 use super::shared::{Notices, Shared};
 use super::zone::Zone;
 use crate::datagrams::{Arrival, Buffers, Datagrams, Parts};
+use crate::door;
 use crate::presence::{Row, Service, Stopped};
 
 /// What a DNS server is told.
@@ -27,6 +29,8 @@ pub struct Options {
     pub upstream: Option<SocketAddr>,
     /// How long the upstream may take.
     pub times: Times,
+    /// Who asks who has answered is told which generation this is (RFC 5001).
+    pub generation: Option<u64>,
 }
 
 /// A DNS server in the loop. Clones of it are the same server.
@@ -57,17 +61,19 @@ pub(super) fn serve_with(
     tcp: TcpListener,
     options: Options,
 ) -> io::Result<Dns> {
-    let Options { zone, upstream, times } = options;
+    let Options { zone, upstream, times, generation } = options;
+    let responder = Responder::new(zone, upstream.is_some(), times).of_generation(generation);
     let shared = Rc::new(Shared {
         timers,
         upstream,
-        responder: RefCell::new(Responder::new(zone, upstream.is_some(), times)),
+        responder: RefCell::new(responder),
         buffers: Buffers::default(),
         udp: Cell::new(None),
         listener: Cell::new(None),
         clients: RefCell::default(),
         links: RefCell::default(),
         most_clients: Cell::new(clients::MOST_CLIENTS),
+        closing: Cell::new(false),
         stopping: Cell::new(false),
         when_stopped: RefCell::default(),
         notices: Notices::default(),
@@ -83,11 +89,8 @@ pub(super) fn serve_with(
     Datagrams::gather(event_loop, udp)?;
     shared.udp.set(Some(udp));
     let by_tcp = Rc::clone(&shared);
-    let listener = event_loop.listen(tcp, move |event_loop, came| match came {
-        Ok((client, from)) => clients::welcome(event_loop, &by_tcp, client, from),
-        Err(error) => {
-            by_tcp.tell(event_loop, &by_tcp.notices.trouble, &format!("not accepted: {error}"));
-        }
+    let listener = event_loop.listen(tcp, move |event_loop, came| {
+        clients::came(event_loop, &by_tcp, came);
     })?;
     shared.listener.set(Some(listener));
     Ok(Dns(shared))
@@ -163,14 +166,32 @@ impl Service for Dns {
     fn stop(&self, event_loop: &mut EventLoop, stopped: Stopped) {
         let shared = &self.0;
         shared.when_stopped.borrow_mut().push(stopped);
-        if let Some(listener) = shared.listener.take() {
-            event_loop.close(listener);
-        }
-        if shared.stopping.replace(true) {
+        if shared.closing.replace(true) {
             return self.end(event_loop);
         }
-        shared.end_if_idle(event_loop);
+        if let Some(listener) = shared.listener.take() {
+            door::close(event_loop, listener, |event_loop, came| {
+                clients::came(event_loop, shared, came);
+            });
+        }
+        let shared = Rc::clone(shared);
+        after_a_turn(event_loop, shared.timers, move |event_loop| {
+            shared.stopping.set(true);
+            shared.end_if_idle(event_loop);
+        });
     }
+}
+
+/// When all who are ready now have been called. A timer that is due is called behind those: the first
+/// one in this turn perhaps, the second one in the next.
+fn after_a_turn(
+    event_loop: &mut EventLoop,
+    timers: Timers,
+    callback: impl FnOnce(&mut EventLoop) + 'static,
+) {
+    timers.after(event_loop, Duration::ZERO, move |event_loop| {
+        timers.after(event_loop, Duration::ZERO, callback);
+    });
 }
 
 impl Dns {

@@ -34,6 +34,9 @@ pub struct Shared {
     pub links: RefCell<BTreeMap<Token, Link>>,
     /// How many may be connected.
     pub most_clients: Cell<usize>,
+    /// Nobody is let in any more. What has come by then is still heard.
+    pub closing: Cell<bool>,
+    /// Nothing more is heard.
     pub stopping: Cell<bool>,
     pub when_stopped: RefCell<Vec<Stopped>>,
     pub notices: Notices,

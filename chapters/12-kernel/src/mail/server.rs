@@ -48,12 +48,15 @@ pub struct Options {
     pub memory: usize,
     /// How many connections at the most.
     pub most: usize,
+    /// Whoever comes is told which generation this is.
+    pub generation: Option<u64>,
 }
 
 impl Options {
     /// With the usual limits: 16 MiB a message, 64 MiB for all, 256 connections.
     pub fn new(mbox: Mbox, host: String) -> Self {
-        Self { mbox, host, largest: LARGEST, memory: MEMORY, most: MOST_CLIENTS }
+        let (largest, memory, most) = (LARGEST, MEMORY, MOST_CLIENTS);
+        Self { mbox, host, largest, memory, most, generation: None }
     }
 
     /// Each client waits for one at the most. But some don't wait, and leave theirs behind.
@@ -158,6 +161,16 @@ pub fn serve(
 }
 // ANCHOR_END: serve
 
+impl Mail {
+    /// Lets in all who are at another door, and closes that.
+    ///
+    /// # Errors
+    /// When it can't be told not to wait.
+    pub fn let_in_all(&self, event_loop: &mut EventLoop, door: TcpListener) -> io::Result<()> {
+        self.0.lines.get().map_or(Ok(()), |lines| lines.let_in_all(event_loop, door))
+    }
+}
+
 impl Service for Mail {
     fn rows(&self, event_loop: &EventLoop) -> Vec<Row> {
         self.0.lines.get().map(|lines| lines.rows(event_loop)).unwrap_or_default()
@@ -215,8 +228,9 @@ impl Shared {
     }
 
     fn terms(&self) -> Terms<'_> {
-        let Options { host, largest, memory, .. } = &self.options;
-        Terms { host, largest: *largest, room: memory.saturating_sub(self.taken.get()) }
+        let Options { host, largest, memory, generation, .. } = &self.options;
+        let (largest, generation) = (*largest, *generation);
+        Terms { host, largest, room: memory.saturating_sub(self.taken.get()), generation }
     }
 
     fn write(&self, client: Token, message: Message) -> Result<(), NotWritten> {

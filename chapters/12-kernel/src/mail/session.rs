@@ -86,6 +86,8 @@ pub struct Terms<'a> {
     pub largest: usize,
     /// How much memory there is now for messages, in bytes.
     pub room: usize,
+    /// Which of several that take each other's places it is.
+    pub generation: Option<u64>,
 }
 
 // ANCHOR: outcome
@@ -134,6 +136,14 @@ const ONE_AT_A_TIME: &str = "503 5.5.1 One at a time: you have said MAIL";
 const TOO_LARGE: &str = "552 5.3.4 That is too large";
 const NO_RECIPIENTS: &str = "554 5.5.1 It has no recipients";
 
+impl Terms<'_> {
+    fn greeting(&self) -> String {
+        let Self { host, generation, .. } = self;
+        let generation = generation.map(|number| format!(", generation {number}"));
+        format!("220 {host} ESMTP at your service{}", generation.unwrap_or_default())
+    }
+}
+
 impl Session {
     /// One that has come from this address.
     pub fn new(from: IpAddr) -> Self {
@@ -144,7 +154,7 @@ impl Session {
     /// Something has happened.
     pub fn receive(&mut self, event: Event<'_>, terms: Terms<'_>) -> Outcome {
         let outcome = match event {
-            Event::Connected => format!("220 {} ESMTP at your service", terms.host).into(),
+            Event::Connected => terms.greeting().into(),
             Event::Line(line) => self.line(line, terms),
             Event::TooLong => LINE_TOO_LONG.into(),
             Event::Data(data) => self.data(data, terms),

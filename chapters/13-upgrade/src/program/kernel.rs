@@ -11,12 +11,14 @@ use ch07_callbacks::{EventLoop, Token};
 use ch09_timers::{Clock, Timers};
 use ch11_http_server::command_line::no_options;
 use ch12_kernel::console::{self, Command};
-use ch12_kernel::kernel::{self, Kernel};
+use ch12_kernel::kernel::{self, Kernel, Plan};
 use ch12_kernel::options::{Options, Room};
 use ch12_kernel::presence::Services;
 use ch12_kernel::program::{announce, open_window, say_command, stop_command};
 use ch12_kernel::window;
+use ch13_upgrade::activation;
 use ch13_upgrade::format::Malformed;
+use ch13_upgrade::given::{Given, Places};
 use ch13_upgrade::movable::{self, Movable};
 use ch13_upgrade::services::{self, LastVisits, Opened, Sections, Started};
 use ch13_upgrade::state::Detached;
@@ -34,7 +36,8 @@ const BEING_STOPPED: &str = "not replaced: it's being stopped";
 ///
 /// It's the program of chapter 12, with all its options. SIGUSR2, or update at its console, makes
 /// it start its own program, as that lies there now, and hand over all ports, all visitors, the
-/// console, the window, and whatever is under way.
+/// console, the window, and whatever is under way. Ports that somebody else has opened for it
+/// (LISTEN_FDS) are told apart by their names: http, dns, mail and chat.
 #[derive(Parser)]
 #[command(name = NAME, version, about, long_about)]
 struct Arguments {
@@ -48,12 +51,12 @@ struct Arguments {
 pub fn main() {
     let Arguments { options, succession } =
         Arguments::try_parse().unwrap_or_else(|error| no_options(NAME, &error));
-    let options = options.settled().unwrap_or_else(|wrong| complain(NAME, 2, &wrong));
+    succession.ask_or_go_on(NAME);
     let served = succession.program().and_then(|program| {
         if succession.takes_over {
-            succession::take_over(|inherited| serve(&options, program, Some(inherited)))
+            succession::take_over(|inherited| take_over(options, program, inherited))
         } else {
-            serve(&options, program, None)
+            begin(options, program)
         }
     });
     if let Err(error) = served {
@@ -61,13 +64,47 @@ pub fn main() {
     }
 }
 
-fn serve(options: &Options, program: Program, inherited: Option<Inherited>) -> io::Result<()> {
-    let generation = inherited.as_ref().map_or(1, |inherited| inherited.generation);
-    let go = inherited.as_ref().map(Inherited::go);
-    let sections = inherited.map(|inherited| Sections::of(inherited.state)).transpose()?;
-    let mut sections = sections.unwrap_or_default();
+/// The first generation.
+fn begin(mut options: Options, program: Program) -> io::Result<()> {
+    let given = activation::doors().and_then(Given::of);
+    let given = given.unwrap_or_else(|wrong| complain(NAME, 2, &wrong));
+    let places = given.places()?;
+    places.settle(&mut options)?;
+    let options = options.settled().unwrap_or_else(|wrong| complain(NAME, 2, &wrong));
+    let start = Start { generation: 1, go: None, given, places, sections: Sections::default() };
+    serve(&options, program, start)
+}
+
+/// Any other one.
+fn take_over(mut options: Options, program: Program, inherited: Inherited) -> io::Result<()> {
+    let (generation, go) = (inherited.generation, inherited.go());
+    let mut sections = Sections::of(inherited.state)?;
+    let places = sections.take("given").map(|mut it| Places::read(it.attach().reader));
+    let places = places.transpose()?.unwrap_or_default();
+    places.settle(&mut options)?;
+    let options = options.settled().map_err(io::Error::other)?;
+    let (go, given): (Option<Go>, _) = (Some(Box::new(go)), Given::default());
+    serve(&options, program, Start { generation, go, given, places, sections })
+}
+
+/// What a generation begins with.
+struct Start {
+    generation: u64,
+    /// None: nobody has to be asked.
+    go: Option<Go>,
+    given: Given,
+    places: Places,
+    sections: Sections,
+}
+
+/// Returns when all is ours.
+type Go = Box<dyn FnOnce() -> io::Result<()>>;
+
+fn serve(options: &Options, program: Program, start: Start) -> io::Result<()> {
+    let Start { generation, go, given, places, mut sections } = start;
     let room = Room::default();
-    let opened = open(options, &mut sections, &room, generation)?;
+    let table = services::table(options, generation, given, &mut sections, &room);
+    let opened = open(table, generation)?;
     let listening = new_ones(&opened);
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
@@ -76,7 +113,7 @@ fn serve(options: &Options, program: Program, inherited: Option<Inherited>) -> i
     // A hangup ends the first one, as it ends any program.
     let heard = if generation == 1 { &heard[..3] } else { &heard };
     let commander = Commander::hear(&mut event_loop, heard, &successor)?;
-    let started = start(&mut event_loop, timers, opened)?;
+    let started = start_all(&mut event_loop, timers, opened)?;
     let all: Services = started.iter().map(|started| Rc::clone(&started.service)).collect();
     let mut kernel = Kernel::with(event_loop, timers, all);
     let window = options.window.then(|| show(&mut kernel, sections.take("window")));
@@ -84,7 +121,10 @@ fn serve(options: &Options, program: Program, inherited: Option<Inherited>) -> i
         go()?;
     }
     announce(&listening).or_else(|error| if generation == 1 { Err(error) } else { Ok(()) })?;
-    let (mut parts, last_visits) = begin(&mut kernel.event_loop, started);
+    let (mut parts, last_visits) = begin_all(&mut kernel.event_loop, started);
+    if !places.is_empty() {
+        parts.push(Rc::new(places));
+    }
     if let Some(token) = window {
         let services = Services::clone(&kernel.services);
         parts.push(Rc::new(movable::Window { token, services }));
@@ -127,16 +167,10 @@ fn serve(options: &Options, program: Program, inherited: Option<Inherited>) -> i
 type AllOpened = Vec<(&'static str, Opened)>;
 
 /// All that are new are opened, or none.
-fn open(
-    options: &Options,
-    sections: &mut Sections,
-    room: &Room,
-    generation: u64,
-) -> io::Result<AllOpened> {
+fn open(table: Vec<Plan<Option<Opened>>>, generation: u64) -> io::Result<AllOpened> {
     // One that takes over says it to the old one, which has one line for it.
     let between = if generation == 1 { format!("\n{NAME}: ") } else { "; ".to_owned() };
-    let opened = kernel::open(services::table(options, sections, room));
-    let opened = opened.map_err(|wrong| io::Error::other(wrong.join(&between)))?;
+    let opened = kernel::open(table).map_err(|wrong| io::Error::other(wrong.join(&between)))?;
     Ok(opened.into_iter().filter_map(|(name, opened)| Some((name, opened?))).collect())
 }
 
@@ -187,7 +221,7 @@ fn new_ones(opened: &[(&'static str, Opened)]) -> Vec<(&'static str, SocketAddr)
     new.map(|(name, opened)| (*name, opened.address)).collect()
 }
 
-fn start(
+fn start_all(
     event_loop: &mut EventLoop,
     timers: Timers,
     opened: AllOpened,
@@ -200,7 +234,10 @@ fn start(
 }
 
 /// From here on they're ours. Doors that nobody wants any more are closed; and services.
-fn begin(event_loop: &mut EventLoop, started: Vec<Started>) -> (Vec<Rc<dyn Movable>>, LastVisits) {
+fn begin_all(
+    event_loop: &mut EventLoop,
+    started: Vec<Started>,
+) -> (Vec<Rc<dyn Movable>>, LastVisits) {
     let (mut parts, last_visits) = (Vec::new(), LastVisits::default());
     for Started { service, part, then } in started {
         then(event_loop);

@@ -10,17 +10,20 @@ use ch09_timers::{Clock, Timers};
 use ch11_http_server::command_line::{ServerOptions, no_options};
 use ch11_http_server::log::{Log, Opened, Writer};
 use ch11_http_server::{Files, Folder, site, workers};
+use ch13_upgrade::activation::{self, Door, Socket};
 use ch13_upgrade::fleet::{self, Berth, Fleet, Plan};
+use ch13_upgrade::given;
 use ch13_upgrade::succession::{self, Commander, Inherited, Succession, Successor, on_stderr};
 use ch13_upgrade::upgrade::{Outcome, Program, Upgrade};
 use clap::Parser;
-use listenfd::ListenFd;
 use nix::sys::signal::Signal;
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
 const NAME: &str = "ch13-upgrade";
 /// In which field an answer says which generation has given it.
 const GENERATION: &str = "Generation";
+/// What a door may be called that is given to us.
+const HTTP: &str = given::UNNAMED;
 /// Whose page it is.
 const CHAPTER: u32 = 13;
 /// Descriptors that aren't connections: files, listeners, the kernel's lists.
@@ -73,7 +76,7 @@ enum Ended {
 /// The first generation.
 fn begin(options: &Options, program: Program) -> io::Result<Ended> {
     let address = options.address;
-    let given = given()?;
+    let given = given().unwrap_or_else(|wrong| complain(NAME, 2, &wrong));
     let berths = match given.is_empty() {
         true => fleet::open(address, options.loops())
             .map_err(|error| because(&format!("can't listen on {address}"), &error))?,
@@ -88,15 +91,14 @@ fn begin(options: &Options, program: Program) -> io::Result<Ended> {
     })
 }
 
-/// Doors that whoever has started us has opened (sd_listen_fds(3)).
-fn given() -> io::Result<Vec<TcpListener>> {
-    let mut given = ListenFd::from_env();
-    let mut doors = Vec::new();
-    for at in 0..given.len() {
-        let door = given.take_tcp_listener(at);
-        doors.extend(door.map_err(|error| because("can't serve what LISTEN_FDS has", &error))?);
-    }
-    Ok(doors)
+/// Doors that whoever has started us has opened.
+fn given() -> Result<Vec<TcpListener>, String> {
+    let listener = |Door { name, socket }| match (name.as_deref(), socket) {
+        (None | Some(HTTP), Socket::Tcp(listener)) => Ok(listener),
+        (None | Some(HTTP), Socket::Udp(_)) => Err(given::not_by_udp(HTTP)),
+        (Some(name), _) => Err(given::unknown(name, "http is")),
+    };
+    activation::doors()?.into_iter().map(listener).collect()
 }
 
 fn because(what: &str, error: &io::Error) -> io::Error {

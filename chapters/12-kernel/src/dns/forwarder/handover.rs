@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ch07_callbacks::Token;
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 
 use super::super::answer::{our_edns, whole};
 use super::super::question::{self, Heard, Question, Request, Transport};
@@ -110,6 +111,7 @@ impl UnderWay {
             question: self.question.clone(),
             recursion_desired: true,
             edns: true,
+            asks_who: false,
             transport: Transport::Tcp,
             limit: u16::MAX,
             is_plain: true,
@@ -160,6 +162,9 @@ fn write(request: &Request) -> Vec<u8> {
     if request.edns {
         let mut edns = our_edns(*dnssec_ok);
         edns.set_max_payload(request.limit);
+        if request.asks_who {
+            edns.options_mut().insert(EdnsOption::Unknown(EdnsCode::NSID.into(), Vec::new()));
+        }
         message.edns = Some(edns);
     }
     // One name always fits.

@@ -146,7 +146,7 @@ fn from_the_first_look_to_the_last_check() {
     let _alone = shared::alone("learner");
     let copy = Copy::make();
     let course = Course::read(&copy.root).unwrap();
-    let exercises = || course.chapters.iter().flat_map(|l| l.exercises.iter().map(move |e| (l, e)));
+    let exercises = || course.lessons.iter().flat_map(|lessons| &lessons.exercises);
     let all = exercises().count();
 
     // The first look: nothing has been started, and that is no failure.
@@ -281,8 +281,8 @@ fn from_the_first_look_to_the_last_check() {
     );
 
     // All worked answers in place: everything passes.
-    for (lessons, exercise) in exercises() {
-        copy.solve(&lessons.chapter.name, &exercise.name, |answer| answer);
+    for exercise in exercises() {
+        fs::copy(&exercise.answer, &exercise.file).unwrap();
     }
     let last = copy.grade(&[]);
     assert_says(&last, 0, &[&format!("{all} of {all} exercises passed")]);

@@ -1,0 +1,1 @@
+//! The race: what each way of waiting costs.

@@ -60,6 +60,9 @@ impl<'a> Load<'a> {
         let address = host.address();
         let words = [address.to_string(), rate.to_string(), count.to_string()];
         let program = check.start(&words.each_ref().map(String::as_str));
+        check.suspect_where("were to be sent, ", "another-count");
+        check.suspect_where("more requests came than", "another-count");
+        check.suspect_where("was to end when all", "never-at-an-end");
         Self { server: Server { check, program, address }, host, rate, count }
     }
 
@@ -67,9 +70,19 @@ impl<'a> Load<'a> {
         &self.server.program
     }
 
-    /// Such as `at 20 a second`.
+    /// Such as `with 3 requests at 20 a second`.
     fn pace(&self) -> String {
-        format!("with {} requests at {} a second", self.count, self.rate)
+        let requests = if self.count == 1 { "request" } else { "requests" };
+        format!("with {} {requests} at {} a second", self.count, self.rate)
+    }
+
+    /// Fails with what was seen in the report: the program has ended as it should. What it said meanwhile may tell more.
+    #[track_caller]
+    fn fail(&self, saw: &str) -> ! {
+        match self.program().stderr().is_empty() {
+            true => self.server.check.fail(saw),
+            false => self.server.fail_seeing(saw),
+        }
     }
 
     /// The next request that comes. Fails with `expected` if none does.
@@ -138,7 +151,7 @@ impl<'a> Load<'a> {
         let lines = printed.lines().take_while(|line| !line.starts_with("of "));
         let read = |line| match read(line) {
             Some(line) => line,
-            None => self.server.fail_seeing(&format!("{when}, your program reported\n  {line}")),
+            None => self.fail(&format!("{when}, your program reported\n  {line}")),
         };
         let lines: Vec<Line> = lines.map(read).collect();
         let numbers: Vec<u64> = lines.iter().map(|line| line.number).collect();
@@ -150,7 +163,7 @@ impl<'a> Load<'a> {
                 Some(place) => format!("behind {} came {}", numbers[place - 1], numbers[place]),
                 None => format!("{} were sent", numbers.len()),
             };
-            self.server.fail_seeing(&format!(
+            self.fail(&format!(
                 "{when}, requests 0, 1, 2 and so on were to be sent, {} in all: {seen}",
                 all.len()
             ));
@@ -170,7 +183,7 @@ impl<'a> Load<'a> {
             if line.due.abs_diff(due) > 1 {
                 let (is, due) = (in_ms(line.due), in_ms(due));
                 let number = line.number;
-                self.server.fail_seeing(&format!(
+                self.fail(&format!(
                     "{when}, request {number} was due after {is} ms, and not after {due} ms"
                 ));
             }
@@ -184,7 +197,7 @@ impl<'a> Load<'a> {
             let Line { number, due, sent, answered, latency } = *line;
             if latency.abs_diff(answered.saturating_sub(due)) > 1 {
                 let [due, sent, answered, latency] = [due, sent, answered, latency].map(in_ms);
-                self.server.fail_seeing(&format!(
+                self.fail(&format!(
                     "{when}, request {number} was due at {due}, sent at {sent}, answered at {answered}, and its latency was \
                      said to be {latency} ms"
                 ));
@@ -226,7 +239,6 @@ fn in_ms(time: u128) -> String {
 fn each_is_sent_once(#[case] count: u64) {
     let check = check!("race-due");
     check.suspect("another-count");
-    check.suspect_where("a loop that never waits", "never-at-an-end");
     let load = Load::start(&check, 200, count);
     let when = load.pace();
     load.answer_all(&when);
@@ -254,6 +266,7 @@ fn there_is_nothing_to_send(#[case] rate: u64, #[case] count: u64) {
 
 #[rstest]
 #[case::a_few_a_second(7, 3)]
+#[case::for_more_than_a_second(5, 8)]
 #[case::many_a_second(700, 40)]
 #[case::thousands_a_second(30_000, 100)]
 #[case::millions_a_second(3_000_000, 100)]
@@ -272,12 +285,15 @@ fn each_is_due_at_its_own_time(#[case] rate: u64, #[case] count: u64) {
 }
 
 /// The first answer comes in many pieces: at each of them `next` is asked, and mostly nothing is due.
-#[test]
-fn none_is_sent_early() {
+#[rstest]
+#[case::a_few_a_second(20, 4)]
+#[case::many_a_second(700, 40)]
+#[case::thousands_a_second(30_000, 100)]
+fn none_is_sent_early(#[case] rate: u64, #[case] count: u64) {
     const EACH: Duration = Duration::from_millis(3);
     let check = check!("race-due");
     check.suspect("too-early");
-    let load = Load::start(&check, 20, 4);
+    let load = Load::start(&check, rate, count);
     let when = format!("{}, and an answer that comes in many pieces", load.pace());
     let first = load.next("the first request was to come");
     let is_over = AtomicBool::new(false);
@@ -305,24 +321,24 @@ fn none_is_sent_early() {
         let due = load.due(number);
         if sent < due {
             let (sent, due) = (in_ms(sent), in_ms(due));
-            load.server.fail_seeing(&format!(
+            load.fail(&format!(
                 "{when}, request {number} is due after {due} ms, and was sent after {sent} ms"
             ));
         }
     }
 }
 
-#[test]
-fn each_is_sent_in_time() {
-    /// A quarter of a second is between two of them.
-    const RATE: u64 = 4;
+#[rstest]
+#[case::a_few_a_second(4, 4)]
+#[case::many_a_second(700, 400)]
+fn each_is_sent_in_time(#[case] rate: u64, #[case] count: u64) {
     /// So much later is no fault of a timer's, in milliseconds.
     const LATE: u128 = 100;
     let check = check!("race-due");
     check.suspect("too-late");
     let mut seen = String::new();
     for _ in 0..TRIES {
-        let load = Load::start(&check, RATE, 4);
+        let load = Load::start(&check, rate, count);
         let when = load.pace();
         let (lines, late) = with_lateness(|| {
             load.answer_all(&when);
@@ -383,6 +399,7 @@ fn hold_up(check: &Check, judge: impl Fn(&Load<'_>, &[Line], &str)) {
     const LATE: usize = 5;
     for _ in 0..TRIES {
         let load = Load::start(check, RATE, 40);
+        check.suspect_where("were to be sent, ", "drops-what-is-late");
         let when = format!("{}, stopped for {} ms", load.pace(), STOPPED.as_millis());
         load.next("the first request was to come").answer();
         load.program().stop();
@@ -463,6 +480,7 @@ fn between_two_it_sleeps() {
     let check = check!("race-due");
     check.suspect("looks-again-and-again");
     check.suspect_where("was to come", "too-late");
+    check.suspect_where("a loop that never waits", "looks-again-and-again");
     let load = Load::start(&check, RATE, COUNT);
     let when = load.pace();
     let (mut asked, mut used) = (Vec::new(), (Duration::ZERO, None));

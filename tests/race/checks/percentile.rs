@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, PipeWriter, Write};
 use std::thread;
+use std::time::Duration;
 
 use fastrand::Rng;
 use grader::check;
@@ -82,6 +83,9 @@ fn tells(check: &Check, lines: &[&str], expected: &[&str], when: &str) {
 fn a_value_alone(#[case] value: u64) {
     let check = check!("race-percentile");
     check.suspect("a-value-that-cant-be-counted");
+    check.suspect_where("your program told", "p100-isnt-the-greatest");
+    check.suspect_where("told p0: 0, and not", "another-rank");
+    check.suspect_where(": none, and not", "another-rank");
     let expected = ["0", "50", "100"].map(|percent| format!("p{percent}: {value}"));
     let lines = [&value.to_string(), "p 0", "p 50", "p 100"];
     tells(
@@ -148,7 +152,8 @@ fn a_percentile_is_a_rank() {
 fn the_rank_is_exact(#[case] before: &[&str], #[case] percent: &str, #[case] expected: u64) {
     let check = check!("race-percentile");
     check.suspect("a-rank-in-floating-point");
-    check.suspect_where("overflow", "numbers-too-small-for-a-count");
+    check.suspect_where("attempt to multiply with overflow", "numbers-too-small-for-a-count");
+    check.suspect_where("attempt to add with overflow", "numbers-too-small-for-a-count");
     let question = format!("p {percent}");
     let lines = [before, &[question.as_str()]].concat();
     let when = format!("after `{}`", before.join("`, `"));
@@ -163,6 +168,8 @@ const MANY: usize = 1000;
 /// All of these values are counted, in any order, and each is asked for.
 #[track_caller]
 fn none_is_far_off(check: &Check, mut values: Vec<u64>) {
+    check.suspect_where("panicked at", "a-value-that-cant-be-counted");
+    check.suspect_where("a loop that never waits", "a-table-too-large");
     // The greatest is told as it is, and so nothing would be seen of it.
     values.push(u64::MAX);
     assert_eq!(values.len(), MANY);
@@ -248,13 +255,18 @@ fn the_greatest_is_told_as_it_is(#[case] before: &[&str], #[case] expected: u64)
 }
 
 #[rstest]
-#[case::three(&["7 3", "9"], "75", 7)]
-#[case::more_than_a_u32_counts(&["7 5000000000", "9 4000000000"], "55", 7)]
-#[case::more_than_a_u32_counts_of_the_next(&["7 4000000000", "9 5000000000"], "45", 9)]
-#[case::in_several_lines(&["7 3000000000", "9", "7 3000000000", "9 999999999"], "85", 7)]
-fn many_equal_values(#[case] before: &[&str], #[case] percent: &str, #[case] expected: u64) {
+#[case::three("times-arent-counted", &["7 3", "9"], "75", 7)]
+#[case::more_than_a_u32_counts("numbers-too-small-for-a-count", &["7 5000000000", "9 4000000000"], "55", 7)]
+#[case::more_than_a_u32_counts_of_the_next("numbers-too-small-for-a-count", &["7 4000000000", "9 5000000000"], "45", 9)]
+#[case::in_several_lines("numbers-too-small-for-a-count", &["7 3000000000", "9", "7 3000000000", "9 999999999"], "85", 7)]
+fn many_equal_values(
+    #[case] cause: &'static str,
+    #[case] before: &[&str],
+    #[case] percent: &str,
+    #[case] expected: u64,
+) {
     let check = check!("race-percentile");
-    check.suspect("numbers-too-small-for-a-count");
+    check.suspect(cause);
     check.suspect_where("a loop that never waits", "counts-one-by-one");
     let question = format!("p {percent}");
     let lines = [before, &[question.as_str()]].concat();
@@ -266,9 +278,8 @@ fn many_equal_values(#[case] before: &[&str], #[case] percent: &str, #[case] exp
 fn asked_in_between() {
     let check = check!("race-percentile");
     check.suspect("asking-changes-it");
-    let lines =
-        ["p 50", "10", "p 50", "p 50", "20", "20", "p 50", "5 7", "p 50", "p 100", "30", "p 100"];
-    let expected = ["p50: none", "p50: 10", "p50: 10", "p50: 20", "p50: 5", "p100: 20", "p100: 30"];
+    let lines = ["10", "p 50", "p 50", "20", "20", "p 50", "5 7", "p 50", "p 100", "30", "p 100"];
+    let expected = ["p50: 10", "p50: 10", "p50: 20", "p50: 5", "p100: 20", "p100: 30"];
     tells(&check, &lines, &expected, "asked again and again while values come");
 }
 
@@ -294,6 +305,28 @@ fn parts_are_told_together(#[case] before: &[&str], #[case] asked: &[(&str, u64)
 }
 
 #[test]
+fn to_count_costs_little() {
+    const VALUES: u64 = 50_000;
+    /// Much more than it takes to read so many lines.
+    const PLENTY: Duration = Duration::from_millis(1000);
+    let check = check!("race-percentile");
+    check.suspect("searches-for-the-bucket");
+    check.suspect_where("panicked at", "a-value-that-cant-be-counted");
+    let values: String = (0..VALUES).map(|n| format!("{}\n", u64::MAX - n)).collect();
+    let judged = Judged::start(&check);
+    let mut input = judged.input.try_clone().expect("a pipe can be cloned");
+    thread::spawn(move || drop(input.write_all((values + "p 50\n").as_bytes())));
+    if let Err(trouble) = judged.program.prints(|line| line.starts_with("p50: ")) {
+        check.fail_for(&format!("after {VALUES} values, your program was to tell p50"), &trouble);
+    }
+    let used = judged.program.usage().unwrap_or_default().cpu;
+    if used > PLENTY {
+        let ms = used.as_millis();
+        check.fail(format!("your program used {ms} ms of CPU time to count {VALUES} values"));
+    }
+}
+
+#[test]
 fn memory_has_an_end() {
     const VALUES: usize = 150_000;
     /// More than a table needs of which a part wasn't touched yet, in bytes; and less than the values take.
@@ -302,6 +335,7 @@ fn memory_has_an_end() {
     const PLENTY: u64 = 8 << 20;
     let check = check!("race-percentile");
     check.suspect("keeps-the-values");
+    check.suspect_where("a loop that never waits", "a-table-too-large");
     let mut judged = Judged::start(&check);
     let peak = |judged: &mut Judged<'_>, lines: &str, percent: &str| -> Option<u64> {
         let when = format!("after {} lines", lines.lines().count());

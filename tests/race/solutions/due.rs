@@ -209,7 +209,8 @@ impl Load {
         writeln!(to, "of {count} requests {sent} were sent, and {answered} answered")?;
         if let Some(most) = latencies.last() {
             let half = latencies[(latencies.len() - 1) / 2];
-            writeln!(to, "latency: half of them {} at most, all {}", in_ms(half), in_ms(*most))?;
+            let (half, most) = (in_ms(half), in_ms(*most));
+            writeln!(to, "latency: half of them {half} ms at most, all {most} ms")?;
         }
         Ok(())
     }

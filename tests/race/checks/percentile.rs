@@ -34,6 +34,21 @@ impl<'a> Judged<'a> {
         }
     }
 
+    /// Is told these lines, of which the last one asks for a percentile, and goes on when it's answered.
+    #[track_caller]
+    fn asked(&self, lines: &str, percent: &str, when: &str) {
+        let mut input = match self.input.try_clone() {
+            Ok(input) => input,
+            Err(error) => self.check.fail(format!("a pipe can't be cloned: {error}")),
+        };
+        let lines = lines.to_owned();
+        thread::spawn(move || drop(input.write_all(lines.as_bytes())));
+        let answer = format!("p{percent}: ");
+        if let Err(trouble) = self.program.prints(|line| line.starts_with(&answer)) {
+            self.check.fail_for(&format!("{when}, your program was to tell p{percent}"), &trouble);
+        }
+    }
+
     /// All that there is to say, and the end. Gives the lines that it has printed.
     #[track_caller]
     fn told(self, lines: &str, when: &str) -> Vec<String> {
@@ -314,11 +329,7 @@ fn to_count_costs_little() {
     check.suspect_where("panicked at", "a-value-that-cant-be-counted");
     let values: String = (0..VALUES).map(|n| format!("{}\n", u64::MAX - n)).collect();
     let judged = Judged::start(&check);
-    let mut input = judged.input.try_clone().expect("a pipe can be cloned");
-    thread::spawn(move || drop(input.write_all((values + "p 50\n").as_bytes())));
-    if let Err(trouble) = judged.program.prints(|line| line.starts_with("p50: ")) {
-        check.fail_for(&format!("after {VALUES} values, your program was to tell p50"), &trouble);
-    }
+    judged.asked(&(values + "p 50\n"), "50", &format!("after {VALUES} values"));
     let used = judged.program.usage().unwrap_or_default().cpu;
     if used > PLENTY {
         let ms = used.as_millis();
@@ -329,44 +340,47 @@ fn to_count_costs_little() {
 #[test]
 fn memory_has_an_end() {
     const VALUES: usize = 150_000;
-    /// More than a table needs of which a part wasn't touched yet, in bytes; and less than the values take.
+    const PARTS: usize = 200;
+    /// More than is touched for the first time of a table that is there already, in bytes; and less than the values take.
     const MORE: u64 = 512 << 10;
-    /// More than the program needs with three histograms of 1 MiB, in bytes.
-    const PLENTY: u64 = 8 << 20;
+    /// More than a histogram may take, in bytes, and what else is touched for the first time.
+    const PLENTY: u64 = 2 << 20;
     let check = check!("race-percentile");
     check.suspect("keeps-the-values");
     check.suspect_where("a loop that never waits", "a-table-too-large");
-    let mut judged = Judged::start(&check);
-    let peak = |judged: &mut Judged<'_>, lines: &str, percent: &str| -> Option<u64> {
-        let when = format!("after {} lines", lines.lines().count());
-        let lines = format!("{lines}p {percent}\n");
-        let mut input = judged.input.try_clone().expect("a pipe can be cloned");
-        thread::spawn(move || drop(input.write_all(lines.as_bytes())));
-        let begin = format!("p{percent}: ");
-        if let Err(trouble) = judged.program.prints(|line| line.starts_with(&begin)) {
-            check.fail_for(&format!("{when}, your program was to tell {begin}"), &trouble);
-        }
+    let judged = Judged::start(&check);
+    if let Err(trouble) = judged.program.settled() {
+        check.fail_for("your program was to wait for the first line", &trouble);
+    }
+    let peak = |judged: &Judged<'_>| -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", judged.program.pid())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
     };
-    let before = peak(&mut judged, "1\n18446744073709551615\n", "50");
-    if let Some(before) = before.filter(|before| *before > PLENTY) {
-        check.suspect("a-table-too-large");
-        check.fail(format!("with two values your program needed {} KiB of memory", before >> 10));
-    }
-    let mut rng = Rng::with_seed(17);
-    let values: String =
-        (0..VALUES).map(|_| format!("{}\n", rng.u64(..) >> rng.u32(0..40))).collect();
-    let after = peak(&mut judged, &values, "99");
-    let parts: String = (0..500).map(|_| format!("{}\npart\n", rng.u64(..))).collect();
-    let with_parts = peak(&mut judged, &parts, "99.9");
     // Where the system can't tell, nobody can.
-    let (Some(before), Some(after), Some(with_parts)) = (before, after, with_parts) else { return };
-    for (peak, what) in [(after, "150,000 values"), (with_parts, "500 parts")] {
-        if peak.saturating_sub(before) > MORE {
-            let more = (peak - before) >> 10;
-            check.fail(format!("after {what} your program needed {more} KiB more memory"));
+    let grown = |before: Option<u64>, limit: u64, what: &str, cause: &'static str| {
+        let now = peak(&judged);
+        let more = now.unwrap_or_default().saturating_sub(before.unwrap_or(u64::MAX));
+        if more > limit {
+            let (more, limit) = (more >> 10, limit >> 10);
+            check.suspect(cause);
+            check.fail(format!(
+                "after {what} your program needed {more} KiB more memory than before, and {limit} KiB are plenty"
+            ));
         }
-    }
+        now
+    };
+    let mut rng = Rng::with_seed(17);
+    let values = (0..VALUES).map(|_| format!("{}\n", rng.u64(..) >> rng.u32(0..40)));
+    let values: String = values.collect();
+    let parts = (0..PARTS).map(|_| format!("{}\npart\n", rng.u64(..)));
+    let parts: String = parts.collect();
+
+    let before = peak(&judged);
+    judged.asked("1\n18446744073709551615\np 50\n", "50", "after 2 values");
+    let table = grown(before, PLENTY, "2 values", "a-table-too-large");
+    judged.asked(&(values + "p 99\n"), "99", "after 150,000 values");
+    grown(table, MORE, "150,000 values", "keeps-the-values");
+    judged.asked(&(parts + "p 99.9\n"), "99.9", "after 200 parts");
+    grown(table, MORE, "200 parts", "keeps-the-values");
 }

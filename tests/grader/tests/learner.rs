@@ -154,7 +154,13 @@ fn from_the_first_look_to_the_last_check() {
     assert_says(
         &first,
         1,
-        &["01-head", "03-stop", &format!("0 of {all} exercises passed"), "Next: cargo grade 1"],
+        &[
+            "01-head",
+            "03-stop",
+            "race-due",
+            &format!("0 of {all} exercises passed"),
+            "Next: cargo grade 1",
+        ],
     );
     assert_eq!(first.stdout.matches("not started").count(), all, "{}", first.stdout);
     assert!(!first.stdout.contains("✗"), "{}", first.stdout);

@@ -51,7 +51,7 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
     let mut good = true;
     for (lessons, exercises) in chosen(course, what)? {
         let wrong_answers = trial::wrong_answers(lessons)?;
-        let causes = Causes::read(&course.root, &lessons.chapter.folder)?;
+        let causes = Causes::read(&course.root, &lessons.place.folder)?;
         let wanted: Vec<&Wrong> = wrong_answers
             .iter()
             .filter(|wrong| exercises.iter().any(|exercise| exercise.name == wrong.exercise))
@@ -71,7 +71,7 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
             good = false;
             tell!("{exercise}:{name} doesn't compile:\n{words}\n");
         }
-        let folder = &lessons.chapter.folder;
+        let folder = &lessons.place.folder;
         let mut known = evidence::read(folder).map_err(|error| error.to_string())?;
         for (exercise, _) in &made {
             let compiles = |wrong: &&&Wrong| {
@@ -80,7 +80,7 @@ pub fn wrong(course: &Course, what: Option<&str>) -> Result<bool, String> {
             };
             let its_own: Vec<&Wrong> = wanted.iter().filter(compiles).copied().collect();
             let names: Vec<&String> = its_own.iter().map(|wrong| &wrong.name).collect();
-            let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
+            let checks = trial::checks_of(lessons, &workshop, exercise)?;
             let heavy = trial::heavy(&workshop, exercise, &checks);
             let seen = trial::whole(&workshop, exercise, &its_own, &checks, &heavy);
             match only {
@@ -230,7 +230,7 @@ fn try_those(
     }
     let mut caught = 0;
     for (exercise, made) in &made {
-        let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
+        let checks = trial::checks_of(lessons, &workshop, exercise)?;
         let program =
             |made: &Made| workshop.programs.get(&(exercise.name.clone(), made.name.clone()));
         let programs: Vec<_> =
@@ -256,7 +256,7 @@ fn try_those(
 pub fn mutants(course: &Course, what: Option<&str>) -> Result<bool, String> {
     let mut good = true;
     for (lessons, exercises) in chosen(course, what)? {
-        let file = lessons.contracts_file(&course.root).with_extension("mutants.toml");
+        let file = lessons.place.contracts.with_extension("mutants.toml");
         let text = fs::read_to_string(&file).unwrap_or_default();
         let excused: AllExcused =
             toml::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -284,7 +284,7 @@ pub fn mutants(course: &Course, what: Option<&str>) -> Result<bool, String> {
             let compiles =
                 |n: &usize| workshop.programs.contains_key(&(exercise.name.clone(), name(*n)));
             let names: Vec<String> = (0..mutants.len()).filter(compiles).map(name).collect();
-            let checks = trial::checks_of(course, lessons, &workshop, exercise)?;
+            let checks = trial::checks_of(lessons, &workshop, exercise)?;
             let passing = trial::passing(&workshop, exercise, &names, &checks);
             let excuses = excused.get(&exercise.name).map_or(&[][..], Vec::as_slice);
             let mut excused_here = 0;
@@ -322,7 +322,7 @@ fn chosen<'a>(
     if let Some(exercise) = what.and_then(|what| course.exercise(what).ok()) {
         let holds = |lessons: &&Lessons| lessons.exercises.iter().any(|e| e.id == exercise.id);
         return Ok(course
-            .chapters
+            .lessons
             .iter()
             .filter(holds)
             .map(|lessons| (lessons, vec![exercise]))

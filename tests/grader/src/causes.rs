@@ -1,6 +1,6 @@
 //! What can be wrong with an answer: a sentence for whoever wrote it, and the place in the book that explains it.
 //!
-//! Each chapter has its own in `causes.toml`, beside its wrong answers; those that any chapter's answers can have
+//! Each chapter (and a tool that has exercises) has its own in `causes.toml`, beside its wrong answers; those that any chapter's answers can have
 //! stand in `tests/grader/causes.toml`. A check names the cause that it speaks for, a wrong answer the one that it has,
 //! and so each sentence is written once:
 //!
@@ -17,6 +17,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 use visitors::chapters;
+
+use crate::place;
 
 /// What a program that came upon its `todo!` has.
 pub const NOT_WRITTEN_YET: &str = "not-written-yet";
@@ -53,14 +55,13 @@ impl Causes {
         Ok(Self(all))
     }
 
-    /// Those of the chapter with this number. Asked by a check that has failed, which has enough to say: where they can't be
-    /// read, it has none.
-    pub fn of_chapter(number: &str) -> Self {
+    /// Those of the chapter or tool whose exercises' names begin with `label`: `02`, `race`. Asked by a check that has failed,
+    /// which has enough to say: where they can't be read, it has none.
+    pub fn of(label: &str) -> Self {
         let root = chapters::root();
-        let number = number.parse::<u32>().unwrap_or_default();
-        let chapters = chapters::all(&root).unwrap_or_default();
-        let chapter = chapters.into_iter().find(|chapter| chapter.number == number);
-        chapter.and_then(|chapter| Self::read(&root, &chapter.folder).ok()).unwrap_or_default()
+        let places = place::all(&root).unwrap_or_default();
+        let place = places.into_iter().find(|place| place.label == label);
+        place.and_then(|place| Self::read(&root, &place.folder).ok()).unwrap_or_default()
     }
 
     /// The cause called `name`.

@@ -29,7 +29,10 @@ macro_rules! check {
         $crate::check::Check::new(
             $exercise,
             option_env!(concat!("CARGO_BIN_EXE_ex", $exercise))
-                .or(option_env!(concat!("CARGO_BIN_EXE_answer", $exercise))),
+                .or(option_env!(concat!("CARGO_BIN_EXE_answer", $exercise)))
+                // A tool's have its name, and no number.
+                .or(option_env!(concat!("CARGO_BIN_EXE_", $exercise)))
+                .or(option_env!(concat!("CARGO_BIN_EXE_answer-", $exercise))),
         )
     };
 }
@@ -101,8 +104,8 @@ impl Check {
             (suspected, Some((_, cause))) if suspected != NOT_WRITTEN_YET => cause,
             (suspected, _) => suspected,
         };
-        let chapter = self.exercise.split('-').next().unwrap_or_default();
-        let (likely, book) = match Causes::of_chapter(chapter).get(cause) {
+        let label = self.exercise.split('-').next().unwrap_or_default();
+        let (likely, book) = match Causes::of(label).get(cause) {
             Some(cause) => (cause.likely.clone(), cause.book.clone()),
             None => (format!("{}{cause}", self.likely.get()), self.book.get().to_owned()),
         };

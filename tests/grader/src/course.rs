@@ -1,29 +1,29 @@
-//! The course as it lies on the disk: chapters, their exercises, and what belongs to each.
+//! The course as it lies on the disk: chapters (and a tool), their exercises, and what belongs to each.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use visitors::chapters::{self, Chapter};
 use visitors::names::nearest;
 
 use crate::markers::{self, Source};
+use crate::place::{self, Place};
 
-/// All chapters that have exercises.
+/// All chapters and tools that have exercises.
 #[derive(Debug)]
 pub struct Course {
     /// The folder of the workspace.
     pub root: PathBuf,
-    /// In order.
-    pub chapters: Vec<Lessons>,
+    /// In order, the tools behind the chapters.
+    pub lessons: Vec<Lessons>,
 }
 
-/// A chapter and its exercises, in the order in which they are best done.
+/// A chapter, or a tool, and its exercises, in the order in which they are best done.
 #[derive(Debug)]
 pub struct Lessons {
-    /// The chapter.
-    pub chapter: Chapter,
+    /// What they belong to.
+    pub place: Place,
     /// Its exercises.
     pub exercises: Vec<Exercise>,
 }
@@ -31,10 +31,12 @@ pub struct Lessons {
 /// One exercise.
 #[derive(Debug)]
 pub struct Exercise {
-    /// Its name with the chapter's number, `02-pieces`.
+    /// Its name with the chapter's number, or the tool's name: `02-pieces`, `race-due`.
     pub id: String,
     /// Its name alone, unique in the book: progress is kept by it, so that a chapter's number may change.
     pub name: String,
+    /// The program's name in the exercises' package: `ex02-pieces`, `race-due`.
+    pub program: String,
     /// The worked answer.
     pub answer: PathBuf,
     /// What the learner edits.
@@ -50,29 +52,42 @@ impl Course {
     /// Which file can't be read or understood, and why.
     pub fn read(root: &Path) -> Result<Self, String> {
         let mut lessons = Vec::new();
-        let chapters = chapters::all(root);
-        for chapter in chapters.map_err(|error| format!("{}: {error}", root.display()))? {
-            let exercises = read_exercises(&chapter)?;
-            lessons.push(Lessons { chapter, exercises });
+        let places = place::all(root);
+        for place in places.map_err(|error| format!("{}: {error}", root.display()))? {
+            let exercises = read_exercises(&place)?;
+            lessons.push(Lessons { place, exercises });
         }
         if let Some((one, other)) = of_the_same_name(&lessons) {
             return Err(format!(
                 "{one} and {other}: progress is kept by name, so give one of them another"
             ));
         }
-        Ok(Self { root: root.to_owned(), chapters: lessons })
+        Ok(Self { root: root.to_owned(), lessons })
     }
 
-    /// The chapters that are meant by a number or name, or all.
+    /// The chapter or tool that is meant by a number or name, or all.
     ///
     /// # Errors
     /// A sentence that says which there are.
     pub fn chosen(&self, wanted: Option<&str>) -> Result<Vec<&Lessons>, String> {
         let Some(wanted) = wanted else {
-            return Ok(self.chapters.iter().collect());
+            return Ok(self.lessons.iter().collect());
         };
-        let chapter = chapters::find(&self.root, wanted)?;
-        Ok(self.chapters.iter().filter(|lessons| lessons.chapter == chapter).collect())
+        let found = self.lessons.iter().find(|lessons| lessons.place.is_called(wanted));
+        let found = found.ok_or_else(|| match self.nearest_place(wanted) {
+            Some(meant) => format!("there is no chapter {wanted}; did you mean {}?", meant.name),
+            None => {
+                let all = self.lessons.iter().map(|lessons| lessons.place.short.as_str());
+                let all = all.collect::<Vec<_>>().join(", ");
+                format!("there is no chapter {wanted}; there are {all}")
+            }
+        })?;
+        Ok(vec![found])
+    }
+
+    /// The chapter or tool whose name somebody has most likely misspelled.
+    pub fn nearest_place(&self, misspelled: &str) -> Option<&Place> {
+        place::nearest_of(self.lessons.iter().map(|lessons| &lessons.place), misspelled)
     }
 
     /// The exercise `02-pieces`, or `pieces` for short.
@@ -80,7 +95,7 @@ impl Course {
     /// # Errors
     /// A sentence that says which was meant, or where to find a list.
     pub fn exercise(&self, wanted: &str) -> Result<&Exercise, String> {
-        let all = || self.chapters.iter().flat_map(|lessons| &lessons.exercises);
+        let all = || self.lessons.iter().flat_map(|lessons| &lessons.exercises);
         let found = all().find(|exercise| exercise.id == wanted || exercise.name == wanted);
         found.ok_or_else(|| {
             let asked = self.nearest_exercise(wanted);
@@ -91,7 +106,7 @@ impl Course {
 
     /// The exercise whose name somebody has most likely misspelled.
     pub fn nearest_exercise(&self, misspelled: &str) -> Option<&Exercise> {
-        let all = || self.chapters.iter().flat_map(|lessons| &lessons.exercises);
+        let all = || self.lessons.iter().flat_map(|lessons| &lessons.exercises);
         let names = all().flat_map(|exercise| [exercise.id.as_str(), &exercise.name]);
         let near = nearest(misspelled, names)?;
         all().find(|exercise| exercise.id == near || exercise.name == near)
@@ -108,15 +123,10 @@ fn of_the_same_name(lessons: &[Lessons]) -> Option<(&str, &str)> {
 }
 
 impl Lessons {
-    /// What the chapter's files in `tests/` are called: `02_blocking_server`.
-    fn name_in_tests(&self) -> String {
-        self.chapter.name.replace('-', "_")
-    }
-
     /// The file with the graded checks: `tests/NN_name.rs` with a module for each exercise, or `tests/NN_name/main.rs` with a file
     /// beside it for each.
-    pub fn checks_file(&self, root: &Path) -> PathBuf {
-        let folder = root.join("tests").join(self.name_in_tests());
+    pub fn checks_file(&self) -> PathBuf {
+        let folder = &self.place.checks;
         if folder.is_dir() { folder.join("main.rs") } else { folder.with_extension("rs") }
     }
 
@@ -124,8 +134,8 @@ impl Lessons {
     ///
     /// # Errors
     /// Which file can't be read, or lacks the module.
-    pub fn checks_source(&self, root: &Path, exercise: &Exercise) -> Result<String, String> {
-        let file = self.checks_file(root);
+    pub fn checks_source(&self, exercise: &Exercise) -> Result<String, String> {
+        let file = self.checks_file();
         let module = exercise.module();
         let is_folder = file.ends_with("main.rs");
         let file = if is_folder { file.with_file_name(format!("{module}.rs")) } else { file };
@@ -140,16 +150,6 @@ impl Lessons {
         Ok(text.split_once("\n}\n").map_or(text, |(text, _)| text).to_owned())
     }
 
-    /// What the chapter's exercises promise, and which checks look at it (see [`contract`](crate::contract)).
-    pub fn contracts_file(&self, root: &Path) -> PathBuf {
-        root.join("tests/contracts").join(format!("{}.toml", self.name_in_tests()))
-    }
-
-    /// The test target with the checks, in the chapter's package: `checks02`.
-    pub fn checks_target(&self) -> String {
-        format!("checks{:02}", self.chapter.number)
-    }
-
     /// The page of the book on which an exercise stands. A chapter may have more than one: its own, such as
     /// `11-http-server.md`, and `11-1-files.md`.
     pub fn page(&self, root: &Path, exercise: &Exercise) -> PathBuf {
@@ -159,16 +159,11 @@ impl Lessons {
             |page: &PathBuf| fs::read_to_string(page).is_ok_and(|text| text.contains(&anchor));
         let all = fs::read_dir(&pages).into_iter().flatten().flatten();
         let found = all.map(|entry| entry.path()).find(has_it);
-        found.unwrap_or_else(|| pages.join(&self.chapter.name).with_extension("md"))
+        found.unwrap_or_else(|| pages.join(&self.place.name).with_extension("md"))
     }
 }
 
 impl Exercise {
-    /// The program's name in the exercises' package: `ex02-pieces`.
-    pub fn program(&self) -> String {
-        format!("ex{}", self.id)
-    }
-
     /// The module of its checks: `pieces`.
     pub fn module(&self) -> String {
         self.name.replace('-', "_")
@@ -201,8 +196,8 @@ struct Bin {
     name: String,
 }
 
-fn read_exercises(chapter: &Chapter) -> Result<Vec<Exercise>, String> {
-    let folder = chapter.folder.join("exercises");
+fn read_exercises(place: &Place) -> Result<Vec<Exercise>, String> {
+    let folder = place.folder.join("exercises");
     let manifest = folder.join("Cargo.toml");
     let text = match fs::read_to_string(&manifest) {
         // A chapter may have none.
@@ -211,20 +206,21 @@ fn read_exercises(chapter: &Chapter) -> Result<Vec<Exercise>, String> {
     };
     let parsed: Manifest =
         toml::from_str(&text).map_err(|error| format!("{}: {error}", manifest.display()))?;
-    let prefix = format!("ex{:02}-", chapter.number);
+    let prefix = place.program("");
     let mut exercises = Vec::new();
     for bin in parsed.bin {
         let Some(name) = bin.name.strip_prefix(&prefix) else {
             let manifest = manifest.display();
             return Err(format!("{manifest}: {} must begin with {prefix}", bin.name));
         };
-        let answer = chapter.folder.join("solutions").join(format!("{name}.rs"));
+        let answer = place.folder.join("solutions").join(format!("{name}.rs"));
         let source = fs::read_to_string(&answer).map_err(|error| error.to_string());
         let source = source.and_then(|text| markers::parse(&text));
         let source = source.map_err(|error| format!("{}: {error}", answer.display()))?;
         exercises.push(Exercise {
-            id: format!("{:02}-{name}", chapter.number),
+            id: place.id(name),
             name: name.to_owned(),
+            program: place.program(name),
             answer,
             file: folder.join(format!("{name}.rs")),
             source,
@@ -265,6 +261,34 @@ mod tests {
     }
 
     #[test]
+    fn a_tools_exercises_stand_behind_those_of_the_chapters() {
+        let root = course(&[("01-one", &["echo"])]);
+        write(&root, "tests/race/exercises/Cargo.toml", "[[bin]]\nname = \"race-due\"\n");
+        let answer =
+            "//! Exercise race-due: title\n\nfn main() {\n    // your turn: do it\n    // end\n}\n";
+        write(&root, "tests/race/solutions/due.rs", answer);
+        write(&root, "tests/race/checks/main.rs", "mod due;\n");
+        write(&root, "tests/race/checks/due.rs", "fn a() {}\n");
+        let course = Course::read(root.path()).unwrap();
+
+        let race = course.chosen(Some("race")).unwrap()[0];
+        let names: Vec<&str> = course.lessons.iter().map(|it| it.place.short.as_str()).collect();
+        assert_eq!(names, ["1", "race"]);
+        let due = course.exercise("race-due").unwrap();
+        assert!(std::ptr::eq(due, course.exercise("due").unwrap()));
+        assert!(std::ptr::eq(due, &race.exercises[0]));
+        assert_eq!((due.id.as_str(), due.program.as_str()), ("race-due", "race-due"));
+        assert_eq!(due.file, root.path().join("tests/race/exercises/due.rs"));
+        assert_eq!(race.checks_source(due).unwrap(), "fn a() {}\n");
+        assert_eq!(race.page(&course.root, due), root.path().join("book/src/race.md"));
+
+        let misspelled = course.chosen(Some("rcae")).unwrap_err();
+        assert_eq!(misspelled, "there is no chapter rcae; did you mean race?");
+        let other = course.chosen(Some("7")).unwrap_err();
+        assert_eq!(other, "there is no chapter 7; there are 1, race");
+    }
+
+    #[test]
     fn two_exercises_of_one_name_are_refused() {
         let root = course(&[("01-one", &["echo"]), ("02-two", &["room"]), ("03-three", &["echo"])]);
         let refused = Course::read(root.path()).unwrap_err();
@@ -293,12 +317,12 @@ mod tests {
             write(&root, path, text);
         }
         let course = Course::read(root.path()).unwrap();
-        let lessons = &course.chapters[0];
-        assert_eq!(lessons.checks_file(&course.root), root.path().join(expected));
-        let contracts = lessons.contracts_file(&course.root);
-        assert_eq!(contracts, root.path().join("tests/contracts/01_one_two.toml"));
+        let lessons = &course.lessons[0];
+        assert_eq!(lessons.checks_file(), root.path().join(expected));
+        let contracts = &lessons.place.contracts;
+        assert_eq!(*contracts, root.path().join("tests/contracts/01_one_two.toml"));
 
-        let source = |exercise| lessons.checks_source(&course.root, &lessons.exercises[exercise]);
+        let source = |exercise| lessons.checks_source(&lessons.exercises[exercise]);
         let (echo, by_the_way) = (source(0).unwrap(), source(1).unwrap());
         assert!(echo.contains("fn a(") && !echo.contains("fn b("), "{echo}");
         assert!(by_the_way.contains("fn b(") && !by_the_way.contains("fn a("), "{by_the_way}");

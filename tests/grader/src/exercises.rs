@@ -73,7 +73,7 @@ pub fn reset(course: &Course, exercise: &Exercise) -> Result<(), String> {
 /// Says which committed starters aren't what their worked answers give.
 pub fn check_starters(course: &Course) -> Result<bool, String> {
     let mut all_well = true;
-    for exercise in course.chapters.iter().flat_map(|lessons| &lessons.exercises) {
+    for exercise in course.lessons.iter().flat_map(|lessons| &lessons.exercises) {
         if !exercise.is_untouched() {
             let file = shown(course, &exercise.file);
             warn!("{file} is not what its worked answer gives: run `cargo grade starters`");
@@ -85,7 +85,7 @@ pub fn check_starters(course: &Course) -> Result<bool, String> {
 
 /// Writes all starters, keeping copies of what was there and differs.
 pub fn write_starters(course: &Course) -> Result<(), String> {
-    for exercise in course.chapters.iter().flat_map(|lessons| &lessons.exercises) {
+    for exercise in course.lessons.iter().flat_map(|lessons| &lessons.exercises) {
         if !exercise.is_untouched() {
             if let Some(kept) = keep(exercise)? {
                 tell!("what was there is kept in {}", shown(course, &kept));

@@ -55,7 +55,7 @@ fn diagnose(
     results: &[(String, Outcome)],
     seen: &Seen,
 ) -> Result<(Diagnosis, Causes), String> {
-    let folder = &lessons.chapter.folder;
+    let folder = &lessons.place.folder;
     let causes = Causes::read(&course.root, folder)?;
     let unwritten = seen.0.iter().find(|(_, failure)| failure.suspect == NOT_WRITTEN_YET);
     if let Some((check, _)) = unwritten {

@@ -1,10 +1,10 @@
 //! The grader: checks that judge a program from outside, and `cargo grade`, which runs them and keeps score.
 //!
-//! - [`mod@check`]: what the graded checks in `tests/NN_name.rs` or `tests/NN_name/` are made of. Read it to write one.
+//! - [`mod@check`]: what the graded checks in `tests/NN_name.rs`, `tests/NN_name/` or `tests/race/checks/` are made of. Read it to write one.
 //! - [`bytes`]: more of that, for programs that pass on what they are sent.
 //! - [`steady`]: more of that, for programs that must not keep what is over.
 //! - [`contract`]: what an exercise promises, sentence by sentence, and which check looks at it.
-//! - [`course`]: chapters and exercises as they lie on the disk.
+//! - [`course`]: chapters and exercises as they lie on the disk; [`place`]: what they belong to, and what that is called.
 //! - [`causes`]: what can be wrong with an answer, in a sentence.
 //! - [`markers`]: how a starter and its hints come out of a worked answer.
 //! - [`wrong`]: wrong answers, which prove the checks.
@@ -22,6 +22,7 @@ pub mod course;
 pub mod evidence;
 pub mod markers;
 pub mod mutants;
+pub mod place;
 pub mod progress;
 pub mod run;
 pub mod steady;

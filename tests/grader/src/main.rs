@@ -17,7 +17,7 @@ use visitors::{chapters, printing, warn};
 #[derive(Parser)]
 #[command(name = "cargo grade", bin_name = "cargo grade", args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// A chapter (2, 02-blocking-server) or an exercise (02-pieces, pieces). All chapters, if not given
+    /// A chapter (2, 02-blocking-server), `race`, or an exercise (02-pieces, pieces). All, if not given
     #[arg(value_name = "CHAPTER|EXERCISE")]
     what: Option<String>,
     /// Grade again whenever an exercise is saved, until Ctrl-C

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use grader::cargo::{self, Built};
 use grader::course::{Course, Exercise, Lessons};
+use grader::place::Place;
 use grader::progress::Progress;
 use grader::run::{self, Job, Outcome};
-use visitors::{chapters, tell, warn};
+use visitors::{tell, warn};
 
 use crate::exercises::shown;
 use crate::explain;
@@ -19,7 +20,7 @@ const PLAIN: &str = "\x1b[0m";
 
 /// What is to be graded.
 pub struct Asked<'a> {
-    chapters: Vec<&'a Lessons>,
+    lessons: Vec<&'a Lessons>,
     /// One exercise alone.
     only: Option<&'a Exercise>,
     /// Each check with its result, instead of the score at a glance.
@@ -41,18 +42,17 @@ impl<'a> Asked<'a> {
     /// A sentence that says what there is.
     pub fn parse(course: &'a Course, what: Option<&str>) -> Result<Self, String> {
         let Some(what) = what else {
-            return Ok(Self { chapters: course.chosen(None)?, only: None, in_detail: false });
+            return Ok(Self { lessons: course.chosen(None)?, only: None, in_detail: false });
         };
         if let Ok(exercise) = course.exercise(what) {
             let holds = |lessons: &&Lessons| lessons.exercises.iter().any(|e| e.id == exercise.id);
-            let chapters = course.chapters.iter().filter(holds).collect();
-            return Ok(Self { chapters, only: Some(exercise), in_detail: true });
+            let lessons = course.lessons.iter().filter(holds).collect();
+            return Ok(Self { lessons, only: Some(exercise), in_detail: true });
         }
         match course.chosen(Some(what)) {
-            Ok(chapters) => Ok(Self { chapters, only: None, in_detail: true }),
+            Ok(lessons) => Ok(Self { lessons, only: None, in_detail: true }),
             Err(no_chapter) => {
-                let all = course.chapters.iter().map(|lessons| &lessons.chapter);
-                if chapters::nearest_of(all, what).is_some() {
+                if course.nearest_place(what).is_some() {
                     return Err(no_chapter);
                 }
                 let no_exercise = course.exercise(what).err().unwrap_or_default();
@@ -66,14 +66,14 @@ impl<'a> Asked<'a> {
 
     /// The folders in which a change is a reason to grade again.
     pub fn folders(&self) -> Vec<std::path::PathBuf> {
-        let folder = |lessons: &&Lessons| lessons.chapter.folder.join("exercises");
-        self.chapters.iter().map(folder).collect()
+        let folder = |lessons: &&Lessons| lessons.place.folder.join("exercises");
+        self.lessons.iter().map(folder).collect()
     }
 
     fn exercises(&self) -> impl Iterator<Item = (&'a Lessons, &'a Exercise)> {
         let only = self.only.map(|exercise| exercise.id.as_str());
         let pairs = |&lessons: &&'a Lessons| lessons.exercises.iter().map(move |e| (lessons, e));
-        let pairs: Vec<_> = self.chapters.iter().flat_map(pairs).collect();
+        let pairs: Vec<_> = self.lessons.iter().flat_map(pairs).collect();
         pairs.into_iter().filter(move |(_, exercise)| only.is_none_or(|id| id == exercise.id))
     }
 }
@@ -113,22 +113,20 @@ fn judge(course: &Course, asked: &Asked<'_>) -> Result<BTreeMap<String, Standing
     let mut jobs = Vec::new();
     let mut owners = Vec::new();
     for (lessons, exercise) in &started {
-        let program = exercise.program();
-        let Some(path) = built.executables.get(&program) else {
+        let program = &exercise.program;
+        let Some(path) = built.executables.get(program) else {
             let no_words = || format!("cargo didn't build {program}:\n{}", built.said);
-            let message = built.errors.get(&program).cloned().unwrap_or_else(no_words);
+            let message = built.errors.get(program).cloned().unwrap_or_else(no_words);
             standings.insert(exercise.id.clone(), Standing::DoesNotCompile(message));
             continue;
         };
-        let target = lessons.checks_target();
-        let Some(checks) = built.executables.get(&target) else {
-            let words = built.errors.get(&target).unwrap_or(&built.said);
-            return Err(format!(
-                "the checks of chapter {} can't be built:\n{words}",
-                lessons.chapter.number
-            ));
+        let target = &lessons.place.checks_target;
+        let Some(checks) = built.executables.get(target) else {
+            let words = built.errors.get(target).unwrap_or(&built.said);
+            let place = lessons.place.in_words();
+            return Err(format!("the checks of {place} can't be built:\n{words}"));
         };
-        let source = lessons.checks_source(&course.root, exercise)?;
+        let source = lessons.checks_source(exercise)?;
         let names = run::list(checks, &exercise.module(), &source)
             .map_err(|error| format!("{}: {error}", checks.display()))?;
         standings.insert(exercise.id.clone(), Standing::Graded(Vec::new()));
@@ -151,15 +149,15 @@ fn judge(course: &Course, asked: &Asked<'_>) -> Result<BTreeMap<String, Standing
 fn build(course: &Course, started: &[(&Lessons, &Exercise)]) -> Result<Built, String> {
     let mut arguments: Vec<String> = Vec::new();
     for (lessons, exercise) in started {
-        let packages = [lessons.chapter.package(), lessons.chapter.exercises_package()];
-        arguments.extend([
-            "-p".to_owned(),
-            packages[0].clone(),
-            "-p".to_owned(),
-            packages[1].clone(),
-        ]);
-        arguments.extend(["--bin".to_owned(), exercise.program()]);
-        arguments.extend(["--test".to_owned(), lessons.checks_target()]);
+        let place = &lessons.place;
+        let wanted = [
+            ("-p", &place.package),
+            ("-p", &place.exercises_package),
+            ("--bin", &exercise.program),
+            ("--test", &place.checks_target),
+        ];
+        arguments
+            .extend(wanted.iter().flat_map(|(what, name)| [what.to_string(), name.to_string()]));
     }
     let built = cargo::build(&course.root, &arguments);
     let built = built.map_err(|error| format!("can't run cargo: {error}"))?;
@@ -195,11 +193,11 @@ fn has_passed(standing: &Standing) -> bool {
 
 fn show_at_a_glance(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<String, Standing>) {
     let progress = Progress::read(&course.root).ok();
-    let mut chapter = 0;
+    let mut shown = None;
     for (lessons, exercise) in asked.exercises() {
-        if lessons.chapter.number != chapter {
-            chapter = lessons.chapter.number;
-            tell!("{BOLD}{chapter:>2}  {}{PLAIN}", lessons.chapter.title());
+        if shown != Some(&lessons.place) {
+            shown = Some(&lessons.place);
+            tell!("{}", heading(&lessons.place));
         }
         let best = progress.as_ref().map_or(0, |progress| progress.of(&exercise.name).best);
         let words = match &standings[&exercise.id] {
@@ -213,19 +211,19 @@ fn show_at_a_glance(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Str
                 format!("{color}{} {count} of {all}{PLAIN}{best}", bar(count, all))
             }
         };
-        tell!("    {:<14} {words}", exercise.id);
+        tell!("    {:<15} {words}", exercise.id);
     }
     let done = standings.values().filter(|standing| has_passed(standing)).count();
     tell!("\n{done} of {} exercises passed.", standings.len());
     let next = asked.exercises().find(|(_, exercise)| !has_passed(&standings[&exercise.id]));
     if let Some((lessons, _)) = next {
-        tell!("Next: cargo grade {}", lessons.chapter.number);
+        tell!("Next: cargo grade {}", lessons.place.short);
     }
 }
 
 fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<String, Standing>) {
-    for lessons in &asked.chapters {
-        tell!("{BOLD}{:>2}  {}{PLAIN}", lessons.chapter.number, lessons.chapter.title());
+    for lessons in &asked.lessons {
+        tell!("{}", heading(&lessons.place));
     }
     for (_, exercise) in asked.exercises() {
         tell!("\n{BOLD}{}{PLAIN}  {}", exercise.id, exercise.source.title);
@@ -253,7 +251,8 @@ fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Strin
     };
     let begun: Vec<_> = open.iter().filter(is_begun).collect();
     let Some((lessons, exercise)) = begun.first().copied().or(open.first()) else {
-        let next = next_chapter(course, asked).map_or(String::new(), |number| format!(" {number}"));
+        let next =
+            next_place(course, asked).map_or(String::new(), |place| format!(" {}", place.short));
         return tell!("\n{GREEN}All passed.{PLAIN} Next: cargo grade{next}");
     };
     explain(course, lessons, exercise, &standings[&exercise.id]);
@@ -264,23 +263,26 @@ fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Strin
     }
 }
 
-/// The chapter to be graded next, one with an exercise of which it isn't known that it has passed: the one
+/// What a chapter's or a tool's scores stand below.
+fn heading(place: &Place) -> String {
+    let number = place.number.map_or(String::new(), |number| number.to_string());
+    format!("{BOLD}{number:>2}  {}{PLAIN}", place.title)
+}
+
+/// The chapter to be graded next (or the tool), one with an exercise of which it isn't known that it has passed: the one
 /// that was asked for, or the first behind it, or the first of all.
-fn next_chapter(course: &Course, asked: &Asked<'_>) -> Option<u32> {
+fn next_place<'a>(course: &'a Course, asked: &Asked<'_>) -> Option<&'a Place> {
     let progress = Progress::read(&course.root).ok()?;
     let passed = |exercise: &Exercise| {
         let remembered = progress.of(&exercise.name);
         remembered.of > 0 && remembered.best == remembered.of
     };
-    let from = asked.chapters.first().map_or(0, |lessons| lessons.chapter.number);
-    let mut open: Vec<u32> = course
-        .chapters
-        .iter()
-        .filter(|lessons| !lessons.exercises.iter().all(passed))
-        .map(|lessons| lessons.chapter.number)
-        .collect();
-    open.sort_by_key(|number| (*number < from, *number));
-    open.first().copied()
+    let first = asked.lessons.first()?;
+    let is_first = |lessons: &Lessons| lessons.place == first.place;
+    let from = course.lessons.iter().position(is_first).unwrap_or_default();
+    let in_order = course.lessons.iter().skip(from).chain(course.lessons.iter().take(from));
+    let mut open = in_order.filter(|lessons| !lessons.exercises.iter().all(passed));
+    open.next().map(|lessons| &lessons.place)
 }
 
 /// Explains what stands in the way first, and says what to do.
@@ -289,7 +291,7 @@ fn explain(course: &Course, lessons: &Lessons, exercise: &Exercise, standing: &S
     let page = lessons.page(&course.root, exercise);
     let page = page.file_stem().unwrap_or_default().to_string_lossy();
     let page = format!("book/build/{page}.html");
-    let again = format!("cargo grade {}", lessons.chapter.number);
+    let again = format!("cargo grade {}", lessons.place.short);
     tell!("");
     match standing {
         Standing::NotStarted => {

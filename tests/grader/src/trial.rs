@@ -10,7 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use visitors::program::BUSY_FOR_NOTHING_MS;
 
-use crate::course::{Course, Exercise, Lessons};
+use crate::course::{Exercise, Lessons};
 use crate::evidence::{ENOUGH, Known, Seen};
 use crate::run::{self, Job, Outcome};
 use crate::workshop::{Made, Workshop};
@@ -33,7 +33,7 @@ pub const WORKED: &str = "worked-answer";
 /// # Errors
 /// When they can't be read or understood.
 pub fn wrong_answers(lessons: &Lessons) -> Result<Vec<Wrong>, String> {
-    let file = lessons.chapter.folder.join("wrong.toml");
+    let file = lessons.place.folder.join("wrong.toml");
     if !file.exists() {
         return Ok(Vec::new());
     }
@@ -63,12 +63,11 @@ pub fn made(exercise: &Exercise, wrong: &[&Wrong]) -> Result<Vec<Made>, String> 
 /// # Errors
 /// When the checks can't be listed.
 pub fn checks_of(
-    course: &Course,
     lessons: &Lessons,
     workshop: &Workshop,
     exercise: &Exercise,
 ) -> Result<Vec<String>, String> {
-    let source = lessons.checks_source(&course.root, exercise)?;
+    let source = lessons.checks_source(exercise)?;
     let names = run::list(&workshop.checks, &exercise.module(), &source);
     names.map_err(|error| format!("{}: {error}", workshop.checks.display()))
 }

@@ -48,14 +48,14 @@ pub fn build(
     place: &str,
     made: &[(&Exercise, Vec<Made>)],
 ) -> Result<Workshop, String> {
-    let arguments = ["-p", &lessons.chapter.package(), "--test", &lessons.checks_target()];
+    let arguments = ["-p", &lessons.place.package, "--test", &lessons.place.checks_target];
     let built = cargo::build(&course.root, &arguments.map(str::to_owned)).map_err(in_cargo)?;
-    let Some(checks) = built.executables.get(&lessons.checks_target()).cloned() else {
+    let Some(checks) = built.executables.get(&lessons.place.checks_target).cloned() else {
         return Err(format!("the checks can't be built:\n{:#?}\n{}", built.errors, built.said));
     };
     // target/debug/deps/checks03-…: what is compiled lies above, for this build and for the next.
     let between = checks.ancestors().nth(3).unwrap_or(&course.root).to_owned();
-    let folder = between.join("workshop").join(format!("{place}{:02}", lessons.chapter.number));
+    let folder = between.join("workshop").join(format!("{place}{}", lessons.place.label));
     let ours = lock(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let _ = fs::remove_dir_all(folder.join("src"));
     let _ = fs::remove_dir_all(folder.join("programs"));
@@ -168,7 +168,7 @@ fn manifest(
         toml::from_str(&text).map_err(|error| said(&error))
     };
     let root = read(&course.root.join("Cargo.toml"))?;
-    let chapter = read(&lessons.chapter.folder.join("Cargo.toml"))?;
+    let chapter = read(&lessons.place.folder.join("Cargo.toml"))?;
     let mut text = format!(
         "[package]\nname = \"workshop-{place}\"\nversion = \"0.0.0\"\nedition = \"2024\"\nautobins = false\n\n[workspace]\n\n",
     );
@@ -191,9 +191,9 @@ fn manifest(
     }
     // From chapter 7 on, a chapter is a library, and its worked answers use it.
     if chapter.contains_key("lib") {
-        let path = lessons.chapter.folder.display().to_string();
+        let path = lessons.place.folder.display().to_string();
         let itself = toml::Table::from_iter([("path".to_owned(), path.into())]);
-        dependencies.insert(lessons.chapter.package(), itself.into());
+        dependencies.insert(lessons.place.package.clone(), itself.into());
     }
     rest.insert("dependencies".to_owned(), dependencies.into());
     rest.insert("profile".to_owned(), root["profile"].clone());

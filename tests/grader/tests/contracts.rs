@@ -14,7 +14,7 @@ use visitors::files::is_an_editors;
 fn every_sentence_has_its_check() {
     let course = Course::read(&chapters::root()).unwrap();
     // A chapter may have no exercises, and then there is nothing to be said.
-    let lessons = course.chapters.iter().filter(|lessons| !lessons.exercises.is_empty());
+    let lessons = course.lessons.iter().filter(|lessons| !lessons.exercises.is_empty());
     let faults: Vec<String> = lessons.flat_map(|lessons| faults(&course, lessons)).collect();
     assert!(faults.is_empty(), "{} faults:\n\n{}\n", faults.len(), faults.join("\n"));
 }
@@ -23,8 +23,8 @@ fn every_sentence_has_its_check() {
 #[test]
 fn all_checks_are_those_of_a_chapter() {
     let course = Course::read(&chapters::root()).unwrap();
-    let checks = |lessons: &Lessons| lessons.checks_file(&course.root);
-    let checks: Vec<PathBuf> = course.chapters.iter().map(checks).collect();
+    let checks = |lessons: &Lessons| lessons.checks_file();
+    let checks: Vec<PathBuf> = course.lessons.iter().map(checks).collect();
     for entry in fs::read_dir(course.root.join("tests")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy();
@@ -37,7 +37,7 @@ fn all_checks_are_those_of_a_chapter() {
 
 /// What is wrong with what is said of a chapter's exercises.
 fn faults(course: &Course, lessons: &Lessons) -> Vec<String> {
-    let file = lessons.contracts_file(&course.root);
+    let file = lessons.place.contracts.clone();
     let written = fs::read_to_string(&file).unwrap_or_default();
     let mut contracts: Contracts = toml::from_str(&written).unwrap();
 
@@ -61,7 +61,7 @@ fn faults(course: &Course, lessons: &Lessons) -> Vec<String> {
                 faults.push(format!("{}: said twice: {}", exercise.id, clause.says));
             }
         }
-        let source = lessons.checks_source(&course.root, exercise).unwrap();
+        let source = lessons.checks_source(exercise).unwrap();
         faults.extend(
             clauses.iter().filter_map(|clause| fault(clause, exercise, &sentences, &source)),
         );

@@ -146,7 +146,7 @@ fn from_the_first_look_to_the_last_check() {
     let _alone = shared::alone("learner");
     let copy = Copy::make();
     let course = Course::read(&copy.root).unwrap();
-    let exercises = || course.chapters.iter().flat_map(|l| l.exercises.iter().map(move |e| (l, e)));
+    let exercises = || course.lessons.iter().flat_map(|lessons| &lessons.exercises);
     let all = exercises().count();
 
     // The first look: nothing has been started, and that is no failure.
@@ -154,7 +154,13 @@ fn from_the_first_look_to_the_last_check() {
     assert_says(
         &first,
         1,
-        &["01-head", "03-stop", &format!("0 of {all} exercises passed"), "Next: cargo grade 1"],
+        &[
+            "01-head",
+            "03-stop",
+            "race-due",
+            &format!("0 of {all} exercises passed"),
+            "Next: cargo grade 1",
+        ],
     );
     assert_eq!(first.stdout.matches("not started").count(), all, "{}", first.stdout);
     assert!(!first.stdout.contains("✗"), "{}", first.stdout);
@@ -281,8 +287,8 @@ fn from_the_first_look_to_the_last_check() {
     );
 
     // All worked answers in place: everything passes.
-    for (lessons, exercise) in exercises() {
-        copy.solve(&lessons.chapter.name, &exercise.name, |answer| answer);
+    for exercise in exercises() {
+        fs::copy(&exercise.answer, &exercise.file).unwrap();
     }
     let last = copy.grade(&[]);
     assert_says(&last, 0, &[&format!("{all} of {all} exercises passed")]);

@@ -44,14 +44,16 @@ const STARTER: &str = "starter";
 
 #[rstest]
 fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
-    #[files("../../chapters/*/wrong.toml")] file: PathBuf,
+    #[files("../../chapters/*/wrong.toml")]
+    #[files("../../tests/*/wrong.toml")]
+    file: PathBuf,
 ) {
     let course = Course::read(&chapters::root()).unwrap();
     let folder = file.parent().unwrap().file_name().unwrap();
-    let lessons = course.chapters.iter().find(|l| l.chapter.folder.ends_with(folder)).unwrap();
+    let lessons = course.lessons.iter().find(|l| l.place.folder.ends_with(folder)).unwrap();
     let wrong_answers = trial::wrong_answers(lessons).unwrap();
 
-    let _alone = shared::alone(&format!("proof{:02}", lessons.chapter.number));
+    let _alone = shared::alone(&format!("proof{}", lessons.place.label));
     let workshop = build(&course, lessons, &wrong_answers);
     assert!(workshop.refused.is_empty(), "these don't compile: {:#?}", workshop.refused);
     let program = |exercise: &str, name: &str| {
@@ -61,7 +63,7 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     let mut jobs = Vec::new();
     let mut names = Vec::new();
     for exercise in &lessons.exercises {
-        let checks = trial::checks_of(&course, lessons, &workshop, exercise).unwrap();
+        let checks = trial::checks_of(lessons, &workshop, exercise).unwrap();
         jobs.extend(checks.iter().map(|check| job(check, program(&exercise.name, STARTER))));
         names.extend(checks);
     }
@@ -89,7 +91,7 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
             }
         }
     }
-    let known = evidence::read(&lessons.chapter.folder).unwrap();
+    let known = evidence::read(&lessons.place.folder).unwrap();
     let verdict = |wrong: &Wrong, outcome: &Outcome| match outcome {
         Outcome::Passed => Err(Verdict::Uncaught),
         Outcome::Failed(message) => match fault(wrong, message, outcome, &known) {
@@ -123,8 +125,8 @@ fn starters_fail_every_check_and_wrong_answers_the_one_they_name(
     }
     let _ = writeln!(
         io::stderr(),
-        "chapter {}: {} checks in {took:.1?}; {} of them once more. The slowest:\n{slowest}",
-        lessons.chapter.number,
+        "{}: {} checks in {took:.1?}; {} of them once more. The slowest:\n{slowest}",
+        lessons.place.in_words(),
         jobs.len(),
         again.len()
     );
@@ -219,10 +221,10 @@ fn wrong_answers_are_told_their_own_cause() {
     let (mut all, mut alone, mut shown) = (0, 0, 0);
     let (mut unknown_alone, mut unknown_shown) = (0, 0);
     let mut faults = Vec::new();
-    for lessons in &course.chapters {
+    for lessons in &course.lessons {
         let wrong_answers = trial::wrong_answers(lessons).unwrap();
-        let causes = Causes::read(&course.root, &lessons.chapter.folder).unwrap();
-        let known = evidence::read(&lessons.chapter.folder).unwrap();
+        let causes = Causes::read(&course.root, &lessons.place.folder).unwrap();
+        let known = evidence::read(&lessons.place.folder).unwrap();
         for exercise in &lessons.exercises {
             let cases = Cases::new(&exercise.name, &known, &wrong_answers);
             for wrong in wrong_answers.iter().filter(|wrong| wrong.exercise == exercise.name) {

@@ -10,13 +10,13 @@ use visitors::chapters;
 #[test]
 fn a_hint_is_given_and_remembered() {
     let course = Course::read(&chapters::root()).expect("the course can be read");
-    let lessons = &course.chapters[0];
+    let lessons = &course.lessons[0];
     let exercise = &lessons.exercises[0];
     // In a copy of the chapter: a hint that was read here is none that the learner has read.
     let copy = tempfile::tempdir().expect("there is room for a folder");
-    let folder = copy.path().join("chapters").join(&lessons.chapter.name);
+    let folder = copy.path().join("chapters").join(&lessons.place.name);
     for (part, file) in [
-        ("exercises", lessons.chapter.folder.join("exercises").join("Cargo.toml")),
+        ("exercises", lessons.place.folder.join("exercises").join("Cargo.toml")),
         ("solutions", exercise.answer.clone()),
     ] {
         let target = folder.join(part).join(file.file_name().expect("a file"));

@@ -41,7 +41,7 @@ impl Copy {
     /// Writes each exercise's file.
     fn write(&self, text: impl Fn(usize, &Exercise) -> String) {
         let course = Course::read(&self.root).expect("the course can be read");
-        let exercises = course.chapters.iter().flat_map(|lessons| &lessons.exercises);
+        let exercises = course.lessons.iter().flat_map(|lessons| &lessons.exercises);
         let mut count = 0;
         for (number, exercise) in exercises.enumerate() {
             fs::write(&exercise.file, text(number, exercise)).expect("there is room");

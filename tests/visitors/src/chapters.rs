@@ -146,7 +146,7 @@ pub fn find(root: &Path, wanted: &str) -> Result<Chapter, String> {
 }
 
 /// The chapter whose name somebody has most likely misspelled, with its number or without.
-pub fn nearest_of<'a>(
+fn nearest_of<'a>(
     chapters: impl IntoIterator<Item = &'a Chapter>,
     misspelled: &str,
 ) -> Option<&'a Chapter> {

@@ -68,6 +68,7 @@ pub struct Start {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     apart: bool,
+    stdin: Option<Stdio>,
     stderr: Option<File>,
 }
 
@@ -134,6 +135,7 @@ impl Start {
             arguments: Vec::new(),
             environment: Vec::new(),
             apart: false,
+            stdin: None,
             stderr: None,
         }
     }
@@ -160,6 +162,13 @@ impl Start {
         self
     }
 
+    /// Has it read this, such as a pipe's end, as its standard input.
+    #[must_use]
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.stdin = Some(stdin.into());
+        self
+    }
+
     /// Sends what it says on stderr into a file: then [`Program::stderr`] has none of it, and the program
     /// never waits for its reader.
     #[must_use]
@@ -168,7 +177,7 @@ impl Start {
         self
     }
 
-    /// Starts it, with nothing on its standard input.
+    /// Starts it, with nothing on its standard input unless [`stdin`](Self::stdin) says so.
     ///
     /// # Errors
     /// What starting a process gives: the program isn't there, may not be executed, …
@@ -181,7 +190,7 @@ impl Start {
         let mut child = command
             .args(&self.arguments)
             .envs(self.environment)
-            .stdin(Stdio::null())
+            .stdin(self.stdin.unwrap_or_else(Stdio::null))
             .stdout(Stdio::piped())
             .stderr(self.stderr.map_or_else(Stdio::piped, Stdio::from))
             .spawn()?;

@@ -1,0 +1,212 @@
+//! Exercise race-percentile: many latencies in little memory.
+//!
+//! A million latencies have a percentile, and nobody needs to keep all of them to tell it. They're counted, in buckets that are
+//! wider where the values are greater: so what is told is wrong by one in a hundred at the most, whether it's a microsecond
+//! or an hour, and a table that is made once is enough, whatever comes. Histograms of several threads are added up, bucket by
+//! bucket; their percentiles can't be.
+//!
+//! Run it:      seq 1 1000 | cargo run -p ex-race --bin race-percentile
+//! Be graded:   cargo grade race
+
+use std::io::{self, BufRead, Write};
+
+use ch07_callbacks::program;
+
+const NAME: &str = "race-percentile";
+const HELP: &str = "race-percentile
+
+Counts the whole numbers that come, one a line, and tells their percentiles at the end. Lines may also be
+
+    VALUE TIMES     the same value, so many times
+    p PERCENT       tells this percentile of all that has come so far, such as p 99.9
+    part            what comes from here on is counted by itself; what is told is always of all parts together";
+
+/// What is told at the end.
+const AT_THE_END: [&str; 4] = ["50", "99", "99.9", "100"];
+/// A percentile is given in thousandths of a percent. This is all of it.
+const WHOLE: u64 = 100_000;
+
+/// Of each value so many bits are told exactly, from the first one on that isn't 0: what is left out is less than one part in 128.
+const BITS: u32 = 7;
+/// So many buckets are between a power of two and the next.
+const EACH: u64 = 1 << BITS;
+/// All of them: a bucket for each value below the first such power, and then so many for each of the others.
+const BUCKETS: usize = EACH as usize * (1 + 64 - BITS as usize);
+
+/// The bucket in which a value is counted.
+fn bucket(value: u64) -> usize {
+    // your turn: say in which bucket the value is counted
+    // hint: Below 128 each value has a bucket of its own, and so has each from 128 to 255. From 256 to 511, two share one; from 512
+    //   to 1023, four. So between a power of two and the next there are always 128, and each is less than one percent of what it
+    //   holds.
+    // hint: `shift = value.max(EACH).ilog2() - BITS` says how many bits are left out. Then `value >> shift` is less than 256, and
+    //   each `shift` has 128 buckets more than the one before. (No floating point: a f64 has 53 bits, and a u64 has 64.)
+    let shift = value.max(EACH).ilog2() - BITS;
+    (u64::from(shift) * EACH + (value >> shift)) as usize
+    // end
+}
+
+/// The greatest value that is counted in a bucket.
+fn greatest(bucket: usize) -> u64 {
+    // your turn: say what the bucket may hold at the most
+    // hint: The way back: buckets 0 to 255 have shift 0, 256 to 383 have shift 1, and so on. The bits that were left out are all 1
+    //   in the greatest. Mind the last bucket: the value behind it is one more than a u64 holds.
+    let bucket = bucket as u64;
+    let shift = (bucket / EACH).saturating_sub(1);
+    let least = (bucket - shift * EACH) << shift;
+    least + ((1 << shift) - 1)
+    // end
+}
+
+/// How often values came, by their buckets.
+struct Histogram {
+    counts: Vec<u64>,
+    /// How many there are in all of them.
+    count: u64,
+    /// The greatest value that came.
+    most: u64,
+}
+
+impl Histogram {
+    fn new() -> Self {
+        Self { counts: vec![0; BUCKETS], count: 0, most: 0 }
+    }
+
+    /// The value has come, so many times. Together they're never more than a u64 holds.
+    fn record(&mut self, value: u64, times: u64) {
+        // your turn: count it
+        // hint: Three things change: its bucket, how many there are, and perhaps the greatest. If it came 0 times, none does.
+        if times == 0 {
+            return;
+        }
+        self.counts[bucket(value)] += times;
+        self.count += times;
+        self.most = self.most.max(value);
+        // end
+    }
+
+    /// The value below which, or at which, so much of all values is: so many thousandths of a percent, 99,900 for the
+    /// percentile 99.9. `None` if nothing has come.
+    fn percentile(&self, thousandths: u64) -> Option<u64> {
+        // your turn: find the value that has this rank
+        // hint: First the rank: what part of `count` is it, rounded up? It's 1 at least. In whole numbers, because 7 % of 100 are a
+        //   little more than 7 for a f64; and as u128, because a count times 100,000 may be more than a u64 holds.
+        // hint: Go through the buckets from the least to the greatest, and add up. Which is the first with which the sum is as much
+        //   as the rank? What it holds at the most is what you tell, if such a value can have come at all.
+        // hint: Nearly the answer:
+        //       let rank = (…thousandths times count…).div_ceil(u128::from(WHOLE)).max(1);
+        //       let mut sum = 0;
+        //       for (bucket, count) in self.counts.iter().enumerate() {
+        //           sum += u128::from(*count);
+        //           if …it has come as far as the rank… {
+        //               return Some(greatest(bucket).min(self.most));
+        //           }
+        //       }
+        //       None
+        let rank = (u128::from(thousandths) * u128::from(self.count)).div_ceil(u128::from(WHOLE));
+        let rank = rank.max(1);
+        let mut sum = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            sum += u128::from(*count);
+            if sum >= rank {
+                return Some(greatest(bucket).min(self.most));
+            }
+        }
+        None
+        // end
+    }
+
+    /// All that has come there has come here, too.
+    fn merge(&mut self, other: &Self) {
+        // your turn: add what the other one has counted
+        // hint: The same three things as in `record`, and of the buckets all.
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.count += other.count;
+        self.most = self.most.max(other.most);
+        // end
+    }
+}
+
+/// What has come, in parts: a thread that counts for itself needn't wait for another one.
+struct Parts {
+    /// Of those that are over.
+    before: Histogram,
+    now: Histogram,
+}
+
+impl Parts {
+    fn new() -> Self {
+        Self { before: Histogram::new(), now: Histogram::new() }
+    }
+
+    /// Does what a line says. `None` if it's none of those that there are.
+    fn obey(&mut self, line: &str, to: &mut impl Write) -> Option<io::Result<()>> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["part"] => {
+                self.before.merge(&self.now);
+                self.now = Histogram::new();
+            }
+            ["p", percent] => return Some(self.tell(percent, thousandths(percent)?, to)),
+            [value] => self.now.record(value.parse().ok()?, 1),
+            [value, times] => self.now.record(value.parse().ok()?, times.parse().ok()?),
+            _ => return None,
+        }
+        Some(Ok(()))
+    }
+
+    fn tell(&self, percent: &str, thousandths: u64, to: &mut impl Write) -> io::Result<()> {
+        let mut all = Histogram::new();
+        all.merge(&self.before);
+        all.merge(&self.now);
+        match all.percentile(thousandths) {
+            Some(value) => writeln!(to, "p{percent}: {value}")?,
+            None => writeln!(to, "p{percent}: none")?,
+        }
+        to.flush()
+    }
+}
+
+/// `99.9` is 99,900. Nothing below 0, above 100, or with more than three digits behind the point.
+fn thousandths(percent: &str) -> Option<u64> {
+    let (whole, part) = percent.split_once('.').unwrap_or((percent, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 3 {
+        return None;
+    }
+    let whole = whole.parse::<u64>().ok().filter(|whole| *whole <= 100)?;
+    let part = format!("{part:0<3}").parse::<u64>().ok()?;
+    Some(whole * 1000 + part).filter(|all| *all <= WHOLE)
+}
+
+fn main() {
+    if !program::arguments(HELP).is_empty() {
+        program::complain(NAME, 2, "it has no arguments; see --help");
+    }
+    if let Err(error) = run(io::stdin().lock(), io::stdout().lock()) {
+        program::complain(NAME, 1, &error.to_string());
+    }
+}
+
+fn run(mut from: impl BufRead, mut to: impl Write) -> io::Result<()> {
+    let mut parts = Parts::new();
+    let mut line = String::new();
+    loop {
+        line.clear();
+        // waits: until the next line has come, or nothing more comes
+        if from.read_line(&mut line)? == 0 {
+            break;
+        }
+        let done = parts.obey(line.trim(), &mut to);
+        done.unwrap_or_else(|| {
+            let advice = format!("{:?} is no value, and nothing else; see --help", line.trim());
+            Err(io::Error::new(io::ErrorKind::InvalidInput, advice))
+        })?;
+    }
+    for percent in AT_THE_END {
+        parts.tell(percent, thousandths(percent).unwrap_or_default(), &mut to)?;
+    }
+    Ok(())
+}

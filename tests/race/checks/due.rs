@@ -1,5 +1,6 @@
-//! The checks of race-due: a load that keeps its schedule. What is due, sent and counted is in the program's own report; all that is
-//! judged there follows from its own numbers, or from the order of events. One check measures how late it is, and this machine beside it.
+//! The checks of race-due: a load that keeps its schedule. What is due, sent and counted is in the program's own report,
+//! and what is judged there follows from its numbers alone, or from the order of events. Where a check judges how late
+//! something was, it measures beside it how late this machine is.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -418,7 +419,8 @@ fn a_latency_counts_from_when_it_was_due() {
     load.counts_from_when_it_was_due(&lines, &when);
 }
 
-/// The load is stopped for a while, in which many fall due. Whoever judges is given what it reports, and how late this machine was.
+/// The load is stopped for a while, in which many fall due. Whoever judges is given what it reports, and how late this
+/// machine was.
 #[track_caller]
 fn hold_up(check: &Check, judge: impl Fn(&Load<'_>, &[Line], Duration, &str)) {
     const RATE: u64 = 50;
@@ -486,8 +488,8 @@ fn what_is_late_counts_each_from_its_own_time() {
     hold_up(&check, |load, lines, _, when| load.counts_from_when_it_was_due(lines, when));
 }
 
-/// The first answer comes in the middle between two requests, and so `next` is asked there. The other request is due when it was due
-/// before. A machine that has other things to do may be so late once or twice.
+/// The first answer comes in the middle between two requests, and so `next` is asked there. The other request is due when
+/// it was due before. A machine that has other things to do may be so late once or twice.
 #[test]
 fn an_answer_delays_nothing() {
     const RATE: u64 = 5;

@@ -30,7 +30,7 @@ const AT_THE_END: [&str; 4] = ["50", "99", "99.9", "100"];
 /// A percentile is given in thousandths of a percent. This is all of it.
 const WHOLE: u64 = 100_000;
 
-/// Of each value so many bits are told exactly, from the first one on that isn't 0: what is left out is less than one part in 128.
+/// Of each value so many bits are told behind the first one that isn't 0. What is left out is less than one part in 128.
 const BITS: u32 = 7;
 /// So many buckets are between a power of two and the next.
 const EACH: u64 = 1 << BITS;

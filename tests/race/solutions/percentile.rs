@@ -26,7 +26,7 @@ const AT_THE_END: [&str; 4] = ["50", "99", "99.9", "100"];
 /// A percentile is given in thousandths of a percent. This is all of it.
 const WHOLE: u64 = 100_000;
 
-/// Of each value so many bits are told exactly, from the first one on that isn't 0: what is left out is less than one part in 128.
+/// Of each value so many bits are told behind the first one that isn't 0. What is left out is less than one part in 128.
 const BITS: u32 = 7;
 /// So many buckets are between a power of two and the next.
 const EACH: u64 = 1 << BITS;
@@ -36,9 +36,9 @@ const BUCKETS: usize = EACH as usize * (1 + 64 - BITS as usize);
 /// The bucket in which a value is counted.
 fn bucket(value: u64) -> usize {
     // your turn: say in which bucket the value is counted
-    // hint: Below 128 each value has a bucket of its own, and so has each from 128 to 255. From 256 to 511, two share one; from 512
-    //   to 1023, four. So between a power of two and the next there are always 128, and each is less than one percent of what it
-    //   holds.
+    // hint: Below 128 each value has a bucket of its own, and so has each from 128 to 255. From 256 to 511, two share one;
+    //   from 512 to 1023, four. So between a power of two and the next there are always 128, and each is less than one
+    //   percent of what it holds.
     // hint: `shift = value.max(EACH).ilog2() - BITS` says how many bits are left out. Then `value >> shift` is less than 256, and
     //   each `shift` has 128 buckets more than the one before. (No floating point: a f64 has 53 bits, and a u64 has 64.)
     let shift = value.max(EACH).ilog2() - BITS;
@@ -49,8 +49,8 @@ fn bucket(value: u64) -> usize {
 /// The greatest value that is counted in a bucket.
 fn greatest(bucket: usize) -> u64 {
     // your turn: say what the bucket may hold at the most
-    // hint: The way back: buckets 0 to 255 have shift 0, 256 to 383 have shift 1, and so on. The bits that were left out are all 1
-    //   in the greatest. Mind the last bucket: the value behind it is one more than a u64 holds.
+    // hint: The way back: buckets 0 to 255 have shift 0, 256 to 383 have shift 1, and so on. The bits that were left out
+    //   are all 1 in the greatest. Mind the last bucket: the value behind it is one more than a u64 holds.
     let bucket = bucket as u64;
     let shift = (bucket / EACH).saturating_sub(1);
     let least = (bucket - shift * EACH) << shift;
@@ -89,10 +89,10 @@ impl Histogram {
     /// percentile 99.9. `None` if nothing has come.
     fn percentile(&self, thousandths: u64) -> Option<u64> {
         // your turn: find the value that has this rank
-        // hint: First the rank: what part of `count` is it, rounded up? It's 1 at least. In whole numbers, because 7 % of 100 are a
-        //   little more than 7 for a f64; and as u128, because a count times 100,000 may be more than a u64 holds.
-        // hint: Go through the buckets from the least to the greatest, and add up. Which is the first with which the sum is as much
-        //   as the rank? What it holds at the most is what you tell, if such a value can have come at all.
+        // hint: First the rank: what part of `count` is it, rounded up? It's 1 at least. In whole numbers, because 7 % of 100
+        //   are a little more than 7 for a f64; and as u128, because a count times 100,000 may be more than a u64 holds.
+        // hint: Go through the buckets from the least to the greatest, and add up. Which is the first with which the sum is
+        //   as much as the rank? What it holds at the most is what you tell, if such a value can have come at all.
         // hint: Nearly the answer:
         //       let rank = (…thousandths times count…).div_ceil(u128::from(WHOLE)).max(1);
         //       let mut sum = 0;

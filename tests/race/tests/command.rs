@@ -1,12 +1,14 @@
 //! `cargo race` as somebody calls it. Nothing is compiled for speed here: what it measures isn't looked at, but that it
 //! does, and what becomes of it.
 
+#![cfg(target_os = "linux")]
+
+mod slow;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command as Process, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -14,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use race::result::{Pace, Race, Role, VERSION};
 use rstest::rstest;
+use slow::slow_server;
 use visitors::setup::until;
 
 const SHORT: [&str; 8] =
@@ -59,41 +62,6 @@ fn two_chapters_run_and_what_was_measured_is_written_down() {
     assert_eq!(race.servers[3].role, Role::Limit);
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(shown.contains("8 again") && shown.contains('×'), "{shown}");
-}
-
-/// Somebody's server, which takes its time.
-fn slow_server(pause: Duration) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for visitor in listener.incoming() {
-            let mut visitor = visitor.unwrap();
-            thread::spawn(move || {
-                if let Ok(1..) = visitor.read(&mut [0; 1024]) {
-                    thread::sleep(pause);
-                    let _ = visitor.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-                }
-            });
-        }
-    });
-    address
-}
-
-#[test]
-fn any_address_can_be_measured_and_a_slow_one_is_slow() {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("race.json");
-    let (slow, quick) = (slow_server(Duration::from_millis(40)), slow_server(Duration::ZERO));
-    race().args(SHORT).args([&slow, &quick]).arg("--json").arg(&json).assert().success();
-    let race = read(&json);
-    let middle = |place: usize| {
-        let cell = &race.servers[place].rounds[0].cells[0];
-        assert_eq!(cell.window.answered, 25);
-        // Nobody knows whose process it is.
-        assert_eq!((cell.window.cpu, cell.memory, cell.threads), (None, None, None));
-        cell.window.quantile(0.5).unwrap()
-    };
-    assert!(middle(0) >= 40_000_000 && middle(0) > middle(1), "{} {}", middle(0), middle(1));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the load says of servers whose manners are known.
 
+#![cfg(target_os = "linux")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};

@@ -20,9 +20,9 @@ const CHAPTERS: [(&str, &str, Figure); 8] = [
     ("3", "2", Figure::Slowest),
     ("4", "3", Figure::Memory),
     ("5", "4", Figure::Slowest),
-    ("6", "5", Figure::Slowest),
+    ("6", "5", Figure::Most),
     ("7", "6", Figure::Cpu),
-    ("8", "7", Figure::Slowest),
+    ("8", "7", Figure::Cpu),
     ("9", "8", Figure::Cpu),
     ("11", "9", Figure::Most),
 ];

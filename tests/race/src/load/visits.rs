@@ -131,7 +131,7 @@ struct Desk {
     alarm: RefCell<Option<Alarm>>,
     next: RefCell<Next>,
     /// Connections of those who are answered, and may ask again.
-    idle: RefCell<Vec<(Token, Since)>>,
+    idle: RefCell<Vec<Visitor>>,
     /// All connections.
     open: RefCell<HashSet<Token>>,
     /// How many have asked, and aren't answered.
@@ -146,6 +146,9 @@ struct Desk {
 /// What a request's latency is counted from. `None`: its visitor has
 /// asked for nothing at the moment.
 type Since = Rc<Cell<Option<Duration>>>;
+
+/// A visitor's connection, and since when it waits.
+type Visitor = (Token, Since);
 // ANCHOR_END: desk
 
 // ANCHOR: next
@@ -275,7 +278,7 @@ impl Desk {
     }
 
     /// A visitor, who calls us when something has come.
-    fn arrive(self: &Rc<Self>, event_loop: &mut EventLoop) -> io::Result<(Token, Since)> {
+    fn arrive(self: &Rc<Self>, event_loop: &mut EventLoop) -> io::Result<Visitor> {
         let visitor = event_loop.connect(self.visits.address)?;
         self.open.borrow_mut().insert(visitor);
         let since = Since::default();

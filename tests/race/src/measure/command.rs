@@ -140,8 +140,9 @@ fn race(arguments: &Arguments) -> Result<u8, String> {
     let count = arguments.rounds as usize;
     let runs = u32::try_from(contestants.len()).unwrap_or(u32::MAX) * arguments.rounds;
     let seconds = (course.estimate() * runs).as_secs();
+    let s = if count == 1 { "" } else { "s" };
     warn!(
-        "{} servers, {count} rounds: about {}:{:02} minutes",
+        "{} servers, {count} round{s}: about {}:{:02} minutes",
         contestants.len(),
         seconds / 60,
         seconds % 60
@@ -200,7 +201,10 @@ fn build(
     let profile = if unoptimized { "dev" } else { "release" };
     if !unoptimized {
         programs.push(("race".to_owned(), "race".to_owned()));
-        warn!("compiling for speed what isn't yet: some minutes the first time");
+        // The one that was built says nothing: all is built.
+        if cfg!(debug_assertions) {
+            warn!("compiling for speed what isn't yet: some minutes the first time");
+        }
     }
     let paths = chapters::build_programs(root, profile, &programs)?;
     let mut built: HashMap<String, PathBuf> =

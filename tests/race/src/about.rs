@@ -54,7 +54,7 @@ pub fn plan(race: &Race) -> String {
     }
     words += if plan.stays { "; visitors stayed" } else { "; a new connection for each request" };
     if let Some(who) = &plan.meanwhile {
-        words += &format!("; a {} visitor was there in the middle third of the time", plain(who));
+        words += &format!("; in the middle third of the time there was {}", plain(who));
     }
     words
 }

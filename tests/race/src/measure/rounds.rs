@@ -68,7 +68,7 @@ pub fn run(
         window: nanos(course.window),
         rush: nanos(course.rush),
         stays: course.stays,
-        meanwhile: course.meanwhile.then(|| "silent".to_owned()),
+        meanwhile: course.meanwhile.then(|| "a silent visitor".to_owned()),
     };
     let date = httpdate::fmt_http_date(SystemTime::now());
     let cut_short = ends.load(Ordering::Relaxed);

@@ -51,10 +51,7 @@ pub fn under_two_ways(open: &Race, closed: &Race, name: &str, crowd: Option<usiz
         under.extend(small(&format!("{way}: {}", about::pace(&race.plan))));
     }
     if let Some(who) = open.plan.meanwhile.as_ref().or(closed.plan.meanwhile.as_ref()) {
-        under.extend(small(&format!(
-            "a {} visitor was there in the middle third of the time",
-            plain(who)
-        )));
+        under.extend(small(&format!("in the middle third of the time: {}", plain(who))));
     }
     under
 }

@@ -124,7 +124,7 @@ fn copy_sources(from: &Path, to: &Path) {
     let repo = Repo::at(from);
     for part in ["book/book.toml", "book/src", "book/theme", "book/pictures", "book/timelines"]
         .into_iter()
-        .chain(["book/figures", "book/transcripts", "chapters"])
+        .chain(["book/figures", "book/transcripts", "chapters", "tests/race/src"])
     {
         let part = repo.root().join(part);
         let files = if part.is_dir() { files_below(&part) } else { vec![part] };

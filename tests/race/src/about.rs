@@ -17,19 +17,23 @@ pub fn machine(machine: &Machine) -> String {
 
 /// How it was asked.
 pub fn pace(plan: &Plan) -> String {
+    let timed = match plan.pace {
+        Pace::Open { .. } => "due",
+        Pace::Closed { .. } => "sent",
+    };
+    format!("{}, each timed from when it was {timed}", asked(plan))
+}
+
+/// How often it was asked.
+pub fn asked(plan: &Plan) -> String {
     match plan.pace {
-        Pace::Open { a_second } => {
-            format!(
-                "{} requests a second, each timed from when it was due",
-                number(a_second.into())
-            )
-        }
+        Pace::Open { a_second } => format!("{} requests a second", number(a_second.into())),
         Pace::Closed { at_once, a_second } => {
             let most = match a_second {
                 Some(most) => format!(", at most {} a second", number(most.into())),
                 None => String::new(),
             };
-            format!("{at_once} at once{most}, each timed from when it was sent")
+            format!("{at_once} at once{most}")
         }
     }
 }

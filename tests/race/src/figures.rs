@@ -29,7 +29,7 @@ impl Figure {
     /// What it's called, in a few words.
     pub fn title(self) -> &'static str {
         match self {
-            Figure::Slowest => "Latency: the slowest of a hundred",
+            Figure::Slowest => "Latency: 99 of 100 took no longer",
             Figure::Usual => "Latency: the median",
             Figure::Failures => "Failures",
             Figure::Cpu => "CPU time for each answer",

@@ -13,7 +13,7 @@ pub mod prose;
 use crate::about;
 use crate::figures::{Figure, crowds};
 use crate::plot::scale::Scale;
-use crate::plot::words::{number, plain};
+use crate::plot::words::number;
 use crate::result::{Race, Role, Server, Spread};
 use crate::units::Unit;
 use curve::{Curve, Look, Point, curve};
@@ -139,7 +139,7 @@ pub fn two_ways(open: &Race, closed: &Race, name: &str) -> String {
         name: "race-two-ways".to_owned(),
         title: "One server, timed in two ways".to_owned(),
         under: prose::under_two_ways(open, closed, name, crowd),
-        of: "of the answers took no longer".to_owned(),
+        of: prose::PARTS.to_owned(),
         scale: Scale { low: 0.0, high: 4.0, zero: false },
         ticks: RARE.iter().map(|(_, at, label)| (*at, (*label).to_owned())).collect(),
         columns: RARE.iter().map(|(_, _, label)| format!("Of {label}")).collect(),
@@ -155,9 +155,4 @@ pub fn two_ways(open: &Race, closed: &Race, name: &str) -> String {
 
 fn latency(server: &Server, crowd: usize, quantile: f64) -> Option<Spread> {
     server.spread(crowd, |cell| cell.window.quantile(quantile).map(|latency| latency as f64))
-}
-
-/// `8` and what it is: `8: chapter 8, epoll`.
-fn who(server: &Server) -> String {
-    format!("{}: {}", plain(&server.name), plain(&server.title))
 }

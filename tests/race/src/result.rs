@@ -136,7 +136,7 @@ pub struct Answers {
     pub refused: u64,
     /// Hung up on before the answer was whole.
     pub hung_up: u64,
-    /// Answered with another status.
+    /// Answered with another status, or with something that isn't understood.
     pub wrong: u64,
     /// Not answered when patience had come to its end.
     pub unanswered: u64,
@@ -144,7 +144,7 @@ pub struct Answers {
     pub latency: Vec<u64>,
     /// By how much the load itself was late, for one in a hundred.
     pub late: u64,
-    /// From the first request to the last answer.
+    /// From the first request to the last answer, and at least as long as requests were begun.
     pub lasted: u64,
     /// The CPU time of the server, all of its processes and threads.
     pub cpu: Option<u64>,
@@ -183,7 +183,7 @@ impl Answers {
 
     /// Whether the load was the limit, and not the server.
     pub fn is_the_loads(&self) -> bool {
-        self.load_cpu as f64 > BUSY * self.lasted as f64
+        self.answered > 0 && self.load_cpu as f64 > BUSY * self.lasted as f64
     }
 }
 
@@ -201,8 +201,10 @@ impl Spread {
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
-        let median = *figures.get(figures.len() / 2)?;
-        Some(Self { least: figures[0], median, most: figures[figures.len() - 1] })
+        let (least, most) = (*figures.first()?, *figures.last()?);
+        // Of an even number, half-way between the two in the middle.
+        let [lower, upper] = [(figures.len() - 1) / 2, figures.len() / 2].map(|at| figures[at]);
+        Some(Self { least, median: lower + (upper - lower) / 2.0, most })
     }
 }
 

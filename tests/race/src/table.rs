@@ -6,7 +6,7 @@ use textwrap::core::display_width;
 use crate::about;
 use crate::figures::{Fate, Figure, crowds, kinds, nobody_answered, twins};
 use crate::plot::words::{cut, number, plain};
-use crate::result::{Cell, Race, Server};
+use crate::result::{Cell, Pace, Race, Server};
 use crate::units::Unit;
 
 /// As wide as terminals are that nobody has made wider.
@@ -91,7 +91,7 @@ fn table(race: &Race, figure: Figure, marks: &mut Marks) -> String {
 
 fn note(figure: Figure) -> &'static str {
     match figure {
-        Figure::Slowest => " (99 of 100 answers took less)",
+        Figure::Slowest => " (the 99th percentile)",
         Figure::Failures => " (of all requests)",
         Figure::Visitor => " (what was added since there was nobody)",
         _ => "",
@@ -245,6 +245,10 @@ fn noise(race: &Race) -> String {
 
 /// How far the load was from what it had been told to do, where it was furthest.
 fn lateness(race: &Race) -> String {
+    if let Pace::Closed { .. } = race.plan.pace {
+        // Nothing is due.
+        return String::new();
+    }
     let late = race.servers.iter().flat_map(|server| {
         let of = move |crowd| Some((server.spread(crowd, late)?.median, server, crowd));
         crowds(race).into_iter().filter_map(of)

@@ -7,16 +7,14 @@ mod slow;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
-use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
 use assert_cmd::Command;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use race::result::{Pace, Race, Role, VERSION};
 use rstest::rstest;
 use slow::slow_server;
+use visitors::program::Start;
 use visitors::setup::until;
 
 const SHORT: [&str; 8] =
@@ -68,15 +66,12 @@ fn two_chapters_run_and_what_was_measured_is_written_down() {
 fn ctrl_c_keeps_what_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("race.json");
-    let mut child = Process::new(env!("CARGO_BIN_EXE_race"))
-        .args(["--unoptimized", "8", "--rounds", "100", "--window", "50", "--crowd=0,1", "--json"])
-        .arg(&json)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let pid = child.id();
+    let mut start = Start::new(env!("CARGO_BIN_EXE_race"));
+    for argument in ["--unoptimized", "8", "--rounds", "100", "--window", "50", "--crowd=0,1"] {
+        start = start.arg(argument);
+    }
+    let race = start.arg("--json").arg(&json).apart().start().unwrap();
+    let pid = race.pid();
     // Three servers are started in each round, one after the other: with the fourth, there has been a round.
     let mut servers = BTreeSet::new();
     until("the second round", || {
@@ -89,19 +84,38 @@ fn ctrl_c_keeps_what_there_is() {
         servers.extend(children.split_whitespace().filter(is_server).map(str::to_owned));
         (servers.len() >= 4).then_some(())
     });
-    kill(Pid::from_raw(pid as i32), Signal::SIGINT).unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(status.code(), Some(130));
+    race.signal(Signal::SIGINT);
+    assert_eq!(race.ended().unwrap().code(), Some(130));
     let race = read(&json);
     assert!(race.cut_short);
     let rounds = race.servers[0].rounds.len();
     assert!((1..100).contains(&rounds), "{rounds} rounds");
 }
 
+#[test]
+fn what_was_written_down_is_shown_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("race.json");
+    let first = race().args(SHORT).args(["127.0.0.1:1", "--json"]).arg(&json).output().unwrap();
+    let again = race().arg("--from").arg(&json).output().unwrap();
+    assert!(again.status.success());
+    assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&first.stdout));
+}
+
+#[test]
+fn the_books_tables_are_those_of_its_race() {
+    let figures = visitors::chapters::root().join("book/figures");
+    let shown = race().arg("--from").arg(figures.join("race.json")).output().unwrap();
+    let committed = fs::read_to_string(figures.join("race.txt")).unwrap();
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), committed);
+}
+
 #[rstest]
 #[case(&["10"], "chapter 10 has no server")]
 #[case(&["selekt"], "did you mean 04-select?")]
-#[case(&["--crowd", "99999999"], "ulimit -Hn")]
+#[case(&["--crowd", "18446744073709551615"], "ulimit -Hn")]
+#[case(&["--target", "hello"], "begins with a slash")]
+#[case(&["--from", "nowhere.json"], "nowhere.json: No such file")]
 #[case(&["--rate", "0"], "--rate")]
 #[case(&["--at-once", "3"], "--closed")]
 #[case(&["--closed", "--no-rate", "--rate", "5"], "cannot be used with")]
@@ -115,8 +129,8 @@ fn what_cannot_be_done_is_said(#[case] arguments: &[&str], #[case] why: &str) {
 
 #[test]
 fn nobody_is_there() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let output = race().args(SHORT).arg(&free).output().unwrap();
+    // The port of a service that nobody has (RFC 1078).
+    let output = race().args(SHORT).arg("127.0.0.1:1").output().unwrap();
     assert!(output.status.success());
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(shown.contains("refused"), "{shown}");

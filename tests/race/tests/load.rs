@@ -13,8 +13,9 @@ use std::time::Duration;
 use ch07_callbacks::EventLoop;
 use ch09_timers::{Clock, Timers};
 use race::load::crowd::Crowd;
-use race::load::visits::{Heard, Pace, Visits, visit};
-use visitors::setup::{by_the_clock, with_lateness};
+use race::load::visits::{Heard, Visits, visit};
+use race::result::Pace;
+use visitors::setup::by_the_clock;
 use visitors::skipped;
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -51,7 +52,8 @@ fn answer(mut visitor: TcpStream, text: &str) {
 
 fn visits(address: SocketAddr, pace: Pace, lasting: Duration) -> Visits {
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes().into();
-    Visits { address, request, pace, lasting, patience: ms(20_000), stays: false }
+    let (patience, ends) = (ms(20_000), Arc::default());
+    Visits { address, request, pace, lasting, patience, stays: false, ends }
 }
 
 fn heard(visits: Visits) -> Heard {
@@ -73,16 +75,11 @@ fn all_that_are_due_are_sent_and_counted_from_when_they_were_due() {
         }
         answer(visitor, PAGE);
     });
-    by_the_clock(|| {
-        let open = Pace::Open { a_second: 100 };
-        let ((heard, late), _) = with_lateness(|| {
-            let heard = heard(visits(address, open, ms(1000)));
-            let late = heard.late.max();
-            (heard, late)
-        });
-        assert_eq!((heard.due, heard.answered, heard.failed()), (100, 100, 0));
-        assert!(late < 100 * MILLISECOND, "the load was late by {} ms", late / MILLISECOND);
-    });
+    let heard = heard(visits(address, Pace::Open { a_second: 100 }, ms(1000)));
+    assert_eq!((heard.due, heard.answered, heard.failed()), (100, 100, 0));
+    // Those of the first 300 ms have waited for 100 ms at least.
+    let slow = at_least(&heard, 100);
+    assert!(slow >= 25, "{slow} of 100 were slow");
 }
 
 #[test]
@@ -157,9 +154,81 @@ fn each_kind_of_failure_is_counted_as_what_it_is() {
 }
 
 #[test]
+fn what_is_no_answer_is_wrong_and_it_is_known_why() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let address = server(move |_, visitor| answer(visitor, chunked));
+    let heard = heard(visits(address, Pace::Open { a_second: 100 }, ms(50)));
+    assert_eq!((heard.wrong, heard.failed()), (5, 5));
+    let why = heard.why.unwrap();
+    assert!(why.contains("chunks"), "{why}");
+}
+
+#[test]
+fn an_answer_may_be_larger_than_what_a_connection_keeps() {
+    let large =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n{}", "x".repeat(3_000_000));
+    let until_the_end = format!("HTTP/1.0 200 OK\r\n\r\n{}", "x".repeat(3_000_000));
+    for text in [large, until_the_end] {
+        let address = server(move |_, visitor| answer(visitor, &text));
+        let heard = heard(visits(address, Pace::Open { a_second: 100 }, ms(30)));
+        assert_eq!((heard.answered, heard.failed()), (3, 0));
+    }
+}
+
+#[test]
+fn several_at_a_rate_go_on_asking_however_they_are_answered() {
+    // Every third one waits for 30 ms, so that they are answered in another order than they asked.
+    let address = server(|number, visitor| {
+        thread::spawn(move || {
+            thread::sleep(ms(if number % 3 == 0 { 30 } else { 0 }));
+            answer(visitor, PAGE);
+        });
+    });
+    by_the_clock(|| {
+        let pace = Pace::Closed { at_once: 3, a_second: Some(300) };
+        let heard = heard(visits(address, pace, ms(1000)));
+        assert_eq!(heard.failed(), 0);
+        // Three times a hundred, and no more, though some wait longer.
+        assert!((150..=300).contains(&heard.due), "{}", heard.due);
+    });
+}
+
+#[test]
+fn at_a_rate_they_do_not_all_come_at_once() {
+    let address = server(|_, visitor| answer(visitor, PAGE));
+    let pace = Pace::Closed { at_once: 1000, a_second: Some(100) };
+    let heard = heard(visits(address, pace, ms(100)));
+    assert_eq!((heard.due, heard.answered), (10, 10));
+}
+
+#[test]
+fn a_load_that_is_behind_still_hears_its_answers() {
+    let address = server(|_, visitor| answer(visitor, PAGE));
+    // More than anybody could send: some are answered long before all are sent.
+    let heard = heard(visits(address, Pace::Open { a_second: 1_000_000 }, ms(10)));
+    assert_eq!((heard.due, heard.answered), (10_000, 10_000));
+    let soonest = heard.latency.value_at_quantile(0.01);
+    assert!(soonest < heard.latency.max() / 2, "{soonest} and {}", heard.latency.max());
+}
+
+#[test]
+fn it_ends_when_it_is_told_to() {
+    let address = server(|_, visitor| answer(visitor, PAGE));
+    let visits = visits(address, Pace::Open { a_second: 100 }, ms(600_000));
+    let ends = Arc::clone(&visits.ends);
+    thread::spawn(move || {
+        thread::sleep(ms(100));
+        ends.store(true, Ordering::Relaxed);
+    });
+    let heard = heard(visits);
+    assert!(heard.due < 60_000 && heard.answered > 0, "{}", heard.due);
+}
+
+#[test]
 fn nobody_listens() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let heard = heard(visits(free, Pace::Open { a_second: 100 }, ms(100)));
+    // The port of a service that nobody has (RFC 1078).
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    let heard = heard(visits(nobody, Pace::Open { a_second: 100 }, ms(100)));
     assert_eq!((heard.due, heard.refused, heard.failed()), (10, 10, 10));
 }
 
@@ -170,7 +239,7 @@ fn patience_ends() {
     visits.patience = ms(100);
     let heard = heard(visits);
     assert_eq!((heard.due, heard.unanswered, heard.failed()), (5, 5, 5));
-    assert_eq!(heard.lasted, Duration::ZERO);
+    assert!((ms(50)..ms(100)).contains(&heard.lasted), "{:?}", heard.lasted);
 }
 
 #[test]
@@ -255,7 +324,7 @@ fn where_nobody_is_answered_any_more_no_more_of_the_crowd_come() {
     assert_eq!(crowd.inside(), 64);
 }
 
-/// The load's server in these tests: chapter 11's, as it's compiled here.
+/// The server that answers without a look.
 fn canned() -> (visitors::program::Program, SocketAddr) {
     let start = visitors::program::Start::new(env!("CARGO_BIN_EXE_race")).arg("--canned");
     let program = start.start().unwrap();
@@ -272,7 +341,7 @@ fn ten_thousand_silent_visitors_fit_into_20_mib() {
         return skipped(format!("this process may have {most} descriptors"));
     }
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most, most).unwrap();
-    let (_server, address) = canned();
+    let (server, address) = canned();
     let memory = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -282,7 +351,9 @@ fn ten_thousand_silent_visitors_fit_into_20_mib() {
     let mut event_loop = ch08_epoll::event_loop().unwrap();
     let crowd = crowd_of(size as usize, address, &mut event_loop);
     assert_eq!(crowd.inside(), 10_000);
-    let grown = memory() - before;
+    let grown = memory().saturating_sub(before);
+    drop(server);
+    crowd.leave(&mut event_loop).unwrap();
     assert!(grown < 20 * 1024, "{grown} kB");
 }
 
@@ -290,7 +361,7 @@ fn ten_thousand_silent_visitors_fit_into_20_mib() {
 fn wrk(address: SocketAddr) -> Option<(f64, f64)> {
     let mut command = Command::new("bash");
     let line = format!("TIMEFORMAT='%U %S'; time wrk -t1 -c64 -d2 http://{address}/");
-    let output = command.args(["-c", &line]).stdin(Stdio::null()).output().unwrap();
+    let output = command.args(["-c", &line]).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let count = text.lines().find_map(|line| line.trim().split_once(" requests in"))?.0;
     let count: f64 = count.parse().ok()?;
@@ -302,7 +373,7 @@ fn wrk(address: SocketAddr) -> Option<(f64, f64)> {
 /// In release alone: what isn't compiled for speed isn't fast.
 #[test]
 #[cfg(not(debug_assertions))]
-fn it_agrees_with_wrk_and_needs_no_more_time() {
+fn it_agrees_with_wrk_and_needs_at_most_1_3_times_its_time() {
     by_the_clock(|| {
         let (_server, address) = canned();
         let Some((rate, each)) = wrk(address) else { return skipped("there is no wrk") };

@@ -182,7 +182,7 @@ fn all_figures_are_told_in_words() {
     let svg = picture(&made::chapters(), "latency");
     let desc = desc(&svg);
     for part in [
-        "99 of 100 answers took less.",
+        "The 99th percentile.",
         "With 0: 2 110 µs (from 106 µs to 114 µs), 3 174 µs",
         "With 10: 2 failed: nobody answered, 3 175 µs",
         "4 3.34 ms (from 3.2 ms to 3.47 ms) (not all inside: hung up on)",
@@ -406,7 +406,7 @@ fn what_a_closed_loop_does_not_see() {
     let svg = two_ways(&open, &closed, "2");
     let desc = desc(&svg);
     for part in [
-        "chapter 2, blocking, with 0 silent visitors",
+        "chapter 2, blocking, without a crowd",
         "open: 500 requests a second, each timed from when it was due",
         "closed: 1 at once, at most 500 a second, each timed from when it was sent",
         "in the middle third of the time: a visitor who says nothing",

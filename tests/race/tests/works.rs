@@ -2,7 +2,6 @@
 
 #![cfg(target_os = "linux")]
 
-#[path = "slow/mod.rs"]
 mod slow;
 
 use std::fs;

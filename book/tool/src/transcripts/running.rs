@@ -135,11 +135,13 @@ impl Running {
     /// Ends the program, with SIGTERM, or SIGKILL if that doesn't do, and returns what it said.
     pub fn stop(mut self) -> String {
         let ended = matches!(self.child.try_wait(), Ok(Some(_)));
-        if !ended {
+        if ended {
+            // Another one may have taken its place.
+            self.family.signal(Signal::SIGTERM);
+        } else {
             // It fails if the program has ended meanwhile, which is what we want.
             let _ = self.signal(Signal::SIGTERM);
         }
-        self.family.signal(Signal::SIGTERM);
         self.wait(Instant::now() + GRACE);
         std::mem::take(&mut self.said)
         // and if it still runs, `drop` kills it

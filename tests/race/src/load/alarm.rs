@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ch07_callbacks::{EventLoop, Interest, Source, Token};
+use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
@@ -43,8 +44,12 @@ impl Alarm {
         let timer = Rc::new(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
         let rung = Rc::clone(&timer);
         let token = event_loop.add(Ringing(Rc::clone(&timer)), move |event_loop, _, _| {
-            // Or it stays readable. It has rung, so this doesn't wait.
-            rung.wait()?;
+            // Or it stays readable.
+            match rung.wait() {
+                // Set anew in this turn, by somebody called before us: it will ring again.
+                Err(Errno::EAGAIN) => return Ok(()),
+                rung => rung?,
+            }
             rings(event_loop);
             Ok(())
         });

@@ -2,71 +2,56 @@
 
 use std::io;
 
-/// More fields than that in one head are refused.
+/// A head with more fields than that is refused. Browsers and servers send some ten.
 const MOST_FIELDS: usize = 64;
 
-/// A whole answer at the beginning of what has come.
+/// What a head says of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Whole {
+pub struct Head {
     /// How many bytes it takes up, those of interim answers before it among them.
     pub length: usize,
     pub status: u16,
+    /// How many bytes the body has. `None`: it ends where the connection does (RFC 9112, section 6.3).
+    pub body: Option<u64>,
     /// Whether another one may be asked for on the same connection.
     pub stays: bool,
 }
 
-/// Looks for a whole answer. `None`: not yet. `ended`: nothing will come behind `bytes`, and an answer that doesn't
-/// say how long it is ends there (RFC 9112, section 6.3).
+/// The head at the beginning of `bytes`. `None`: not yet.
 ///
 /// # Errors
-/// When it's no answer, when it came in chunks (no server that is measured here does that), and when the end is too
-/// early.
-pub fn whole(bytes: &[u8], ended: bool) -> io::Result<Option<Whole>> {
+/// When it's no answer, and when its body comes in chunks, which aren't counted here.
+pub fn head(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut interim = 0;
     loop {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut head = httparse::Response::new(&mut fields);
         let parsed = head.parse(&bytes[interim..]).map_err(io::Error::other)?;
         let (httparse::Status::Complete(length), Some(status)) = (parsed, head.code) else {
-            return not_yet(ended);
+            return Ok(None);
         };
-        let body = interim + length;
+        let length = interim + length;
         // Heads alone, and the final answer follows (RFC 9110, section 15.2).
         if let 100 | 102..200 = status {
-            interim = body;
+            interim = length;
             continue;
         }
         let mut stays = head.version == Some(1);
-        let mut said = None;
+        // These two have no body, whatever they say (RFC 9112, section 6.3).
+        let mut body = matches!(status, 204 | 304).then_some(0);
         for field in head.headers {
             if field.name.eq_ignore_ascii_case("content-length") {
                 let text = str::from_utf8(field.value).ok();
-                let number = text.and_then(|text| text.parse::<usize>().ok());
-                said = Some(number.ok_or_else(|| io::Error::other("a length that is none"))?);
+                let number = text.and_then(|text| text.trim().parse().ok());
+                let number = number.ok_or_else(|| io::Error::other("a length that is none"))?;
+                body.get_or_insert(number);
             } else if field.name.eq_ignore_ascii_case("connection") {
                 stays &= !field.value.eq_ignore_ascii_case(b"close");
             } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-                return Err(io::Error::other(
-                    "the answer comes in chunks, which aren't counted here",
-                ));
+                return Err(io::Error::other("the answer comes in chunks, which aren't counted"));
             }
         }
-        let end = match said {
-            Some(length) => body.saturating_add(length),
-            None if ended => bytes.len(),
-            None => return Ok(None),
-        };
-        if end > bytes.len() {
-            return not_yet(ended);
-        }
-        return Ok(Some(Whole { length: end, status, stays: stays && said.is_some() && !ended }));
-    }
-}
-
-fn not_yet(ended: bool) -> io::Result<Option<Whole>> {
-    match ended {
-        true => Err(io::ErrorKind::UnexpectedEof.into()),
-        false => Ok(None),
+        return Ok(Some(Head { length, status, body, stays: stays && body.is_some() }));
     }
 }
 
@@ -76,47 +61,44 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 3, 200, true)]
-    #[case("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, 200, true)]
-    #[case("HTTP/1.0 404 No\r\nContent-Length: 3\r\n\r\nabc", 3, 404, false)]
-    #[case("HTTP/1.1 503 No\r\nContent-length: 1\r\nconnection: Close\r\n\r\na", 1, 503, false)]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", 200, Some(3), true)]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, Some(0), true)]
+    #[case("HTTP/1.0 404 No\r\nContent-Length: 3\r\n\r\n", 404, Some(3), false)]
     #[case(
-        "HTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
-        1,
+        "HTTP/1.1 503 No\r\nContent-length: 1\r\nconnection: Close\r\n\r\n",
+        503,
+        Some(1),
+        false
+    )]
+    #[case("HTTP/1.1 304 No\r\nContent-Length: 9\r\n\r\n", 304, Some(0), true)]
+    #[case("HTTP/1.1 200 OK\r\n\r\n", 200, None, false)]
+    #[case(
+        "HTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n",
         200,
+        Some(1),
         true
     )]
-    fn whole_where_its_last_byte_is_there_and_not_before(
+    fn a_head_where_its_last_byte_is_there_and_not_before(
         #[case] text: &str,
-        #[case] body: usize,
         #[case] status: u16,
+        #[case] body: Option<u64>,
         #[case] stays: bool,
     ) {
         for cut in 0..text.len() {
-            let found = whole(&text.as_bytes()[..cut], false).expect("it's the beginning of one");
-            assert_eq!(found, None, "{cut} of {} bytes, {body} in the body", text.len());
-            whole(&text.as_bytes()[..cut], true).expect_err("it's cut short");
+            let found = head(&text.as_bytes()[..cut]).expect("it's the beginning of one");
+            assert_eq!(found, None, "{cut} of {} bytes", text.len());
         }
-        let more = format!("{text}HTTP/1.1 2");
-        let found = whole(more.as_bytes(), false).expect("it is one");
-        assert_eq!(found, Some(Whole { length: text.len(), status, stays }));
-    }
-
-    #[test]
-    fn without_a_length_it_ends_where_the_connection_does() {
-        let text = b"HTTP/1.1 200 OK\r\n\r\nabc";
-        assert_eq!(whole(text, false).expect("it's the beginning of one"), None);
-        let length = text.len();
-        let found = whole(text, true).expect("it is one");
-        assert_eq!(found, Some(Whole { length, status: 200, stays: false }));
+        let found = head(format!("{text}HTTP/1.1 2").as_bytes()).expect("it is one");
+        assert_eq!(found, Some(Head { length: text.len(), status, body, stays }));
     }
 
     #[rstest]
-    #[case("SSH-2.0-OpenSSH\r\n")]
-    #[case("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")]
-    #[case("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n")]
-    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")]
-    fn no_answer(#[case] text: &str) {
-        whole(text.as_bytes(), false).expect_err(text);
+    #[case("SSH-2.0-OpenSSH\r\n", "")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "length")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", "length")]
+    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "chunks")]
+    fn no_answer(#[case] text: &str, #[case] why: &str) {
+        let error = head(text.as_bytes()).expect_err(text).to_string();
+        assert!(error.contains(why), "{error}");
     }
 }

@@ -6,13 +6,19 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ch07_callbacks::{Ending, EventLoop, Token};
+use ch07_callbacks::{Connection, Ending, EventLoop, Token};
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
 
-use super::visits::{Pace, Visits, visit};
+use super::visits::{Visits, visit};
+use crate::result::Pace;
 
-/// So many knock at the same time: a server's queue has room for 128 at least, and who doesn't fit is turned away by
-/// the kernel, and tries again only after a second (listen(2), tcp(7)).
+/// So many knock at the same time: the queues of most servers have room for 128. Who doesn't fit is turned away by the
+/// kernel, and tries again only after a second (listen(2), tcp(7)).
 const AT_THE_DOOR: usize = 64;
+
+/// One request, at once.
+const ONE: (Pace, Duration) = (Pace::Open { a_second: 1000 }, Duration::from_millis(1));
 
 /// All of them.
 pub struct Crowd {
@@ -27,9 +33,7 @@ struct Door {
     /// They have begun to connect.
     knocking: Cell<usize>,
     inside: Cell<usize>,
-    /// Hung up on, refused, or sent away.
-    lost: Cell<usize>,
-    /// Why, the last time.
+    /// Why somebody isn't there, or not any more: the last reason.
     why: RefCell<Option<String>>,
 }
 
@@ -74,10 +78,10 @@ impl Crowd {
                 };
                 event_loop.turn(Some(left))?;
             }
-            let pace = Pace::Closed { at_once: 1, a_second: Some(1) };
-            let lasting = Duration::from_millis(1);
-            let one = Visits { pace, lasting, patience, ..asks.clone() };
-            if visit(event_loop, one)?.unanswered > 0 {
+            let (pace, lasting) = ONE;
+            let one = visit(event_loop, Visits { pace, lasting, patience, ..asks.clone() })?;
+            // Who is sent away has been heard.
+            if one.answered + one.wrong + one.hung_up == 0 {
                 return self.give_up(event_loop, "nobody is answered any more");
             }
         }
@@ -110,12 +114,12 @@ impl Crowd {
         event_loop.set_close_callback(member, move |_, _, ending| {
             let count = if is_inside.get() { &door.inside } else { &door.knocking };
             count.set(count.get() - 1);
-            door.lost.set(door.lost.get() + 1);
-            let why = match ending {
-                Ending::Failed(error) => error.to_string(),
-                _ => "hung up on".to_owned(),
-            };
-            door.why.borrow_mut().get_or_insert(why);
+            let mut why = door.why.borrow_mut();
+            match ending {
+                Ending::Failed(error) => *why = Some(error.to_string()),
+                // What it has said before says more.
+                _ => _ = why.get_or_insert_with(|| "hung up on".to_owned()),
+            }
         });
         Ok(())
     }
@@ -132,13 +136,18 @@ impl Crowd {
         Ok(())
     }
 
-    /// All go. (Call it when the server has ended: who hangs up first keeps the port for a minute, and there are some
-    /// 28,000 of them.)
+    /// All go, without a goodbye: who hangs up first keeps the port for a minute otherwise, and there are some 28,000 of
+    /// them (SO_LINGER, socket(7)).
     ///
     /// # Errors
     /// Those of the loop.
     pub fn leave(self, event_loop: &mut EventLoop) -> io::Result<()> {
+        let at_once = linger { l_onoff: 1, l_linger: 0 };
         for member in self.members {
+            if let Some((socket, _)) = event_loop.get(member).and_then(Connection::parts) {
+                // Where it can't be had, they keep their ports.
+                let _ = setsockopt(&socket, sockopt::Linger, &at_once);
+            }
             event_loop.close(member);
         }
         event_loop.turn(Some(Duration::ZERO)).map(drop)

@@ -18,8 +18,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// From `begin` on, by whoever's clock it is. With 0 a second, there is
-    /// none at all.
+    /// From `begin` on, by the caller's clock. With 0 a second, there is none
+    /// at all.
     pub fn new(begin: Duration, a_second: u32, lasting: Duration) -> Self {
         let count = lasting.as_nanos() * u128::from(a_second) / NANOS;
         Self { begin, a_second, count: u64::try_from(count).unwrap_or(u64::MAX), next: 0 }

@@ -1,10 +1,13 @@
 //! Visitors who ask, are answered, and leave, or ask again; and how long each has waited.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ch07_callbacks::{Ending, EventLoop, Input, Token};
@@ -12,13 +15,17 @@ use ch09_timers::Clock;
 use hdrhistogram::Histogram;
 
 use super::alarm::Alarm;
-use super::answer::{self, Whole};
-use super::cpu_time;
+use super::answer::{self, Head};
 use super::schedule::Schedule;
+use super::{cpu_time, nanos};
+use crate::result::Pace;
 
 /// Latencies are kept in ns, with three digits each, and none is longer than this.
 const LONGEST: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
+/// So many requests are sent before anybody is heard. A load that is behind would send and send otherwise, and take none of
+/// the answers that are there.
+const IN_A_TURN: usize = 64;
 
 /// What they do.
 #[derive(Clone, Debug)]
@@ -33,16 +40,8 @@ pub struct Visits {
     pub patience: Duration,
     /// They ask again on the same connection, where the server lets them.
     pub stays: bool,
-}
-
-/// When they ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// At fixed times, whatever has become of those before: an open loop.
-    Open { a_second: u32 },
-    /// So many at once, each again when it has been answered: a closed loop. Where `a_second` is told, all of them together
-    /// don't ask more often than that.
-    Closed { at_once: usize, a_second: Option<u32> },
+    /// Somebody wants it to end now.
+    pub ends: Arc<AtomicBool>,
 }
 
 /// How they have fared.
@@ -56,15 +55,17 @@ pub struct Heard {
     pub refused: u64,
     /// Hung up on, before the answer was whole.
     pub hung_up: u64,
-    /// Answered with something else.
+    /// Answered with another status, or with something that isn't understood.
     pub wrong: u64,
+    /// Why something wasn't understood, the first time.
+    pub why: Option<String>,
     /// Not answered when patience had come to its end.
     pub unanswered: u64,
     /// From when a request was due (open) or was sent (closed) to its last byte, in ns.
     pub latency: Histogram<u64>,
     /// By how much this load was late itself: from when a request was due to when it was begun, in ns.
     pub late: Histogram<u64>,
-    /// From the first request to the last answer.
+    /// From the first request to the last answer, and at least as long as requests were to be begun.
     pub lasted: Duration,
     /// The CPU time that this load has used meanwhile.
     pub cpu: Duration,
@@ -78,6 +79,7 @@ impl Heard {
             refused: 0,
             hung_up: 0,
             wrong: 0,
+            why: None,
             unanswered: 0,
             latency: histogram(),
             late: histogram(),
@@ -107,14 +109,17 @@ pub fn histogram() -> Histogram<u64> {
 pub fn visit(event_loop: &mut EventLoop, visits: Visits) -> io::Result<Heard> {
     let (end, patience, used) = (visits.lasting, visits.patience, cpu_time());
     let desk = Rc::new(Desk::new(visits));
-    let at_the_alarm = Rc::clone(&desk);
-    let alarm = Alarm::new(event_loop, move |event_loop| at_the_alarm.send_who_is_due(event_loop))?;
+    let at_alarm = Rc::clone(&desk);
+    let alarm = Alarm::new(event_loop, move |event_loop| {
+        at_alarm.send_who_is_due(event_loop);
+    })?;
     alarm.ring_after(Duration::ZERO)?;
     *desk.alarm.borrow_mut() = Some(alarm);
     loop {
         let now = desk.clock.now();
-        let limit = if desk.has_sent_all(now) { end + patience } else { end.max(now) };
-        if desk.has_sent_all(now) && (desk.waiting.get() == 0 || now >= limit) {
+        let has_sent_all = desk.has_sent_all(now);
+        let limit = if has_sent_all { end + patience } else { end.max(now) };
+        if desk.has_to_end() || has_sent_all && (desk.waiting.get() == 0 || now >= limit) {
             return desk.close(event_loop, used);
         }
         // waits: until a request is due, or anybody is answered
@@ -130,7 +135,7 @@ struct Desk {
     clock: Clock,
     alarm: RefCell<Option<Alarm>>,
     next: RefCell<Next>,
-    /// Connections of those who are answered, and may ask again.
+    /// Those who are answered, and may ask again.
     idle: RefCell<Vec<Visitor>>,
     /// All connections.
     open: RefCell<HashSet<Token>>,
@@ -143,12 +148,18 @@ struct Desk {
     trouble: RefCell<Option<io::Error>>,
 }
 
-/// What a request's latency is counted from. `None`: its visitor has
-/// asked for nothing at the moment.
-type Since = Rc<Cell<Option<Duration>>>;
+/// A visitor's connection, and what it waits for.
+type Visitor = (Token, Rc<Waits>);
 
-/// A visitor's connection, and since when it waits.
-type Visitor = (Token, Since);
+/// What a visitor waits for.
+#[derive(Default)]
+struct Waits {
+    /// What its latency is counted from. `None`: it has asked for
+    /// nothing at the moment.
+    since: Cell<Option<Duration>>,
+    /// The answer's head has come, and so much of its body hasn't.
+    body: Cell<Option<(Head, u64)>>,
+}
 // ANCHOR_END: desk
 
 // ANCHOR: next
@@ -158,7 +169,7 @@ enum Next {
     Open(Schedule),
     /// When each may ask again, the earliest first; until when; and how long
     /// it is at least from one request of the same visitor to the next.
-    Closed { queue: VecDeque<Duration>, end: Duration, apart: Duration },
+    Closed { queue: BinaryHeap<Reverse<Duration>>, end: Duration, apart: Duration },
 }
 
 enum Turn {
@@ -177,13 +188,14 @@ impl Next {
                 Some(due) => Turn::Now(due),
                 None => schedule.due().map_or(Turn::Nobodys, Turn::At),
             },
-            Self::Closed { queue, end, .. } => match queue.front().copied() {
-                Some(due) if due.max(now) < *end => {
+            Self::Closed { queue, end, .. } => match queue.peek().copied() {
+                Some(Reverse(due)) if due.max(now) < *end => {
                     if due > now {
                         return Turn::At(due);
                     }
-                    queue.pop_front();
-                    // Who was waited for isn't counted, and that's the lie.
+                    queue.pop();
+                    // Counted from now: what would have been due meanwhile
+                    // is never asked.
                     Turn::Now(now)
                 }
                 _ => Turn::Nobodys,
@@ -202,7 +214,7 @@ impl Next {
     /// One who asked at `sent` is answered, or has failed, and may ask again.
     fn again(&mut self, sent: Duration, now: Duration) {
         if let Self::Closed { queue, apart, .. } = self {
-            queue.push_back(now.max(sent + *apart));
+            queue.push(Reverse(now.max(sent + *apart)));
         }
     }
 }
@@ -215,7 +227,10 @@ impl Desk {
             Pace::Closed { at_once, a_second } => {
                 let all = u32::try_from(at_once).unwrap_or(u32::MAX);
                 let apart = a_second.map(|a_second| Duration::from_secs(1) * all / a_second.max(1));
-                let queue = vec![Duration::ZERO; at_once].into();
+                // All of them at once would be a burst.
+                let first =
+                    |place| apart.map_or(Duration::ZERO, |apart| apart * place / all.max(1));
+                let queue = (0..all).map(|place| Reverse(first(place))).collect();
                 Next::Closed { queue, end, apart: apart.unwrap_or_default() }
             }
         };
@@ -234,14 +249,21 @@ impl Desk {
     }
 
     fn has_sent_all(&self, now: Duration) -> bool {
-        self.trouble.borrow().is_some() || self.next.borrow().has_sent_all(now)
+        self.next.borrow().has_sent_all(now)
+    }
+
+    fn has_to_end(&self) -> bool {
+        self.trouble.borrow().is_some() || self.visits.ends.load(Ordering::Relaxed)
     }
 
     // ANCHOR: send
-    /// Sends all requests that are due by now, and sets the alarm for the
-    /// next one.
+    /// Sends requests that are due by now, and sets the alarm for the next
+    /// one.
     fn send_who_is_due(self: &Rc<Self>, event_loop: &mut EventLoop) {
-        while !self.is_over.get() && self.trouble.borrow().is_none() {
+        for _ in 0..IN_A_TURN {
+            if self.is_over.get() || self.has_to_end() {
+                return;
+            }
             let now = self.clock.now();
             let turn = self.next.borrow_mut().take(now);
             let sent = match turn {
@@ -253,6 +275,8 @@ impl Desk {
                 *self.trouble.borrow_mut() = Some(error);
             }
         }
+        // More are due. Those who are answered have their turn first.
+        self.set_the_alarm(Duration::ZERO);
     }
 
     /// One request: on a connection that is there already, or on a new one.
@@ -267,11 +291,11 @@ impl Desk {
         heard.late.saturating_record(nanos(now.saturating_sub(since)));
         drop(heard);
         let idle = self.idle.borrow_mut().pop();
-        let (visitor, its_since) = match idle {
+        let (visitor, waits) = match idle {
             Some(idle) => idle,
             None => self.arrive(event_loop)?,
         };
-        its_since.set(Some(since));
+        waits.since.set(Some(since));
         self.waiting.set(self.waiting.get() + 1);
         event_loop.send(visitor, &self.visits.request);
         Ok(())
@@ -281,41 +305,43 @@ impl Desk {
     fn arrive(self: &Rc<Self>, event_loop: &mut EventLoop) -> io::Result<Visitor> {
         let visitor = event_loop.connect(self.visits.address)?;
         self.open.borrow_mut().insert(visitor);
-        let since = Since::default();
-        let (desk, asked) = (Rc::clone(self), Rc::clone(&since));
+        let waits = Rc::<Waits>::default();
+        let (desk, its) = (Rc::clone(self), Rc::clone(&waits));
         event_loop.set_read_callback(visitor, move |event_loop, me, input| {
-            desk.hear(event_loop, me, &asked, input);
+            desk.hear(event_loop, me, &its, input);
         });
-        let (desk, asked) = (Rc::clone(self), Rc::clone(&since));
-        event_loop.set_close_callback(visitor, move |event_loop, me, ending| {
-            desk.has_gone(event_loop, me, &asked, &ending);
+        let (desk, its) = (Rc::clone(self), Rc::clone(&waits));
+        event_loop.set_close_callback(visitor, move |event_loop, _, ending| {
+            desk.has_gone(event_loop, visitor, &its, ending);
         });
-        Ok((visitor, since))
+        Ok((visitor, waits))
     }
     // ANCHOR_END: send
 
     // ANCHOR: hear
-    /// Something has come. If it's a whole answer, it counts, and the next
-    /// one may be asked for.
+    /// Something has come. If it's the rest of an answer, that counts, and
+    /// the next one may be asked for.
     fn hear(
         self: &Rc<Self>,
         event_loop: &mut EventLoop,
         me: Token,
-        asked: &Since,
+        waits: &Rc<Waits>,
         input: &mut Input,
     ) {
-        let answer = match answer::whole(&input.bytes, input.ended) {
-            Ok(Some(answer)) => answer,
-            Ok(None) => return, // not yet
-            // What has come is no answer. The close callback counts it.
-            Err(_) => return event_loop.close(me),
+        let answer = match waits.take(input) {
+            Ok(Some(answer)) => Ok(answer),
+            // Not yet. If it has ended, there is no more to come.
+            Ok(None) if !input.ended => return,
+            Ok(None) => return event_loop.close(me),
+            Err(error) => Err(error),
         };
-        input.bytes.drain(..answer.length);
-        let Some(since) = asked.take() else { return event_loop.close(me) };
+        // Unasked, it says something: whatever that is, it's nobody's answer.
+        let Some(since) = waits.since.take() else { return event_loop.close(me) };
         let now = self.clock.now();
+        let stays = matches!(&answer, Ok(head) if head.stays) && self.visits.stays;
         self.count(answer, since, now);
-        if answer.stays && self.visits.stays {
-            self.idle.borrow_mut().push((me, Rc::clone(asked)));
+        if stays && !input.ended {
+            self.idle.borrow_mut().push((me, Rc::clone(waits)));
         } else {
             event_loop.close(me);
         }
@@ -324,15 +350,20 @@ impl Desk {
     }
     // ANCHOR_END: hear
 
-    fn count(&self, answer: Whole, since: Duration, now: Duration) {
+    fn count(&self, answer: io::Result<Head>, since: Duration, now: Duration) {
         self.waiting.set(self.waiting.get() - 1);
         let mut heard = self.heard.borrow_mut();
         heard.lasted = now;
-        if answer.status == 200 {
-            heard.answered += 1;
-            heard.latency.saturating_record(nanos(now - since));
-        } else {
-            heard.wrong += 1;
+        match answer {
+            Ok(Head { status: 200, .. }) => {
+                heard.answered += 1;
+                heard.latency.saturating_record(nanos(now - since));
+            }
+            Ok(_) => heard.wrong += 1,
+            Err(error) => {
+                heard.wrong += 1;
+                heard.why.get_or_insert(error.to_string());
+            }
         }
     }
 
@@ -347,11 +378,11 @@ impl Desk {
         self: &Rc<Self>,
         event_loop: &mut EventLoop,
         me: Token,
-        asked: &Since,
-        ending: &Ending,
+        waits: &Waits,
+        ending: Ending,
     ) {
         self.open.borrow_mut().remove(&me);
-        let Some(since) = asked.take() else {
+        let Some(since) = waits.since.take() else {
             self.idle.borrow_mut().retain(|(idle, _)| *idle != me);
             return;
         };
@@ -361,6 +392,9 @@ impl Desk {
             _ if self.is_over.get() => heard.unanswered += 1,
             Ending::Failed(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 heard.refused += 1;
+            }
+            Ending::Panicked => {
+                *self.trouble.borrow_mut() = Some(io::Error::other("the load has panicked"));
             }
             _ => heard.hung_up += 1,
         }
@@ -392,11 +426,29 @@ impl Desk {
             return Err(error);
         }
         let mut heard = self.heard.replace(Heard::nothing());
+        heard.lasted = heard.lasted.max(self.visits.lasting.min(self.clock.now()));
         heard.cpu = cpu_time().saturating_sub(used);
         Ok(heard)
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+impl Waits {
+    /// Takes out what has come of the answer. `None`: not all of it.
+    fn take(&self, input: &mut Input) -> io::Result<Option<Head>> {
+        let (head, missing) = match self.body.get() {
+            Some(begun) => begun,
+            None => {
+                let Some(head) = answer::head(&input.bytes)? else { return Ok(None) };
+                input.bytes.drain(..head.length);
+                (head, head.body.unwrap_or(u64::MAX))
+            }
+        };
+        // Not kept: a page may be larger than what a connection keeps for us.
+        let some = missing.min(input.bytes.len() as u64);
+        input.bytes.drain(..usize::try_from(some).unwrap_or(usize::MAX));
+        let missing = missing - some;
+        let is_whole = missing == 0 || head.body.is_none() && input.ended;
+        self.body.set((!is_whole).then_some((head, missing)));
+        Ok(is_whole.then_some(head))
+    }
 }

@@ -8,23 +8,26 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Parser;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::load::visits::Pace;
+use crate::about;
 use crate::measure::contestant::{self, Contestant, Place};
 use crate::measure::round::Course;
 use crate::measure::started::{Cores, stay_on};
 use crate::measure::{canned, rounds};
+use crate::result::{Pace, Race};
 use crate::{pictures, table};
 use visitors::{chapters, files, printing, tell, warn};
 
 const NAME: &str = "cargo race";
-/// Descriptors that this process needs besides the crowd's.
-const OTHERS: u64 = 500;
+/// Descriptors that this process needs besides its visitors': its files, pipes, and some air.
+const OTHERS: u64 = 100;
+/// As a shell says it of a program that Ctrl-C has ended: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
 
 /// Measures servers side by side: each with a growing crowd of silent visitors, while others ask.
 #[derive(Debug, Parser)]
@@ -81,7 +84,7 @@ struct Arguments {
     silent: bool,
 
     /// What is asked for
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = target)]
     target: String,
 
     /// Have nginx and python3's http.server run, too, where they are installed
@@ -91,6 +94,10 @@ struct Arguments {
     /// Write all that was measured into a file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Measure nothing: show what was written into this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "peers", "json"])]
+    from: Option<PathBuf>,
 
     /// Draw the curves into this folder, as SVG
     #[arg(long, value_name = "FOLDER")]
@@ -127,41 +134,61 @@ fn fail(why: &str) -> ExitCode {
 }
 
 fn race(arguments: &Arguments) -> Result<u8, String> {
-    let root = chapters::checkout()?;
-    let contestants = contestant::all(&root, &arguments.servers, arguments.peers)?;
-    let built = build(&root, &contestants, arguments.unoptimized)?;
-    make_room(arguments.crowd.iter().max().copied().unwrap_or(0))?;
-    let course = course(arguments);
-    if let Some(cores) = course.cores {
-        stay_on(cores.load).map_err(|error| format!("can't stay on one core: {error}"))?;
+    // Before anything takes its time.
+    if let Some(folder) = &arguments.svg {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    let ends = hear_signals()?;
-
-    let count = arguments.rounds as usize;
-    let runs = u32::try_from(contestants.len()).unwrap_or(u32::MAX) * arguments.rounds;
-    let seconds = (course.estimate() * runs).as_secs();
-    let s = if count == 1 { "" } else { "s" };
-    warn!(
-        "{} servers, {count} round{s}: about {}:{:02} minutes",
-        contestants.len(),
-        seconds / 60,
-        seconds % 60
-    );
-    let race = rounds::run(&contestants, &built, &course, count, &ends);
-    let race = race.map_err(|error| format!("the load can't go on: {error}"))?;
-
+    let race = match &arguments.from {
+        Some(path) => read(path)?,
+        None => measure(arguments)?,
+    };
     tell!("{}", table::print(&race).trim_end());
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&race).map_err(|error| error.to_string())?;
         write(path, &(json + "\n"))?;
     }
     if let Some(folder) = &arguments.svg {
-        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         for (name, svg) in pictures::all(&race) {
             write(&folder.join(format!("{name}.svg")), &svg)?;
         }
     }
-    Ok(u8::from(race.cut_short) * 130)
+    let was_interrupted = race.cut_short && arguments.from.is_none();
+    Ok(if was_interrupted { INTERRUPTED } else { 0 })
+}
+
+fn measure(arguments: &Arguments) -> Result<Race, String> {
+    let root = chapters::checkout()?;
+    let contestants = contestant::all(&root, &arguments.servers, arguments.peers)?;
+    make_room(arguments)?;
+    if let Some(path) = &arguments.json {
+        write(path, "")?;
+    }
+    let built = build(&root, &contestants, arguments.unoptimized)?;
+    let course = course(arguments);
+    if let Some(cores) = course.cores {
+        stay_on(cores.load).map_err(|error| format!("can't stay on one core: {error}"))?;
+    }
+    let ends = Arc::clone(&course.ends);
+    ctrlc::set_handler(move || ends.store(true, Ordering::Relaxed))
+        .map_err(|error| format!("can't hear signals: {error}"))?;
+
+    let rounds = arguments.rounds as usize;
+    let runs = u32::try_from(contestants.len()).unwrap_or(u32::MAX) * arguments.rounds;
+    let seconds = (course.estimate() * runs).as_secs();
+    warn!(
+        "{}, {}: about {}:{:02} minutes",
+        about::counted(contestants.len(), "server"),
+        about::counted(rounds, "round"),
+        seconds / 60,
+        seconds % 60
+    );
+    Ok(rounds::run(&contestants, &built, &course, rounds))
+}
+
+fn read(path: &Path) -> Result<Race, String> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+    Race::read(&text).map_err(|error| format!("{shown}: {error:#}"))
 }
 
 fn course(arguments: &Arguments) -> Course {
@@ -180,6 +207,7 @@ fn course(arguments: &Arguments) -> Course {
         stays: arguments.stay,
         target: arguments.target.clone(),
         meanwhile: arguments.silent,
+        ends: Arc::default(),
         cores: Cores::of_this_machine(),
     }
 }
@@ -218,28 +246,31 @@ fn build(
     Ok(built)
 }
 
-/// For the crowd here, and for the crowd in each server, which inherits the limit.
-fn make_room(crowd: usize) -> Result<(), String> {
+/// For the crowd and for those who wait for an answer; and for the crowd in each server, which inherits the limit.
+fn make_room(arguments: &Arguments) -> Result<(), String> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|error| error.to_string())?;
-    let wanted = crowd as u64 + OTHERS;
+    let crowd = arguments.crowd.iter().max().copied().unwrap_or(0) as u64;
+    // Where nobody is answered, each who asks stays.
+    let asking = u64::from(arguments.rate).saturating_mul(arguments.window) / 1000;
+    let others = asking.max(arguments.at_once.into()).saturating_add(OTHERS);
+    let wanted = crowd.saturating_add(others);
     if wanted > most {
         return Err(format!(
-            "a crowd of {crowd} takes {wanted} descriptors, and this process may have {most} (ulimit -Hn): \
-             try --crowd 0,10,100,{}",
-            most.saturating_sub(OTHERS)
+            "a crowd of {crowd}, and those who ask, take {wanted} descriptors, and this process may have {most} \
+             (ulimit -Hn): try --crowd 0,{}",
+            most.saturating_sub(others)
         ));
     }
     Ok(())
 }
 
-/// Ctrl-C: what there is by then is kept.
-fn hear_signals() -> Result<Arc<AtomicBool>, String> {
-    let ends = Arc::new(AtomicBool::new(false));
-    let heard = Arc::clone(&ends);
-    ctrlc::set_handler(move || heard.store(true, Ordering::Relaxed))
-        .map_err(|error| format!("can't hear signals: {error}"))?;
-    Ok(ends)
+/// What may stand in a request line (RFC 9112, section 3.2.1).
+fn target(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("it begins with a slash, and has no blanks: such as /hello".to_owned())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

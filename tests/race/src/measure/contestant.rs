@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use visitors::chapters::{self, Chapter};
 use visitors::destination::Destination;
@@ -17,7 +18,7 @@ const USUAL: [u32; 9] = [2, 3, 4, 5, 6, 7, 8, 9, 11];
 const TWICE: u32 = 8;
 /// Deadlines that a crowd doesn't reach while it's measured, in seconds.
 const LONG: &str = "600";
-/// What the peers answer: as long as the chapters' small page.
+/// What the peers answer.
 const PAGE: &str = "Good things come to those who wait.\n";
 
 /// A server that is measured.
@@ -37,7 +38,7 @@ pub enum Place {
     /// A program that lies here, and what it's told. `PORT` and `FOLDER` are filled in.
     Program(PathBuf, Vec<String>),
     /// Somebody has started it.
-    Address(SocketAddr),
+    Address(Arc<Destination>),
     /// This program itself.
     Canned,
 }
@@ -89,11 +90,11 @@ impl Contestant {
         }
     }
 
-    /// The name of a chapter's program; of any other, none.
-    pub fn program(&self) -> String {
+    /// The name of a chapter's program.
+    pub fn program(&self) -> Option<String> {
         match &self.place {
-            Place::Chapter(chapter) => chapter.server(),
-            _ => String::new(),
+            Place::Chapter(chapter) => Some(chapter.server()),
+            _ => None,
         }
     }
 
@@ -112,10 +113,9 @@ impl Contestant {
             Ok(port) => Destination::port(port),
             Err(_) => Destination::parse(word)?,
         };
-        let address = destination.addresses().first();
-        let address = *address.ok_or_else(|| format!("{word}: nobody is called so"))?;
         let (name, title) = (word.to_owned(), format!("whoever is at {word}"));
-        Ok(Self { name, title, role: Role::Measured, place: Place::Address(address) })
+        let place = Place::Address(Arc::new(destination));
+        Ok(Self { name, title, role: Role::Measured, place })
     }
 }
 
@@ -145,14 +145,14 @@ fn peers() -> Vec<Contestant> {
 /// What is to be started, and the address at which it will listen, where it doesn't say so itself.
 ///
 /// # Errors
-/// When no port can be had, or a file can't be written.
+/// When no port can be had, a file can't be written, or somebody else has started it.
 pub fn start(
     place: &Place,
     built: Option<&Path>,
     folder: &Path,
-) -> io::Result<Option<(Start, Option<SocketAddr>)>> {
-    let started = match place {
-        Place::Address(_) => return Ok(None),
+) -> io::Result<(Start, Option<SocketAddr>)> {
+    Ok(match place {
+        Place::Address(_) => return Err(io::Error::other("it's there already")),
         Place::Chapter(chapter) => {
             let path = built.ok_or_else(|| io::Error::other("it isn't built"))?;
             let start = Start::new(path).arg("127.0.0.1:0");
@@ -176,8 +176,7 @@ pub fn start(
                 arguments.iter().map(|word| word.replace("FOLDER", &place).replace("PORT", &port));
             (filled.fold(Start::new(path), Start::arg), Some(address))
         }
-    };
-    Ok(Some(started))
+    })
 }
 
 /// One process that answers, with room for the crowd, and without a log, as the others have none.

@@ -71,17 +71,24 @@ impl Busy {
     }
 }
 
-/// A process's name and its CPU time in ticks, for user and system (proc_pid_stat(5)).
+/// The kernel's own threads come of this one: what they do, they do for somebody.
+const KERNEL: &str = "2";
+
+/// A process's name and its CPU time in ticks, for user and system (proc_pid_stat(5)). `None` for the kernel's own.
 fn used(stat: &str) -> Option<(String, u64)> {
     let (before, behind) = stat.rsplit_once(") ")?;
     let (_, name) = before.split_once('(')?;
     let fields: Vec<&str> = behind.split(' ').collect();
+    if fields.get(1) == Some(&KERNEL) {
+        return None;
+    }
     let [user, system] = [11, 12].map(|place| fields.get(place)?.parse::<u64>().ok());
     Some((name.to_owned(), user? + system?))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
     use std::panic;
     use std::process::Command;
 
@@ -93,6 +100,7 @@ mod tests {
     fn a_name_may_have_blanks_and_parentheses() {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 30 12 13 14 15";
         assert_eq!(used(stat), Some(("a) b (c".to_owned(), 42)));
+        assert_eq!(used(&stat.replace("S 1", "S 2")), None);
         assert_eq!(used("7 (a"), None);
     }
 
@@ -102,7 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("turns-for-us");
         fs::copy("/bin/sh", &program).expect("there is a shell");
-        let turning = Command::new(&program).args(["-c", "while :; do :; done"]).spawn();
+        let turning = Command::new(&program).arg0("sh").args(["-c", "while :; do :; done"]).spawn();
         let mut turning = turning.expect("it can be started");
         let pid = i32::try_from(turning.id()).expect("a process number");
         let busy = Busy::look();

@@ -1,25 +1,27 @@
 //! One server in one round: it's started, the crowd grows, and at each size it's asked.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
 
 use crate::load::crowd::Crowd;
-use crate::load::visits::{self, Heard, Pace, Visits};
-use crate::measure::contestant::Contestant;
+use crate::load::nanos;
+use crate::load::visits::{self, Heard, Visits};
+use crate::measure::contestant::{Contestant, Place};
 use crate::measure::machine::Busy;
 use crate::measure::meanwhile;
 use crate::measure::started::{Cores, Started};
-use crate::result::{Answers, Cell, QUANTILES, Round};
+use crate::result::{Answers, Cell, Pace, QUANTILES, Round};
 
-/// How long it's waited until some of the crowd are in.
-const FOR_THE_CROWD: Duration = Duration::from_secs(1);
-/// How long it's waited for the last answers.
+/// How long it's waited until some of the crowd are in: the kernel knocks again after one second, and after three.
+const FOR_THE_CROWD: Duration = Duration::from_millis(3500);
+/// How long it's waited for the last answers: whoever waits longer hasn't been answered.
 const FOR_ANSWERS: Duration = Duration::from_millis(500);
-/// How many ask at once in the rush.
+/// How many ask at once in the rush: enough to keep a server busy while the others' answers are on their way.
 const IN_THE_RUSH: usize = 16;
 
 /// What is done with each server.
@@ -35,27 +37,31 @@ pub struct Course {
     pub target: String,
     /// A silent visitor is there meanwhile.
     pub meanwhile: bool,
+    /// Somebody wants it to end now.
+    pub ends: Arc<AtomicBool>,
     pub cores: Option<Cores>,
 }
 
 impl Course {
-    /// How long a server's round takes, roughly: the start, the crowd (a tenth of a millisecond for each at the most), and the
-    /// windows.
+    /// How long a server's round takes, roughly: the start, the crowd (a twentieth of a millisecond for each), and the windows.
     pub fn estimate(&self) -> Duration {
         let crowd = self.crowds.iter().max().copied().unwrap_or(0);
         let crowd = Duration::from_micros(50) * u32::try_from(crowd).unwrap_or(u32::MAX);
         let windows = u32::try_from(self.crowds.len()).unwrap_or(u32::MAX);
-        Duration::from_millis(150) + crowd + (self.window + self.rush) * windows
+        Duration::from_millis(150) + crowd + (self.window + self.rush) * windows + self.rush
     }
 
     /// Those of the window.
-    fn visits(&self, address: SocketAddr) -> Visits {
-        let Self { pace, window: lasting, stays, ref target, .. } = *self;
+    fn visits(&self, server: &Started) -> Visits {
+        let Self { pace, window: lasting, stays, ref target, ref ends, .. } = *self;
+        let Started { address, ref host, ref path, .. } = *server;
+        let target = path.as_ref().unwrap_or(target);
         let connection = if stays { "keep-alive" } else { "close" };
+        // The last field is the last: the canned server looks there.
         let request =
-            format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: {connection}\r\n\r\n");
-        let request = request.into_bytes().into();
-        Visits { address, request, pace, lasting, patience: FOR_ANSWERS, stays }
+            format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n\r\n");
+        let (request, ends) = (request.into_bytes().into(), Arc::clone(ends));
+        Visits { address, request, pace, lasting, patience: FOR_ANSWERS, stays, ends }
     }
 }
 
@@ -71,17 +77,27 @@ pub fn run(
 ) -> io::Result<Round> {
     let folder = tempfile::tempdir()?;
     let others = Busy::look();
-    let server = Started::start(contestant, built, folder.path(), course.cores)?;
+    // Dropped after the server: whoever hangs up first keeps the port.
     let mut event_loop = ch08_epoll::event_loop()?;
+    let server = Started::start(contestant, built, folder.path(), course.cores)?;
+    let visits = course.visits(&server);
     let mut crowd = Crowd::new(server.address);
-    let visits = course.visits(server.address);
     let mut cells: Vec<Cell> = Vec::new();
+    // What is needed once isn't charged to the first.
+    rush(&mut event_loop, &server, course, &visits)?;
     for size in &course.crowds {
         if !goes_on(*size) {
             break;
         }
         crowd.grow(&mut event_loop, *size, &visits, FOR_THE_CROWD)?;
-        let cell = measure(&mut event_loop, &server, &crowd, *size, course, &visits)?;
+        let mut cell = measure(&mut event_loop, &server, &crowd, *size, course, &visits)?;
+        if course.ends.load(Ordering::Relaxed) {
+            // It's no whole one.
+            break;
+        }
+        if server.has_ended() {
+            cell.why = Some("it has ended".to_owned());
+        }
         // Nobody was answered: with more of a crowd, nobody will be.
         let is_last = cell.window.answered == 0 || server.has_ended();
         cells.push(cell);
@@ -89,13 +105,21 @@ pub fn run(
             break;
         }
     }
-    let mut ours = vec![i32::try_from(std::process::id()).unwrap_or_default()];
-    ours.extend(server.processes().iter().map(|pid| pid.as_raw()));
-    let others = others.since(&ours);
-    // The server goes first: see `leave`.
+    let others = match contestant.place {
+        // It may be the server itself that is busy.
+        Place::Address(_) => Vec::new(),
+        _ => others.since(&ours(&server)),
+    };
+    // The server goes first, again.
     drop(server);
     crowd.leave(&mut event_loop)?;
     Ok(Round { cells, others })
+}
+
+/// This process, and the server's.
+fn ours(server: &Started) -> Vec<i32> {
+    let us = i32::try_from(std::process::id()).unwrap_or_default();
+    std::iter::once(us).chain(server.processes().iter().map(|pid| pid.as_raw())).collect()
 }
 
 fn measure(
@@ -109,26 +133,42 @@ fn measure(
     if course.meanwhile {
         meanwhile::invite(event_loop, server.address, course.window);
     }
-    let window = timed(event_loop, server, visits.clone())?;
-    let (memory, threads, inside) = (server.memory(), server.threads(), crowd.inside());
-    let is_rushed = course.rush > Duration::ZERO && window.answered > 0;
-    let rush = if is_rushed {
-        let pace = Pace::Closed { at_once: IN_THE_RUSH, a_second: None };
-        let visits = Visits { pace, lasting: course.rush, ..visits.clone() };
-        Some(timed(event_loop, server, visits)?)
-    } else {
-        None
+    let (window, not_understood) = timed(event_loop, server, visits.clone())?;
+    let rush = match window.answered {
+        0 => None,
+        _ => rush(event_loop, server, course, visits)?,
     };
-    let why = (inside < size).then(|| crowd.why()).flatten();
+    let (memory, threads, inside) = (server.memory(), server.threads(), crowd.inside());
+    let why = (inside < size).then(|| crowd.why()).flatten().or(not_understood);
     Ok(Cell { crowd: size, inside, why, window, rush, memory, threads })
 }
 
-fn timed(event_loop: &mut EventLoop, server: &Started, visits: Visits) -> io::Result<Answers> {
+/// As fast as answers come; unless there's no time for it.
+fn rush(
+    event_loop: &mut EventLoop,
+    server: &Started,
+    course: &Course,
+    visits: &Visits,
+) -> io::Result<Option<Answers>> {
+    if course.rush == Duration::ZERO {
+        return Ok(None);
+    }
+    let pace = Pace::Closed { at_once: IN_THE_RUSH, a_second: None };
+    let visits = Visits { pace, lasting: course.rush, ..visits.clone() };
+    Ok(Some(timed(event_loop, server, visits)?.0))
+}
+
+/// What became of them, and why something that came wasn't understood.
+fn timed(
+    event_loop: &mut EventLoop,
+    server: &Started,
+    visits: Visits,
+) -> io::Result<(Answers, Option<String>)> {
     let before = server.cpu_time();
     let heard = visits::visit(event_loop, visits)?;
     let after = server.cpu_time();
     let cpu = before.zip(after).map(|(before, after)| after.saturating_sub(before));
-    Ok(answers(&heard, cpu))
+    Ok((answers(&heard, cpu), heard.why))
 }
 
 fn answers(heard: &Heard, cpu: Option<Duration>) -> Answers {
@@ -136,7 +176,6 @@ fn answers(heard: &Heard, cpu: Option<Duration>) -> Answers {
         0 => Vec::new(),
         _ => QUANTILES.iter().map(|part| heard.latency.value_at_quantile(*part)).collect(),
     };
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Answers {
         due: heard.due,
         answered: heard.answered,

@@ -3,77 +3,85 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use crate::load::visits;
+use nix::errno::Errno;
+
+use crate::load::nanos;
 use crate::measure::contestant::{Contestant, Place};
 use crate::measure::machine;
 use crate::measure::progress::Progress;
 use crate::measure::round::{self, Course};
-use crate::plot::words::number;
-use crate::result::{Pace, Plan, Race, Server, VERSION};
+use crate::plot::words::{cut, number, plain};
+use crate::result::{Plan, Race, Server, VERSION};
 
-/// Runs it. What was measured until `ends` is told is kept.
-///
-/// # Errors
-/// When the load can't go on. A server that can't be started, or fails, is no error: that's said, and it has fewer rounds.
+/// How much of a name the line of progress has room for.
+const LONGEST_NAME: usize = 14;
+
+/// Runs it. What was measured until it was to end is kept. A server that can't be started, or fails, has fewer rounds, and
+/// it's said why.
 pub fn run(
     contestants: &[Contestant],
     built: &HashMap<String, PathBuf>,
     course: &Course,
     rounds: usize,
-    ends: &AtomicBool,
-) -> io::Result<Race> {
+) -> Race {
     let mut servers: Vec<Server> = contestants.iter().map(without_rounds).collect();
     let sizes = course.crowds.len();
-    let steps = rounds * servers.len() * sizes;
     let all = u32::try_from(rounds * servers.len()).unwrap_or(u32::MAX);
-    let mut progress = Progress::new(steps, course.estimate() * all);
-    let mut done = 0;
+    let mut progress = Progress::new(rounds * servers.len() * sizes, course.estimate() * all);
+    let ends = || course.ends.load(Ordering::Relaxed);
+    let mut begun = 0;
     for round in 1..=rounds {
         for (contestant, server) in contestants.iter().zip(&mut servers) {
-            if ends.load(Ordering::Relaxed) {
+            if ends() {
                 break;
             }
-            let mut step = done;
-            done += sizes;
+            let mut step = begun * sizes;
+            begun += 1;
             let goes_on = |size| {
                 let title = short(contestant);
-                let what =
-                    format!("round {round} of {rounds}, {title}, {} silent", number(size as f64));
-                progress.show(step, &what);
+                let crowd = number(size as f64);
+                progress.show(step, &format!("round {round} of {rounds}, {title}, {crowd} silent"));
                 step += 1;
-                !ends.load(Ordering::Relaxed)
+                !ends()
             };
-            let built = built.get(&contestant.program()).map(PathBuf::as_path);
-            match round::run(contestant, built, course, goes_on) {
+            let built = contestant.program().and_then(|program| built.get(&program));
+            match round::run(contestant, built.map(PathBuf::as_path), course, goes_on) {
                 Ok(round) => server.rounds.push(round),
-                Err(error) if is_our_own(&error) => {
-                    progress.end();
-                    return Err(error);
+                Err(error) => {
+                    progress.say(&format!("{}: {error}", server.title));
+                    // It would be so for every server.
+                    if let Some(advice) = advice(&error) {
+                        progress.say(advice);
+                        course.ends.store(true, Ordering::Relaxed);
+                    }
                 }
-                Err(error) => progress.say(&format!("{}: {error}", server.title)),
             }
         }
     }
     progress.end();
-    let plan = Plan {
+    Race {
+        version: VERSION,
+        date: httpdate::fmt_http_date(SystemTime::now()),
+        machine: machine::this_one(course.cores.is_some()),
+        plan: plan(course, rounds),
+        cut_short: ends(),
+        servers,
+    }
+}
+
+fn plan(course: &Course, rounds: usize) -> Plan {
+    Plan {
         crowds: course.crowds.clone(),
         rounds,
-        pace: match course.pace {
-            visits::Pace::Open { a_second } => Pace::Open { a_second },
-            visits::Pace::Closed { at_once, a_second } => Pace::Closed { at_once, a_second },
-        },
+        pace: course.pace,
         window: nanos(course.window),
         rush: nanos(course.rush),
         stays: course.stays,
         meanwhile: course.meanwhile.then(|| "a silent visitor".to_owned()),
-    };
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let cut_short = ends.load(Ordering::Relaxed);
-    let machine = machine::this_one(course.cores.is_some());
-    Ok(Race { version: VERSION, date, machine, plan, servers, cut_short })
+    }
 }
 
 fn without_rounds(contestant: &Contestant) -> Server {
@@ -82,20 +90,24 @@ fn without_rounds(contestant: &Contestant) -> Server {
 }
 
 /// As much as fits into the line.
-fn short(contestant: &Contestant) -> &str {
-    match contestant.place {
+fn short(contestant: &Contestant) -> String {
+    let name = match contestant.place {
         Place::Chapter(_) => contestant.title.split(',').next().unwrap_or(&contestant.title),
         _ => &contestant.name,
+    };
+    cut(&plain(name), LONGEST_NAME)
+}
+
+/// What to do where the load itself can't go on: it has no descriptor, or no port left.
+fn advice(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_raw(error.raw_os_error()?) {
+        Errno::EMFILE | Errno::ENFILE => Some(
+            "no descriptor is left: try a smaller --crowd, --rate or --window, or see ulimit -Hn",
+        ),
+        Errno::EADDRNOTAVAIL => Some(
+            "no port is left: try a smaller --crowd or a shorter --rush, or see \
+             /proc/sys/net/ipv4/ip_local_port_range",
+        ),
+        _ => None,
     }
-}
-
-/// No descriptor, no port, no memory: it would be so for every server.
-fn is_our_own(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let number = error.raw_os_error().map(Errno::from_raw);
-    matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::EADDRNOTAVAIL | Errno::ENOBUFS))
-}
-
-fn nanos(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

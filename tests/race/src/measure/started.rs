@@ -1,24 +1,29 @@
 //! A server while it's measured: started on a core of its own, watched, and ended.
 
 use std::fs::{self, File};
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::{Signal, killpg};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, sysconf};
+use visitors::destination::Destination;
 use visitors::program::Program;
 
 use crate::measure::contestant::{self, Contestant, Place};
 
-/// How long a server may take until somebody can connect.
+/// How long a server may take until it answers, if it doesn't say that it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it's waited for each of several addresses that one name stands for.
+const FOR_AN_ADDRESS: Duration = Duration::from_secs(1);
+/// How often it's looked.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The cores that this process may use: one for the server, one for the load.
+/// Two cores that this process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cores {
     pub server: usize,
@@ -48,6 +53,10 @@ pub fn stay_on(core: usize) -> io::Result<()> {
 pub struct Started {
     program: Option<Program>,
     pub address: SocketAddr,
+    /// As requests name it.
+    pub host: String,
+    /// What is asked for there, where that was said with the address.
+    pub path: Option<String>,
     /// It, and those that it has started: some servers have one process that answers and one that sees to it.
     processes: Vec<Pid>,
 }
@@ -63,12 +72,10 @@ impl Started {
         folder: &Path,
         cores: Option<Cores>,
     ) -> io::Result<Self> {
-        if let Place::Address(address) = contestant.place {
-            return Ok(Self { program: None, address, processes: Vec::new() });
+        if let Place::Address(destination) = &contestant.place {
+            return Self::found(destination);
         }
-        let Some((start, address)) = contestant::start(&contestant.place, built, folder)? else {
-            return Err(io::Error::other("there is nothing to start"));
-        };
+        let (start, address) = contestant::start(&contestant.place, built, folder)?;
         // What it says of its visitors is thrown away: nobody is to wait for us.
         let nowhere = File::options().write(true).open("/dev/null")?;
         if let Some(cores) = cores {
@@ -82,12 +89,23 @@ impl Started {
         let program = program?;
         let address = match address {
             Some(address) => wait_for(address, &program)?,
-            None => program
-                .listening()
-                .map_err(|_| io::Error::other("it doesn't say where it listens"))?,
+            None => program.listening().map_err(|trouble| io::Error::other(trouble.to_string()))?,
         };
         let processes = family(Pid::from_raw(program.pid()));
-        Ok(Self { program: Some(program), address, processes })
+        let host = address.to_string();
+        Ok(Self { program: Some(program), address, host, path: None, processes })
+    }
+
+    /// Somebody has started it. Of several addresses, it's the first at which somebody listens.
+    fn found(destination: &Destination) -> io::Result<Self> {
+        let addresses = destination.addresses();
+        let listens =
+            |address: &&SocketAddr| TcpStream::connect_timeout(address, FOR_AN_ADDRESS).is_ok();
+        let address = addresses.iter().find(listens).or(addresses.first());
+        let address = *address.ok_or_else(|| io::Error::other("it has no address"))?;
+        let path = Some(destination.path("")).filter(|path| !path.is_empty()).map(str::to_owned);
+        let host = destination.host().to_owned();
+        Ok(Self { program: None, address, host, path, processes: Vec::new() })
     }
 
     /// Whether it's still there, if it was started here.
@@ -110,7 +128,8 @@ impl Started {
         let of_one = |pid: &Pid| {
             let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
             let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
-            Some(pages * page)
+            // One that has ended, and isn't asked how yet, has none.
+            (pages > 0).then_some(pages * page)
         };
         self.sum(of_one)
     }
@@ -137,12 +156,28 @@ impl Started {
     }
 }
 
-/// Until somebody listens there.
+impl Drop for Started {
+    /// Those that it has started go with it: some outlive it otherwise.
+    fn drop(&mut self) {
+        if let Some(program) = &self.program {
+            // It's the first of a group of its own. If all of them have ended, there's nobody to tell.
+            let _ = killpg(Pid::from_raw(program.pid()), Signal::SIGKILL);
+        }
+    }
+}
+
+/// Until somebody answers there: who listens may not have started yet who answers.
 fn wait_for(address: SocketAddr, program: &Program) -> io::Result<SocketAddr> {
     let began = Instant::now();
-    while std::net::TcpStream::connect(address).is_err() {
+    let answers = || -> io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        Ok(stream.read(&mut [0])? > 0)
+    };
+    while !answers().unwrap_or(false) {
         if program.exit_status().is_some() || began.elapsed() > PATIENCE {
-            return Err(io::Error::other("it doesn't listen"));
+            return Err(io::Error::other("it doesn't answer"));
         }
         thread::sleep(LOOK_EVERY);
     }

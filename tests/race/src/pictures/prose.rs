@@ -4,12 +4,13 @@ use textwrap::Options;
 
 use super::curve::Curve;
 use super::draw::{Noise, Picture};
-use super::who;
 use crate::about;
 use crate::figures::Figure;
 use crate::plot::words::plain;
 use crate::result::{Race, Server};
 
+/// What is across where a server was timed in two ways.
+pub const PARTS: &str = "of the answers took no longer";
 /// So much of the small print is on a line.
 const SMALL_WIDTH: usize = 62;
 /// With more servers, who they are is left to the page.
@@ -18,10 +19,10 @@ const FEW: usize = 3;
 /// Under the title.
 pub fn under(race: &Race, figure: Figure, shown: &[&Server]) -> Vec<String> {
     let what = match figure {
-        Figure::Slowest => "99 of 100 answers took less.",
-        Figure::Usual => "Half of all answers took less.",
+        Figure::Slowest => "The 99th percentile.",
+        Figure::Usual => "Half of all answers took no longer.",
         Figure::Failures => "Of all requests, those without a right answer.",
-        Figure::Cpu => "What the server used, on all cores.",
+        Figure::Cpu => "What the server used, with all of its threads.",
         Figure::Most => "Asked as fast as it answers.",
         Figure::Memory => "What the server had in memory, in all.",
         Figure::Visitor => "What was added since there was nobody.",
@@ -29,7 +30,8 @@ pub fn under(race: &Race, figure: Figure, shown: &[&Server]) -> Vec<String> {
     };
     let how = match figure {
         Figure::Most | Figure::Memory | Figure::Visitor | Figure::Threads => String::new(),
-        _ => format!(" {}.", about::pace(&race.plan)),
+        Figure::Cpu | Figure::Failures => format!(" {}.", about::asked(&race.plan)),
+        Figure::Slowest | Figure::Usual => format!(" {}.", about::pace(&race.plan)),
     };
     let mut under = small(&format!("{what}{how}"));
     if shown.len() <= FEW {
@@ -42,9 +44,11 @@ pub fn under(race: &Race, figure: Figure, shown: &[&Server]) -> Vec<String> {
 pub fn under_two_ways(open: &Race, closed: &Race, name: &str, crowd: Option<usize>) -> Vec<String> {
     let mut under = Vec::new();
     if let Some(server) = open.servers.iter().find(|server| server.name == name) {
-        let with = crowd.map_or(String::new(), |crowd| {
-            format!(", with {}", about::counted(crowd, "silent visitor"))
-        });
+        let with = match crowd {
+            None => String::new(),
+            Some(0) => ", without a crowd".to_owned(),
+            Some(crowd) => format!(", with {}", about::counted(crowd, "silent visitor")),
+        };
         under.extend(small(&format!("{}{with}", plain(&server.title))));
     }
     for (way, race) in [("open", open), ("closed", closed)] {
@@ -113,7 +117,11 @@ pub fn in_words(picture: &Picture) -> String {
         .map(|curve| format!("{} ({})", curve.name, curve.look.in_words()))
         .collect();
     words += &format!(" Across: {}. Curves: {}.", picture.of, curves.join(", "));
-    words += " Both scales are logarithmic.";
+    words += if picture.of == PARTS {
+        " The upright scale is logarithmic."
+    } else {
+        " Both scales are logarithmic."
+    };
     if picture.scale.zero {
         words += " 0 has no place on such a scale: it stands apart, left of a break.";
     }
@@ -149,4 +157,9 @@ fn cell(picture: &Picture, curve: &Curve, column: usize) -> Option<String> {
         };
     }
     (point.figure.is_some() || point.cross.is_some()).then_some(words)
+}
+
+/// `8` and what it is: `8: chapter 8, epoll`.
+fn who(server: &Server) -> String {
+    format!("{}: {}", plain(&server.name), plain(&server.title))
 }

@@ -1,13 +1,14 @@
 //! A race as pictures: SVG in the theme's colors, as wide as a phone.
 //!
 //! - [`mod@curve`]: a server's points, out of what was measured.
-//! - [`draw`]: a picture of some curves.
+//! - [`picture`]: a picture of some curves. [`draw`]: how it's drawn.
 //! - [`ends`]: the names beside the curves' ends, and the words at their crosses.
 //! - [`prose`]: what the pictures say in words.
 
 pub mod curve;
 pub mod draw;
 pub mod ends;
+pub mod picture;
 pub mod prose;
 
 use crate::about;
@@ -17,7 +18,7 @@ use crate::plot::words::number;
 use crate::result::{Race, Role, Server, Spread};
 use crate::units::Unit;
 use curve::{Curve, Look, Point, curve};
-use draw::{Noise, Picture};
+use picture::{Edge, Noise, Picture};
 
 /// The pictures of a whole race, by their names.
 pub const PICTURES: [(&str, Figure); 5] = [
@@ -88,9 +89,9 @@ fn over_crowds<'r>(
         unit: figure.unit(),
         noise: figure.noise(race).map(noise),
         nobody: match figure {
-            Figure::Slowest | Figure::Usual => draw::Edge::Above,
-            Figure::Most => draw::Edge::Below,
-            _ => draw::Edge::Last,
+            Figure::Slowest | Figure::Usual => Edge::Above,
+            Figure::Most => Edge::Below,
+            _ => Edge::Last,
         },
         foot: prose::foot(race),
         is_spread: about::rounds(race) > 1,
@@ -146,7 +147,7 @@ pub fn two_ways(open: &Race, closed: &Race, name: &str) -> String {
         curves,
         unit: Unit::Time,
         noise: None,
-        nobody: draw::Edge::Above,
+        nobody: Edge::Above,
         foot: prose::foot(open),
         is_spread: about::rounds(open).max(about::rounds(closed)) > 1,
     }

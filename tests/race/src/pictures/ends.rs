@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::draw::{Laid, RIGHT};
+use super::picture::{Laid, RIGHT};
 use crate::plot::labels::{Label, push_apart};
 use crate::plot::sheet::{At, Drawn, INK, ROW, Root, on_lines};
 use crate::plot::words::cut;

@@ -3,7 +3,7 @@
 use textwrap::Options;
 
 use super::curve::Curve;
-use super::draw::{Noise, Picture};
+use super::picture::{Noise, Picture};
 use crate::about;
 use crate::figures::Figure;
 use crate::plot::words::plain;

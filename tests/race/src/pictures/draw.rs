@@ -7,7 +7,7 @@ use super::ends;
 use super::picture::{Edge, LEFT, Laid, Noise, Picture, RIGHT};
 use super::prose;
 use crate::plot::marks::{Mark, line};
-use crate::plot::scale::{self, Chart, Scale, Ticks};
+use crate::plot::scale::{self, Chart, Scale};
 use crate::plot::sheet::{At, Drawn, INK, ROW, Root, SMALL_ROW, Sheet, on_lines, small, text};
 use crate::result::Spread;
 use crate::units::Unit;

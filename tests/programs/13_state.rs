@@ -19,6 +19,8 @@ use ch11_http_server::server::HandedOver;
 use ch13_upgrade::channel::{Channel, MOST_DESCRIPTORS};
 use ch13_upgrade::format::Malformed;
 use ch13_upgrade::http;
+use ch13_upgrade::message::Message;
+use ch13_upgrade::peer::Peer;
 use ch13_upgrade::state::{Incoming, Outgoing};
 
 fn from(port: u16) -> SocketAddr {
@@ -221,6 +223,19 @@ fn packets_arrive_as_they_were_sent() {
     let end = there.receive().unwrap().unwrap();
     assert!(end.bytes.is_empty() && end.descriptors.is_empty());
     assert!(there.send(b"x", &[]).is_err());
+}
+
+/// On a socket of packets, that something was left unread is told before what was said last (unix(7) doesn't say so).
+#[test]
+fn last_words_are_heard_of_one_who_has_left_something_unread() {
+    let (here, there) = Channel::pair().unwrap();
+    let mut peer = Peer::new(Rc::new(here), Duration::from_secs(60)).unwrap();
+    peer.send(&Message::Go, &[]).unwrap();
+    assert!(there.send(&Message::Refused("no port".to_owned()).to_bytes(), &[]).unwrap());
+    drop(there);
+    let heard = peer.receive().unwrap().map(|(message, _)| message);
+    assert_eq!(heard, Some(Message::Refused("no port".to_owned())));
+    assert!(peer.receive().unwrap().is_none(), "and then it's gone");
 }
 
 #[test]

@@ -90,8 +90,9 @@ impl Peer {
                     return Ok(Some((message, packet.descriptors)));
                 }
                 Ok(None) => self.wait(Interest { read: true, write: false })?,
-                // It had something from us that it won't read any more.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                // It's gone, and has left something from us unread. That's told once, and before
+                // what it has said last.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
                 Err(error) => return Err(error),
             }
         }

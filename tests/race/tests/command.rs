@@ -15,7 +15,7 @@ use race::result::{Pace, Race, Role, VERSION};
 use rstest::rstest;
 use slow::slow_server;
 use visitors::program::Start;
-use visitors::setup::until;
+use visitors::setup::{by_the_clock, until};
 
 const SHORT: [&str; 8] =
     ["--unoptimized", "--rounds", "1", "--window", "50", "--rush", "20", "--crowd=0,3"];
@@ -30,36 +30,38 @@ fn read(path: &std::path::Path) -> Race {
 
 #[test]
 fn two_chapters_run_and_what_was_measured_is_written_down() {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("race.json");
-    let output = race().args(SHORT).args(["8", "2", "--json"]).arg(&json).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let race = read(&json);
-    assert_eq!((race.version, race.cut_short), (VERSION, false));
-    assert_eq!(race.plan.pace, Pace::Open { a_second: 500 });
-    let names: Vec<&str> = race.servers.iter().map(|server| server.name.as_str()).collect();
-    assert_eq!(names, ["8", "2", "8 again", "load"]);
-    for server in &race.servers {
-        assert_eq!(server.rounds.len(), 1, "{}: {said}", server.name);
-        for cell in &server.rounds[0].cells {
-            assert_eq!(cell.window.due, 25, "{}", server.name);
-            let all = cell.window.answered + cell.window.failed();
-            assert_eq!(all, 25, "each has one outcome");
+    by_the_clock(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let json = folder.path().join("race.json");
+        let output = race().args(SHORT).args(["8", "2", "--json"]).arg(&json).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let race = read(&json);
+        assert_eq!((race.version, race.cut_short), (VERSION, false));
+        assert_eq!(race.plan.pace, Pace::Open { a_second: 500 });
+        let names: Vec<&str> = race.servers.iter().map(|server| server.name.as_str()).collect();
+        assert_eq!(names, ["8", "2", "8 again", "load"]);
+        for server in &race.servers {
+            assert_eq!(server.rounds.len(), 1, "{}: {said}", server.name);
+            for cell in &server.rounds[0].cells {
+                assert_eq!(cell.window.due, 25, "{}", server.name);
+                let all = cell.window.answered + cell.window.failed();
+                assert_eq!(all, 25, "each has one outcome");
+            }
+            let [alone, crowded] = server.rounds[0].cells.as_slice() else { panic!("two sizes") };
+            assert_eq!((alone.crowd, alone.inside, alone.window.answered), (0, 0, 25));
+            assert!(alone.window.cpu > Some(0) && alone.memory > Some(1 << 19));
+            assert_eq!(alone.threads, Some(1));
+            assert!(alone.rush.as_ref().unwrap().answered > 0);
+            // Chapter 2's server waits for the first of the crowd.
+            let served = if server.name == "2" { 0 } else { 25 };
+            assert_eq!((crowded.inside, crowded.window.answered), (3, served), "{}", server.name);
+            assert_eq!(crowded.rush.is_some(), served > 0);
         }
-        let [alone, crowded] = server.rounds[0].cells.as_slice() else { panic!("two sizes") };
-        assert_eq!((alone.crowd, alone.inside, alone.window.answered), (0, 0, 25));
-        assert!(alone.window.cpu > Some(0) && alone.memory > Some(1 << 19));
-        assert_eq!(alone.threads, Some(1));
-        assert!(alone.rush.as_ref().unwrap().answered > 0);
-        // Chapter 2's server waits for the first of the crowd.
-        let served = if server.name == "2" { 0 } else { 25 };
-        assert_eq!((crowded.inside, crowded.window.answered), (3, served), "{}", server.name);
-        assert_eq!(crowded.rush.is_some(), served > 0);
-    }
-    assert_eq!(race.servers[3].role, Role::Limit);
-    let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(shown.contains("8 again") && shown.contains('×'), "{shown}");
+        assert_eq!(race.servers[3].role, Role::Limit);
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(shown.contains("8 again") && shown.contains('×'), "{shown}");
+    });
 }
 
 #[test]

@@ -198,15 +198,17 @@ fn at_a_rate_they_do_not_all_come_at_once() {
     let address = server(|_, visitor| answer(visitor, PAGE));
     let pace = Pace::Closed { at_once: 1000, a_second: Some(100) };
     let heard = heard(visits(address, pace, ms(100)));
-    assert_eq!((heard.due, heard.answered), (10, 10));
+    // A load that is late itself asks less.
+    assert!((1..=10).contains(&heard.due), "{}", heard.due);
+    assert_eq!(heard.answered, heard.due);
 }
 
 #[test]
 fn a_load_that_is_behind_still_hears_its_answers() {
     let address = server(|_, visitor| answer(visitor, PAGE));
     // More than anybody could send: some are answered long before all are sent.
-    let heard = heard(visits(address, Pace::Open { a_second: 1_000_000 }, ms(10)));
-    assert_eq!((heard.due, heard.answered), (10_000, 10_000));
+    let heard = heard(visits(address, Pace::Open { a_second: 300_000 }, ms(10)));
+    assert_eq!((heard.due, heard.answered), (3000, 3000));
     let soonest = heard.latency.value_at_quantile(0.01);
     assert!(soonest < heard.latency.max() / 2, "{soonest} and {}", heard.latency.max());
 }
@@ -281,7 +283,7 @@ fn after_a_visit_nobody_is_left_in_the_loop() {
 fn crowd_of(size: usize, address: SocketAddr, event_loop: &mut EventLoop) -> Crowd {
     let mut crowd = Crowd::new(address);
     let asks = visits(address, Pace::Open { a_second: 1 }, ms(1));
-    crowd.grow(event_loop, size, &asks, ms(2000)).unwrap();
+    crowd.grow(event_loop, size, &asks, ms(20_000)).unwrap();
     crowd
 }
 
@@ -291,7 +293,7 @@ fn a_crowd_is_inside_or_it_is_known_why_not() {
     let mut inside = Vec::new();
     let address = server(move |_, mut visitor| {
         let mut byte = [0];
-        visitor.set_read_timeout(Some(ms(30))).unwrap();
+        visitor.set_read_timeout(Some(ms(300))).unwrap();
         if visitor.peek(&mut byte).is_ok() {
             answer(visitor, PAGE);
         } else if inside.len() < 2 {
@@ -319,7 +321,7 @@ fn where_nobody_is_answered_any_more_no_more_of_the_crowd_come() {
     let mut event_loop = ch08_epoll::event_loop().unwrap();
     let mut crowd = Crowd::new(address);
     let asks = visits(address, Pace::Open { a_second: 1 }, ms(1));
-    crowd.grow(&mut event_loop, 1000, &asks, ms(200)).unwrap();
+    crowd.grow(&mut event_loop, 1000, &asks, ms(2000)).unwrap();
     assert_eq!(crowd.why().as_deref(), Some("nobody is answered any more"));
     assert_eq!(crowd.inside(), 64);
 }
@@ -341,20 +343,22 @@ fn ten_thousand_silent_visitors_fit_into_20_mib() {
         return skipped(format!("this process may have {most} descriptors"));
     }
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most, most).unwrap();
-    let (server, address) = canned();
-    let memory = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap()
-    };
-    let before = memory();
-    let mut event_loop = ch08_epoll::event_loop().unwrap();
-    let crowd = crowd_of(size as usize, address, &mut event_loop);
-    assert_eq!(crowd.inside(), 10_000);
-    let grown = memory().saturating_sub(before);
-    drop(server);
-    crowd.leave(&mut event_loop).unwrap();
-    assert!(grown < 20 * 1024, "{grown} kB");
+    by_the_clock(|| {
+        let (server, address) = canned();
+        let memory = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+            line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap()
+        };
+        let before = memory();
+        let mut event_loop = ch08_epoll::event_loop().unwrap();
+        let crowd = crowd_of(size as usize, address, &mut event_loop);
+        assert_eq!(crowd.inside(), 10_000);
+        let grown = memory().saturating_sub(before);
+        drop(server);
+        crowd.leave(&mut event_loop).unwrap();
+        assert!(grown < 20 * 1024, "{grown} kB");
+    });
 }
 
 /// `wrk`'s answers a second, and its CPU time for each.

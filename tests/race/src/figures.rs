@@ -26,6 +26,18 @@ pub enum Figure {
 }
 
 impl Figure {
+    /// In the order in which they are printed.
+    pub const ALL: [Self; 8] = [
+        Self::Slowest,
+        Self::Usual,
+        Self::Failures,
+        Self::Cpu,
+        Self::Most,
+        Self::Memory,
+        Self::Visitor,
+        Self::Threads,
+    ];
+
     /// What it's called, in a few words.
     pub fn title(self) -> &'static str {
         match self {

@@ -16,22 +16,11 @@ const LONGEST_NAME: usize = 14;
 /// The head of the first column.
 const CROWD: &str = "silent visitors";
 
-const FIGURES: [Figure; 8] = [
-    Figure::Slowest,
-    Figure::Usual,
-    Figure::Failures,
-    Figure::Cpu,
-    Figure::Most,
-    Figure::Memory,
-    Figure::Visitor,
-    Figure::Threads,
-];
-
 /// The whole race. No line is longer than 80 columns.
 pub fn print(race: &Race) -> String {
     let mut text = head(race);
     let mut marks = Marks::default();
-    for figure in FIGURES {
+    for figure in Figure::ALL {
         text += &table(race, figure, &mut marks);
     }
     text += &marks.told();
@@ -222,7 +211,7 @@ fn cause(cells: &[&Cell]) -> Option<String> {
 
 /// The noise floor.
 fn noise(race: &Race) -> String {
-    let figures = FIGURES.iter().filter_map(|figure| Some((figure, figure.noise(race)?)));
+    let figures = Figure::ALL.iter().filter_map(|figure| Some((figure, figure.noise(race)?)));
     let figures: Vec<String> =
         figures.map(|(figure, ratio)| format!("×{ratio:.2} ({})", lower(figure.title()))).collect();
     let twins: Vec<String> =

@@ -12,22 +12,11 @@ use race::result::{Cell, Race, Role, Server};
 use roxmltree::{Document, Node};
 use rstest::rstest;
 
-const FIGURES: [Figure; 8] = [
-    Figure::Slowest,
-    Figure::Usual,
-    Figure::Failures,
-    Figure::Cpu,
-    Figure::Most,
-    Figure::Memory,
-    Figure::Visitor,
-    Figure::Threads,
-];
-
 /// Each picture that there can be of a race.
 fn each(race: &Race) -> Vec<String> {
     let mut pictures: Vec<String> = all(race).into_iter().map(|(_, svg)| svg).collect();
     let name = |index: usize| race.servers.get(index).map_or("", |server| server.name.as_str());
-    pictures.extend(FIGURES.map(|figure| of_chapter(race, figure, name(1), name(0))));
+    pictures.extend(Figure::ALL.map(|figure| of_chapter(race, figure, name(1), name(0))));
     pictures.push(two_ways(race, race, name(0)));
     pictures
 }

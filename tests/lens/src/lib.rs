@@ -4,6 +4,7 @@
 //! how long the thread was blocked in it, what came of it, and which descriptor it was about.
 //!
 //! - [`Lens`] looks at a program that runs already: for tests, [`Lens::waits_only_in`].
+//! - [`count`]: how many calls programs make meanwhile, and no more than that.
 //! - [`record`]: what was seen, and the format in which it's written down.
 //! - [`picture`]: a run drawn as a timeline.
 //! - [`summary`]: a run in figures. [`lines`]: a call in words.
@@ -14,6 +15,8 @@
 //! The book's page `watching` tells how it's used, and what it costs. Linux only; elsewhere everything
 //! that would look says [`Blind`].
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod count;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod descriptors;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

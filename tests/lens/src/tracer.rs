@@ -803,7 +803,8 @@ fn is_dup2(_: i64) -> bool {
     false
 }
 
-fn options() -> Options {
+/// What a traced thread tells, besides its calls: that it begins others, or becomes another program.
+pub(crate) fn options() -> Options {
     Options::PTRACE_O_TRACESYSGOOD
         | Options::PTRACE_O_TRACEFORK
         | Options::PTRACE_O_TRACEVFORK
@@ -811,7 +812,8 @@ fn options() -> Options {
         | Options::PTRACE_O_TRACEEXEC
 }
 
-fn tasks(process: Pid) -> Vec<Pid> {
+/// The threads of a process.
+pub(crate) fn tasks(process: Pid) -> Vec<Pid> {
     let entries = fs::read_dir(format!("/proc/{process}/task"));
     let numbers = entries.into_iter().flatten().flatten();
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
@@ -836,7 +838,7 @@ fn status_field(process: Pid, name: &str) -> Option<String> {
     Some(field.trim().to_owned())
 }
 
-fn is_traced(thread: Pid) -> bool {
+pub(crate) fn is_traced(thread: Pid) -> bool {
     status_field(thread, "TracerPid:").is_some_and(|tracer| tracer != "0")
 }
 

@@ -1,8 +1,8 @@
 //! What is printed and drawn of a race, worked out of what was measured.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
-use crate::result::{Answers, Cell, Race, Role, Round, Server, Spread};
+use crate::result::{Answers, Cell, Counted, Race, Role, Round, Server, Spread};
 use crate::units::Unit;
 
 /// What a row of a table and a curve of a picture are about.
@@ -12,10 +12,18 @@ pub enum Figure {
     Slowest,
     /// That which half of them don't exceed.
     Usual,
+    /// That which 999 of 1,000 don't exceed, where there were so many.
+    Rare,
+    /// The longest.
+    Longest,
     /// Requests that weren't answered rightly, in percent.
     Failures,
     /// The server's CPU time for each answer.
     Cpu,
+    /// Its system calls for each answer to somebody who is alone.
+    Calls,
+    /// How often it asks who is ready, for each such answer.
+    Turns,
     /// Answers a second, when it's asked as fast as it answers.
     Most,
     /// Resident.
@@ -27,11 +35,15 @@ pub enum Figure {
 
 impl Figure {
     /// In the order in which they are printed.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Slowest,
         Self::Usual,
+        Self::Rare,
+        Self::Longest,
         Self::Failures,
         Self::Cpu,
+        Self::Calls,
+        Self::Turns,
         Self::Most,
         Self::Memory,
         Self::Visitor,
@@ -43,8 +55,12 @@ impl Figure {
         match self {
             Figure::Slowest => "Latency: 99 of 100 took no longer",
             Figure::Usual => "Latency: the median",
+            Figure::Rare => "Latency: 999 of 1,000 took no longer",
+            Figure::Longest => "Latency: the longest",
             Figure::Failures => "Failures",
             Figure::Cpu => "CPU time for each answer",
+            Figure::Calls => "System calls for each answer",
+            Figure::Turns => "Turns of the loop for each answer",
             Figure::Most => "Answers a second, at most",
             Figure::Memory => "Memory",
             Figure::Visitor => "Memory for each silent visitor",
@@ -54,10 +70,12 @@ impl Figure {
 
     pub fn unit(self) -> Unit {
         match self {
-            Figure::Slowest | Figure::Usual | Figure::Cpu => Unit::Time,
+            Figure::Slowest | Figure::Usual | Figure::Rare | Figure::Longest | Figure::Cpu => {
+                Unit::Time
+            }
             Figure::Failures => Unit::Percent,
             Figure::Most => Unit::Rate,
-            Figure::Threads => Unit::Count,
+            Figure::Calls | Figure::Turns | Figure::Threads => Unit::Count,
             Figure::Memory | Figure::Visitor => Unit::Bytes,
         }
     }
@@ -65,7 +83,8 @@ impl Figure {
     /// Of one server with one crowd, in all rounds. A server that failed altogether has neither latency nor answers,
     /// even if a few were answered in one round.
     pub fn of(self, server: &Server, crowd: usize) -> Option<Spread> {
-        let is_of_answers = matches!(self, Self::Slowest | Self::Usual | Self::Cpu | Self::Most);
+        let is_of_answers =
+            !matches!(self, Self::Failures | Self::Memory | Self::Visitor | Self::Threads);
         if is_of_answers && Fate::of(server, crowd).is_altogether() {
             return None;
         }
@@ -81,8 +100,14 @@ impl Figure {
         match self {
             Figure::Slowest => asked.quantile(0.99).map(|latency| latency as f64),
             Figure::Usual => asked.quantile(0.5).map(|latency| latency as f64),
+            // Of fewer it's the longest, under another name.
+            Figure::Rare if asked.answered < 1000 => None,
+            Figure::Rare => asked.quantile(0.999).map(|latency| latency as f64),
+            Figure::Longest => asked.quantile(1.0).map(|latency| latency as f64),
             Figure::Failures => failures(asked),
             Figure::Cpu => asked.cpu_each(),
+            Figure::Calls => for_each(cell, |counted| counted.calls),
+            Figure::Turns => for_each(cell, |counted| counted.turns),
             Figure::Most => cell.rush.as_ref()?.rate(),
             Figure::Memory => cell.memory.map(|bytes| bytes as f64),
             Figure::Visitor => {
@@ -98,10 +123,17 @@ impl Figure {
     /// Whether the load was the limit, and not the server, in half of the rounds or more.
     pub fn is_the_loads(self, server: &Server, crowd: usize) -> bool {
         let of_the_load = |cell: &Cell| match self {
-            Figure::Slowest | Figure::Usual | Figure::Failures => cell.window.is_the_loads(),
+            Figure::Slowest | Figure::Usual | Figure::Rare | Figure::Longest | Figure::Failures => {
+                cell.window.is_the_loads()
+            }
             Figure::Most => cell.rush.as_ref().is_some_and(Answers::is_the_loads),
             // These hold however late the load asks.
-            Figure::Cpu | Figure::Memory | Figure::Visitor | Figure::Threads => false,
+            Figure::Cpu
+            | Figure::Calls
+            | Figure::Turns
+            | Figure::Memory
+            | Figure::Visitor
+            | Figure::Threads => false,
         };
         in_half(server, crowd, of_the_load)
     }
@@ -117,6 +149,38 @@ impl Figure {
         });
         ratios.max_by(f64::total_cmp)
     }
+}
+
+/// How far apart two servers are in one figure, with one crowd.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gap {
+    /// Which of the medians is the lower one: `Less` if it's the first one's.
+    pub order: Ordering,
+    /// They are further apart than the noise, and in none of the rounds was one where the other was in another.
+    pub is_told: bool,
+}
+
+impl Gap {
+    /// `noise` is [`Figure::noise`] of the same race. `None`: one of the two has no figure.
+    pub fn of(
+        figure: Figure,
+        noise: Option<f64>,
+        crowd: usize,
+        one: &Server,
+        other: &Server,
+    ) -> Option<Self> {
+        let (one, other) = (figure.of(one, crowd)?, figure.of(other, crowd)?);
+        let ratio = (one.median / other.median).max(other.median / one.median);
+        let is_beyond = noise.is_some_and(|noise| ratio > noise);
+        let overlap = one.least <= other.most && other.least <= one.most;
+        let order = one.median.total_cmp(&other.median);
+        Some(Self { order, is_told: is_beyond && !overlap })
+    }
+}
+
+fn for_each(cell: &Cell, count: fn(&Counted) -> u64) -> Option<f64> {
+    let counted = cell.counted.as_ref().filter(|counted| counted.answers > 0)?;
+    Some(count(counted) as f64 / counted.answers as f64)
 }
 
 fn failures(asked: &Answers) -> Option<f64> {

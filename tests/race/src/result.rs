@@ -125,6 +125,20 @@ pub struct Cell {
     /// What the server had of memory, resident.
     pub memory: Option<u64>,
     pub threads: Option<u64>,
+    /// Its system calls, with visitors who came one after the other. `None`: nobody has counted, as in all rounds but the
+    /// first.
+    #[serde(default)]
+    pub counted: Option<Counted>,
+}
+
+/// What the server did for some answers.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Counted {
+    pub answers: u64,
+    /// System calls of all of its threads.
+    pub calls: u64,
+    /// Those among them in which it asked who is ready: each begins a turn of its loop.
+    pub turns: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]

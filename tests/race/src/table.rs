@@ -25,6 +25,7 @@ pub fn print(race: &Race) -> String {
     }
     text += &marks.told();
     text += &causes(race);
+    text += not_counted(race);
     text += &noise(race);
     text += &lateness(race);
     let others = about::others(race);
@@ -81,6 +82,8 @@ fn table(race: &Race, figure: Figure, marks: &mut Marks) -> String {
 fn note(figure: Figure) -> &'static str {
     match figure {
         Figure::Slowest => " (the 99th percentile)",
+        Figure::Rare => " (the 99.9th percentile)",
+        Figure::Calls | Figure::Turns => " (to visitors who come one after the other)",
         Figure::Failures => " (of all requests)",
         Figure::Visitor => " (what was added since there was nobody)",
         _ => "",
@@ -206,7 +209,22 @@ fn cause(cells: &[&Cell]) -> Option<String> {
             number(fewest.crowd as f64)
         ));
     }
+    // What became of the server, or of its answers, where nobody is missing.
+    let why =
+        cells.iter().filter(|cell| cell.inside >= cell.crowd).find_map(|cell| cell.why.as_ref());
+    causes.extend(why.map(|why| plain(why)));
     (!causes.is_empty()).then(|| causes.join(", "))
+}
+
+/// Where servers ran of which everything else is known.
+fn not_counted(race: &Race) -> &'static str {
+    let mut cells =
+        race.servers.iter().flat_map(|server| &server.rounds).flat_map(|round| &round.cells);
+    let is_ours = |cell: &Cell| cell.memory.is_some() && cell.window.answered > 0;
+    if cells.clone().any(|cell| cell.counted.is_some()) || !cells.any(is_ours) {
+        return "";
+    }
+    "\nSystem calls weren't counted: the lens can't look here. `cargo lens 8` says why.\n"
 }
 
 /// The noise floor.
@@ -281,6 +299,6 @@ fn padded(text: &str, width: usize) -> String {
 }
 
 /// `text` in lines that aren't too long, and a line's end.
-fn paragraph(text: &str, behind: &str) -> String {
+pub fn paragraph(text: &str, behind: &str) -> String {
     format!("{}\n", textwrap::fill(text, Options::new(WIDTH).subsequent_indent(behind)))
 }

@@ -16,6 +16,7 @@ use rstest::rstest;
 use slow::slow_server;
 use visitors::program::Start;
 use visitors::setup::{by_the_clock, until};
+use visitors::skipped;
 
 const SHORT: [&str; 8] =
     ["--unoptimized", "--rounds", "1", "--window", "50", "--rush", "20", "--crowd=0,3"];
@@ -53,6 +54,13 @@ fn two_chapters_run_and_what_was_measured_is_written_down() {
             assert!(alone.window.cpu > Some(0) && alone.memory > Some(1 << 19));
             assert_eq!(alone.threads, Some(1));
             assert!(alone.rush.as_ref().unwrap().answered > 0);
+            let counted = alone.counted.expect("programs can be looked at here");
+            let calls = counted.calls as f64 / counted.answers as f64;
+            let turns = counted.turns as f64 / counted.answers as f64;
+            let (most, least) = if server.name == "2" { (10.5, 9.5) } else { (17.0, 8.0) };
+            assert!((least..most).contains(&calls), "{}: {counted:?}", server.name);
+            assert_eq!(turns > 0.0, server.name != "2", "{}: {counted:?}", server.name);
+            assert!(turns <= 3.5, "{}: {counted:?}", server.name);
             // Chapter 2's server waits for the first of the crowd.
             let served = if server.name == "2" { 0 } else { 25 };
             assert_eq!((crowded.inside, crowded.window.answered), (3, served), "{}", server.name);
@@ -109,7 +117,29 @@ fn the_books_tables_are_those_of_its_race() {
     let figures = visitors::chapters::root().join("book/figures");
     let shown = race().arg("--from").arg(figures.join("race.json")).output().unwrap();
     let committed = fs::read_to_string(figures.join("race.txt")).unwrap();
-    assert_eq!(String::from_utf8_lossy(&shown.stdout), committed);
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    let differs =
+        shown.lines().zip(committed.lines()).find(|(shown, committed)| shown != committed);
+    assert_eq!(differs, None, "race.txt isn't what `race --from` prints");
+    assert_eq!(shown.len(), committed.len());
+}
+
+#[test]
+fn several_races_are_compared() {
+    let race_json = visitors::chapters::root().join("book/figures/race.json");
+    let compare = |last: &[&str]| {
+        race().arg("--from").arg(&race_json).arg(&race_json).args(last).output().unwrap()
+    };
+    let output = compare(&[]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}");
+    let told = shown.lines().find(|line| line.starts_with("  CPU time")).unwrap();
+    let figures: Vec<&str> = told.split_whitespace().rev().take(2).collect();
+    // The same one twice agrees with itself.
+    assert!(figures[0] == "0" && figures[1].parse::<u32>().unwrap() > 50, "{shown}");
+    let refused = compare(&["--svg", "/tmp/curves-of-two"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("give one file"));
 }
 
 #[rstest]
@@ -127,6 +157,43 @@ fn what_cannot_be_done_is_said(#[case] arguments: &[&str], #[case] why: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(why), "{said}");
     assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn those_that_are_installed_run_with_the_chapters() {
+    let is_installed = |program: &str| {
+        let places = std::env::var_os("PATH").unwrap_or_default();
+        let places = std::env::split_paths(&places).chain(["/usr/sbin".into()]);
+        places.map(|place| place.join(program)).any(|path| path.is_file())
+    };
+    let (there, absent): (Vec<_>, Vec<_>) =
+        ["nginx", "python3"].into_iter().partition(|program| is_installed(program));
+    for program in absent {
+        skipped(format!("no {program} here"));
+    }
+    by_the_clock(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let json = folder.path().join("race.json");
+        let mut race_of_them = race();
+        let output = race_of_them.args(SHORT).args(["8", "--peers", "--json"]).arg(&json);
+        let output = output.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let race = read(&json);
+        let names: Vec<&str> = race.servers.iter().map(|server| server.name.as_str()).collect();
+        assert_eq!(names, [&["8"], &there[..], &["8 again", "load"]].concat(), "{said}");
+        for server in race.servers.iter().filter(|server| there.contains(&server.name.as_str())) {
+            let cells = &server.rounds.first().expect("it ran").cells;
+            let sizes: Vec<usize> = cells.iter().map(|cell| cell.inside).collect();
+            assert_eq!(sizes, [0, 3], "{}: {said}", server.name);
+            for cell in cells {
+                assert_eq!(cell.window.answered, 25, "{}: {cell:?}", server.name);
+                assert!(cell.window.cpu > Some(0) && cell.threads > Some(0), "{cell:?}");
+                // A program in C or Python, with all of its processes.
+                assert!(cell.memory > Some(1 << 20), "{}: {cell:?}", server.name);
+            }
+        }
+    });
 }
 
 #[test]

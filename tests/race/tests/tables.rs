@@ -2,7 +2,7 @@
 
 mod made;
 
-use race::result::{Answers, Pace, Race, Role, Server};
+use race::result::{Answers, Counted, Pace, Race, Role, Server};
 use race::table::print;
 use race::units::Unit;
 use rstest::rstest;
@@ -227,4 +227,59 @@ fn a_server_that_is_the_load() {
 #[case(Unit::Count, 1_000_000.0, "1 M")]
 fn units(#[case] unit: Unit, #[case] figure: f64, #[case] shown: &str) {
     assert_eq!(unit.show(figure), shown);
+}
+
+#[test]
+fn calls_and_turns_are_for_each_answer_and_counted_once() {
+    let mut race = made::chapters();
+    for server in &mut race.servers {
+        for (place, round) in server.rounds.iter_mut().enumerate() {
+            for cell in &mut round.cells {
+                cell.counted = (place == 0).then_some(Counted {
+                    answers: 10,
+                    calls: 163,
+                    turns: cell.crowd as u64,
+                });
+            }
+        }
+    }
+    let text = print(&race);
+    assert_eq!(row(&text, "System calls for each", "8"), "16.3 | 16.3 | 16.3 | 16.3 | 16.3 | 16.3");
+    assert_eq!(row(&text, "Turns of the loop", "8"), "0 | 1 | 10 | 100 | 500 | 1,000");
+    assert!(!text.contains("weren't counted"), "{text}");
+    for round in race.servers.iter_mut().flat_map(|server| &mut server.rounds) {
+        for cell in &mut round.cells {
+            cell.counted = None;
+        }
+    }
+    let text = print(&race);
+    assert!(text.contains("System calls weren't counted"), "{text}");
+    assert!(!text.contains("System calls for each"), "{text}");
+}
+
+#[test]
+fn one_in_a_thousand_is_told_where_there_were_a_thousand() {
+    let race = |answered| {
+        let mut cell = made::cell(0, 1_200_000, 1000, 1_000_000);
+        cell.window.answered = answered;
+        cell.window.latency = (1..=12).map(|part| part * 1_000_000).collect();
+        let mut race = made::race(vec![made::server("5", "chapter 5", vec![vec![cell]])]);
+        race.plan.crowds = vec![0];
+        print(&race)
+    };
+    assert_eq!(row(&race(1000), "Latency: 999 of 1,000", "5"), "9 ms");
+    assert_eq!(row(&race(1000), "Latency: the longest", "5"), "12 ms");
+    let text = race(999);
+    assert!(!text.contains("999 of 1,000"), "{text}");
+    assert_eq!(row(&text, "Latency: the longest", "5"), "12 ms");
+}
+
+#[test]
+fn a_server_that_has_ended_is_told_though_all_were_inside() {
+    let mut race = made::chapters();
+    let server = race.servers.iter_mut().find(|server| server.name == "8").unwrap();
+    let cell = server.rounds[1].cells.last_mut().unwrap();
+    cell.why = Some("it has ended".to_owned());
+    let text = print(&race);
+    assert!(text.contains("\n  8, with 10,000: it has ended\n"), "{text}");
 }

@@ -15,6 +15,7 @@ use clap::Parser;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::about;
+use crate::agreement;
 use crate::measure::contestant::{self, Contestant, Place};
 use crate::measure::round::Course;
 use crate::measure::started::{Cores, stay_on};
@@ -95,9 +96,9 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Measure nothing: show what was written into this file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "peers", "json"])]
-    from: Option<PathBuf>,
+    /// Measure nothing: show what was written into this file. Of several files, say whether they agree
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["servers", "peers", "json"])]
+    from: Vec<PathBuf>,
 
     /// Draw the curves into this folder, as SVG
     #[arg(long, value_name = "FOLDER")]
@@ -134,11 +135,21 @@ fn fail(why: &str) -> ExitCode {
 }
 
 fn race(arguments: &Arguments) -> Result<u8, String> {
+    if let [_, _, ..] = arguments.from[..] {
+        if arguments.svg.is_some() {
+            return Err("--svg draws one race: give one file".to_owned());
+        }
+        let name = |path: &PathBuf| path.display().to_string();
+        let races: Result<Vec<(String, Race)>, String> =
+            arguments.from.iter().map(|path| Ok((name(path), read(path)?))).collect();
+        tell!("{}", agreement::print(&races?).trim_end());
+        return Ok(0);
+    }
     // Before anything takes its time.
     if let Some(folder) = &arguments.svg {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    let race = match &arguments.from {
+    let race = match arguments.from.first() {
         Some(path) => read(path)?,
         None => measure(arguments)?,
     };
@@ -152,7 +163,7 @@ fn race(arguments: &Arguments) -> Result<u8, String> {
             write(&folder.join(format!("{name}.svg")), &svg)?;
         }
     }
-    let was_interrupted = race.cut_short && arguments.from.is_none();
+    let was_interrupted = race.cut_short && arguments.from.is_empty();
     Ok(if was_interrupted { INTERRUPTED } else { 0 })
 }
 
@@ -207,6 +218,7 @@ fn course(arguments: &Arguments) -> Course {
         stays: arguments.stay,
         target: arguments.target.clone(),
         meanwhile: arguments.silent,
+        counts: true,
         ends: Arc::default(),
         cores: Cores::of_this_machine(),
     }

@@ -12,6 +12,7 @@ use crate::load::crowd::Crowd;
 use crate::load::nanos;
 use crate::load::visits::{self, Heard, Visits};
 use crate::measure::contestant::{Contestant, Place};
+use crate::measure::counted;
 use crate::measure::machine::Busy;
 use crate::measure::meanwhile;
 use crate::measure::started::{Cores, Started};
@@ -23,7 +24,6 @@ const FOR_THE_CROWD: Duration = Duration::from_millis(3500);
 const FOR_ANSWERS: Duration = Duration::from_millis(500);
 /// How many ask at once in the rush: enough to keep a server busy while the others' answers are on their way.
 const IN_THE_RUSH: usize = 16;
-
 /// What is done with each server.
 #[derive(Clone, Debug)]
 pub struct Course {
@@ -37,6 +37,8 @@ pub struct Course {
     pub target: String,
     /// A silent visitor is there meanwhile.
     pub meanwhile: bool,
+    /// System calls are counted, too.
+    pub counts: bool,
     /// Somebody wants it to end now.
     pub ends: Arc<AtomicBool>,
     pub cores: Option<Cores>,
@@ -139,8 +141,13 @@ fn measure(
         _ => rush(event_loop, server, course, visits)?,
     };
     let (memory, threads, inside) = (server.memory(), server.threads(), crowd.inside());
+    // It slows the server down: behind all that is timed.
+    let counted = match course.counts && window.answered > 0 {
+        true => counted::count(event_loop, server, visits)?,
+        false => None,
+    };
     let why = (inside < size).then(|| crowd.why()).flatten().or(not_understood);
-    Ok(Cell { crowd: size, inside, why, window, rush, memory, threads })
+    Ok(Cell { crowd: size, inside, why, window, rush, memory, threads, counted })
 }
 
 /// As fast as answers come; unless there's no time for it.

@@ -3,7 +3,10 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,6 +151,14 @@ impl Started {
             return None;
         }
         self.processes.iter().map(of_one).sum()
+    }
+
+    /// One of its processes has ended while its calls were counted: nobody else is told.
+    pub fn has_ended_with(&self, pid: Pid, status: i32) {
+        if let Some(program) = self.program.as_ref().filter(|program| program.pid() == pid.as_raw())
+        {
+            program.is_waited_for_elsewhere(Arc::new(ExitStatus::from_raw(status).into()));
+        }
     }
 
     /// Its processes.

@@ -21,17 +21,28 @@ pub fn under(race: &Race, figure: Figure, shown: &[&Server]) -> Vec<String> {
     let what = match figure {
         Figure::Slowest => "The 99th percentile.",
         Figure::Usual => "Half of all answers took no longer.",
+        Figure::Rare => "The 99.9th percentile.",
+        Figure::Longest => "Of all answers.",
         Figure::Failures => "Of all requests, those without a right answer.",
         Figure::Cpu => "What the server used, with all of its threads.",
+        Figure::Calls => "Visitors come one after the other; counted once.",
+        Figure::Turns => "How often it asks who is ready; counted once.",
         Figure::Most => "Asked as fast as it answers.",
         Figure::Memory => "What the server had in memory, in all.",
         Figure::Visitor => "What was added since there was nobody.",
         Figure::Threads => "Of all of the server's processes.",
     };
     let how = match figure {
-        Figure::Most | Figure::Memory | Figure::Visitor | Figure::Threads => String::new(),
+        Figure::Calls
+        | Figure::Turns
+        | Figure::Most
+        | Figure::Memory
+        | Figure::Visitor
+        | Figure::Threads => String::new(),
         Figure::Cpu | Figure::Failures => format!(" {}.", about::asked(&race.plan)),
-        Figure::Slowest | Figure::Usual => format!(" {}.", about::pace(&race.plan)),
+        Figure::Slowest | Figure::Usual | Figure::Rare | Figure::Longest => {
+            format!(" {}.", about::pace(&race.plan))
+        }
     };
     let mut under = small(&format!("{what}{how}"));
     if shown.len() <= FEW {

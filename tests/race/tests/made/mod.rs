@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses some of it
 
 use race::result::{
-    Answers, Cell, Machine, Pace, Plan, QUANTILES, Race, Role, Round, Server, VERSION,
+    Answers, Cell, Counted, Machine, Pace, Plan, QUANTILES, Race, Role, Round, Server, VERSION,
 };
 
 pub const CROWDS: [usize; 6] = [0, 10, 100, 1000, 5000, 10_000];
@@ -65,6 +65,7 @@ pub fn cell(crowd: usize, slowest: u64, rate: u64, memory: u64) -> Cell {
         rush: Some(rush),
         memory: Some(memory),
         threads: Some(1),
+        counted: Some(Counted { answers: 10, calls: 80, turns: 30 }),
     }
 }
 
@@ -213,6 +214,7 @@ pub fn odd() -> Vec<(&'static str, Race)> {
         window: window.clone(),
         memory: Some(window.due),
         threads: window.cpu,
+        counted: None,
         crowd,
     };
     let of = |window: &Answers, crowds: &[usize]| {

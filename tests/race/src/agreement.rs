@@ -1,0 +1,117 @@
+//! Several races beside each other: do they come to the same?
+//!
+//! What can be told from one race should be so in another, on the same machine. Two servers count as told apart where they're
+//! further apart than the noise, and their bars don't overlap ([`Gap`]).
+
+use std::cmp::Ordering;
+
+use crate::about;
+use crate::figures::{Figure, Gap, crowds};
+use crate::plot::words::{cut, number, plain};
+use crate::result::{Race, Server};
+use crate::table::paragraph;
+
+/// So many of those that don't agree are listed.
+const MOST_LISTED: usize = 20;
+/// A longer name is cut.
+const LONGEST_NAME: usize = 14;
+
+/// For each figure: how many pairs of servers are told apart, and which come out in another order elsewhere. `races` are more
+/// than one, with their names.
+pub fn print(races: &[(String, Race)]) -> String {
+    let mut text = String::new();
+    for (name, race) in races {
+        let of = format!("{}: {}, {}", plain(name), plain(&race.date), about::plan(race));
+        text += &paragraph(&of, "  ");
+    }
+    let titles = Figure::ALL.map(Figure::title);
+    let width = titles.iter().map(|title| title.len()).max().unwrap_or(0);
+    text += "\nPairs of servers, at each size of the crowd, that one of these tells apart\n";
+    text += &format!("  {:width$}  pairs  another order elsewhere\n", "");
+    let mut all = Vec::new();
+    for figure in Figure::ALL {
+        let pairs = pairs(figure, races);
+        if pairs.is_empty() {
+            continue;
+        }
+        let against: Vec<&Pair<'_>> = pairs.iter().filter(|pair| pair.against.is_some()).collect();
+        let (count, differ) = (number(pairs.len() as f64), number(against.len() as f64));
+        text += &format!("  {:width$}  {count:>5}  {differ:>23}\n", figure.title());
+        all.extend(against.into_iter().map(|pair| pair.told(figure, races)));
+    }
+    if !all.is_empty() {
+        text += "\nIn another order elsewhere\n";
+        for line in all.iter().take(MOST_LISTED) {
+            text += &paragraph(&format!("  {line}"), "    ");
+        }
+        if all.len() > MOST_LISTED {
+            text += &format!("  and {} more\n", number((all.len() - MOST_LISTED) as f64));
+        }
+    }
+    text
+}
+
+/// Two servers that some race tells apart.
+struct Pair<'r> {
+    crowd: usize,
+    one: &'r str,
+    other: &'r str,
+    order: Ordering,
+    /// The race that tells them apart.
+    told_by: usize,
+    /// The first that has them in another order.
+    against: Option<usize>,
+}
+
+impl Pair<'_> {
+    fn told(&self, figure: Figure, races: &[(String, Race)]) -> String {
+        let name = |place: usize| races.get(place).map_or("", |(name, _)| name.as_str());
+        let lower = if self.order == Ordering::Less { "lower" } else { "higher" };
+        format!(
+            "{}, with {}: {} is {lower} than {} in {}, and isn't in {}",
+            figure.title(),
+            number(self.crowd as f64),
+            short(self.one),
+            short(self.other),
+            plain(name(self.told_by)),
+            plain(self.against.map_or("", name)),
+        )
+    }
+}
+
+/// Those that all races have measured, and one of them tells apart.
+fn pairs(figure: Figure, races: &[(String, Race)]) -> Vec<Pair<'_>> {
+    let Some((_, first)) = races.first() else { return Vec::new() };
+    let noises: Vec<Option<f64>> = races.iter().map(|(_, race)| figure.noise(race)).collect();
+    let find = |race: &'_ Race, name: &str| -> Option<Server> {
+        race.servers.iter().find(|server| server.name == name).cloned()
+    };
+    let mut pairs = Vec::new();
+    for (place, one) in first.servers.iter().enumerate() {
+        for other in &first.servers[place + 1..] {
+            let both: Option<Vec<(Server, Server)>> = races
+                .iter()
+                .map(|(_, race)| Some((find(race, &one.name)?, find(race, &other.name)?)))
+                .collect();
+            let Some(both) = both else { continue };
+            for crowd in crowds(first) {
+                let gaps: Option<Vec<Gap>> = both
+                    .iter()
+                    .zip(&noises)
+                    .map(|((one, other), noise)| Gap::of(figure, *noise, crowd, one, other))
+                    .collect();
+                let Some(gaps) = gaps else { continue };
+                let Some(told_by) = gaps.iter().position(|gap| gap.is_told) else { continue };
+                let order = gaps[told_by].order;
+                let against = gaps.iter().position(|gap| gap.order != order);
+                let (one, other) = (one.name.as_str(), other.name.as_str());
+                pairs.push(Pair { crowd, one, other, order, told_by, against });
+            }
+        }
+    }
+    pairs
+}
+
+fn short(name: &str) -> String {
+    cut(&plain(name), LONGEST_NAME)
+}

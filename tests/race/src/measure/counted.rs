@@ -1,0 +1,54 @@
+//! How many system calls an answer takes: counted by the lens, which slows the server down, so nothing is timed meanwhile.
+
+use std::io;
+
+use ch07_callbacks::EventLoop;
+
+use crate::load::visits::Visits;
+use crate::measure::started::Started;
+use crate::result::Counted;
+
+/// With more threads it isn't done: to take hold of each of them takes longer than all the rest.
+#[cfg(target_env = "gnu")]
+const MOST_WATCHED: u64 = 1500;
+
+/// What the server calls while some ask one after the other, with so much time between them that nobody meets another.
+/// `None` where it can't be seen.
+///
+/// # Errors
+/// When the load itself can't go on.
+#[cfg(target_env = "gnu")]
+pub fn count(
+    event_loop: &mut EventLoop,
+    server: &Started,
+    visits: &Visits,
+) -> io::Result<Option<Counted>> {
+    use std::time::Duration;
+
+    use lens::count::{Counting, Counts};
+
+    use crate::load::visits::visit;
+    use crate::result::Pace;
+
+    if server.threads().is_none_or(|count| count > MOST_WATCHED) {
+        return Ok(None);
+    }
+    let Ok(counting) = Counting::on(server.processes()) else { return Ok(None) };
+    let pace = Pace::Closed { at_once: 1, a_second: Some(100) };
+    let lasting = Duration::from_millis(100);
+    let answers = visit(event_loop, Visits { pace, lasting, ..visits.clone() })?.answered;
+    let Counts { calls, turns } = counting.counts();
+    if let Some((pid, status)) = counting.ended() {
+        server.has_ended_with(pid, status);
+    }
+    Ok((answers > 0).then_some(Counted { answers, calls, turns }))
+}
+
+/// The lens needs glibc.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_env = "gnu"))]
+pub fn count(_: &mut EventLoop, _: &Started, _: &Visits) -> io::Result<Option<Counted>> {
+    Ok(None)
+}

@@ -123,3 +123,10 @@ race-for-the-book: && (curves)
     cargo race --window 1000 --rush 300 --json book/figures/race.json > book/figures/race.txt
     cargo race 2 --rounds 1 --crowd 0 --window 6000 --rush 0 --rate 100 --silent --json book/figures/race-open.json
     cargo race 2 --rounds 1 --crowd 0 --window 6000 --rush 0 --rate 100 --silent --closed --json book/figures/race-closed.json
+
+# Run three races as everybody does, and write down whether they agree (ten minutes; leave the machine alone).
+race-agreement:
+    cargo race --json target/first.json > /dev/null
+    cargo race --json target/second.json > /dev/null
+    cargo race --json target/third.json > /dev/null
+    cd target && cargo race --from first.json second.json third.json > ../book/figures/race-agreement.txt

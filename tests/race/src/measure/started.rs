@@ -34,11 +34,26 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// The first two, if there are two.
+    /// The first two, if there are two. What runs beside another on one core, as a hyperthread, isn't a core of its own.
     pub fn of_this_machine() -> Option<Self> {
         let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
-        let mut cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core) == Ok(true));
-        Some(Self { server: cores.next()?, load: cores.next()? })
+        let all = (0..CpuSet::count()).filter(|core| allowed.is_set(*core) == Ok(true));
+        Self::among(all, |core| {
+            // Documentation/admin-guide/cputopology.rst; where it isn't told, each is its own.
+            let path = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
+            fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+        })
+    }
+
+    /// The first, and the first that isn't on a list with it.
+    fn among(
+        mut cores: impl Iterator<Item = usize>,
+        siblings: impl Fn(usize) -> String,
+    ) -> Option<Self> {
+        let server = cores.next()?;
+        let beside = siblings(server);
+        let load = cores.find(|core| beside.is_empty() || siblings(*core) != beside)?;
+        Some(Self { server, load })
     }
 }
 
@@ -208,4 +223,26 @@ fn family(first: Pid) -> Vec<Pid> {
         place += 1;
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::each_is_its_own(&[0, 1], &["0", "1"], Some((0, 1)))]
+    #[case::neighbors_share_a_core(&[0, 1, 2, 3], &["0-1", "0-1", "2-3", "2-3"], Some((0, 2)))]
+    #[case::halves_share_a_core(&[1, 2, 3], &["0,2", "1,3", "0,2", "1,3"], Some((1, 2)))]
+    #[case::one_core_with_two_threads(&[0, 1], &["0-1", "0-1"], None)]
+    #[case::nobody_tells(&[2, 3], &["", "", "", ""], Some((2, 3)))]
+    #[case::only_one(&[0], &["0"], None)]
+    fn server_and_load_share_no_core(
+        #[case] allowed: &[usize],
+        #[case] lists: &[&str],
+        #[case] found: Option<(usize, usize)>,
+    ) {
+        let cores = Cores::among(allowed.iter().copied(), |core| lists[core].to_owned());
+        assert_eq!(cores.map(|Cores { server, load }| (server, load)), found);
+    }
 }

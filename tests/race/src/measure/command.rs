@@ -56,11 +56,11 @@ struct Arguments {
     rounds: u32,
 
     /// How long it's asked at each size of the crowd, in ms
-    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     window: u64,
 
     /// How long it's asked as fast as it answers, in ms; 0: it isn't
-    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     rush: u64,
 
     /// The other way to measure: each visitor asks again when the last answer is there, and the time counts from
@@ -184,8 +184,7 @@ fn measure(arguments: &Arguments) -> Result<Race, String> {
         .map_err(|error| format!("can't hear signals: {error}"))?;
 
     let rounds = arguments.rounds as usize;
-    let runs = u32::try_from(contestants.len()).unwrap_or(u32::MAX) * arguments.rounds;
-    let seconds = (course.estimate() * runs).as_secs();
+    let seconds = course.estimate(contestants.len(), rounds).as_secs();
     warn!(
         "{}, {}: about {}:{:02} minutes",
         about::counted(contestants.len(), "server"),

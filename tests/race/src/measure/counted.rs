@@ -1,12 +1,16 @@
 //! How many system calls an answer takes: counted by the lens, which slows the server down, so nothing is timed meanwhile.
 
 use std::io;
+use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
 
 use crate::load::visits::Visits;
 use crate::measure::started::Started;
 use crate::result::Counted;
+
+/// How long it's asked.
+pub const ONE_BY_ONE: Duration = Duration::from_millis(100);
 
 /// With more threads it isn't done: to take hold of each of them takes longer than all the rest.
 #[cfg(target_env = "gnu")]
@@ -23,8 +27,6 @@ pub fn count(
     server: &Started,
     visits: &Visits,
 ) -> io::Result<Option<Counted>> {
-    use std::time::Duration;
-
     use lens::count::{Counting, Counts};
 
     use crate::load::visits::visit;
@@ -35,8 +37,8 @@ pub fn count(
     }
     let Ok(counting) = Counting::on(server.processes()) else { return Ok(None) };
     let pace = Pace::Closed { at_once: 1, a_second: Some(100) };
-    let lasting = Duration::from_millis(100);
-    let answers = visit(event_loop, Visits { pace, lasting, ..visits.clone() })?.answered;
+    let visits = Visits { pace, lasting: ONE_BY_ONE, ..visits.clone() };
+    let answers = visit(event_loop, visits)?.answered;
     let Counts { calls, turns } = counting.counts();
     if let Some((pid, status)) = counting.ended() {
         server.has_ended_with(pid, status);

@@ -12,14 +12,14 @@ use crate::load::crowd::Crowd;
 use crate::load::nanos;
 use crate::load::visits::{self, Heard, Visits};
 use crate::measure::contestant::{Contestant, Place};
-use crate::measure::counted;
+use crate::measure::counted::{self, ONE_BY_ONE};
 use crate::measure::machine::Busy;
 use crate::measure::meanwhile;
 use crate::measure::started::{Cores, Started};
 use crate::result::{Answers, Cell, Pace, QUANTILES, Round};
 
-/// How long it's waited until some of the crowd are in: the kernel knocks again after one second, and after three.
-const FOR_THE_CROWD: Duration = Duration::from_millis(3500);
+/// How long it's waited until some of the crowd are in: the kernel knocks again after one second.
+const FOR_THE_CROWD: Duration = Duration::from_millis(1300);
 /// How long it's waited for the last answers: whoever waits longer hasn't been answered.
 const FOR_ANSWERS: Duration = Duration::from_millis(500);
 /// How many ask at once in the rush: enough to keep a server busy while the others' answers are on their way.
@@ -45,12 +45,17 @@ pub struct Course {
 }
 
 impl Course {
-    /// How long a server's round takes, roughly: the start, the crowd (a twentieth of a millisecond for each), and the windows.
-    pub fn estimate(&self) -> Duration {
-        let crowd = self.crowds.iter().max().copied().unwrap_or(0);
-        let crowd = Duration::from_micros(50) * u32::try_from(crowd).unwrap_or(u32::MAX);
-        let windows = u32::try_from(self.crowds.len()).unwrap_or(u32::MAX);
-        Duration::from_millis(150) + crowd + (self.window + self.rush) * windows + self.rush
+    /// How long it takes, roughly, with so many servers: each has to start, to let in the crowd, and to answer. Some let in
+    /// one in each turn, and each turn costs as much as all who are there: that's the square.
+    pub fn estimate(&self, servers: usize, rounds: usize) -> Duration {
+        let crowd = self.crowds.iter().max().copied().unwrap_or(0) as f64;
+        let grows = Duration::from_secs_f64(crowd * 40e-6 + crowd * crowd * 10e-9);
+        let sizes = u32::try_from(self.crowds.len()).unwrap_or(u32::MAX);
+        let one =
+            Duration::from_millis(150) + grows + (self.window + self.rush) * sizes + self.rush;
+        let counts = if self.counts { ONE_BY_ONE * sizes } else { Duration::ZERO };
+        let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+        (one * u32::try_from(rounds).unwrap_or(u32::MAX) + counts) * servers
     }
 
     /// Those of the window.

@@ -29,8 +29,8 @@ pub fn run(
 ) -> Race {
     let mut servers: Vec<Server> = contestants.iter().map(without_rounds).collect();
     let sizes = course.crowds.len();
-    let all = u32::try_from(rounds * servers.len()).unwrap_or(u32::MAX);
-    let mut progress = Progress::new(rounds * servers.len() * sizes, course.estimate() * all);
+    let estimate = course.estimate(servers.len(), rounds);
+    let mut progress = Progress::new(rounds * servers.len() * sizes, estimate);
     let ends = || course.ends.load(Ordering::Relaxed);
     let mut begun = 0;
     for round in 1..=rounds {

@@ -251,9 +251,11 @@ fn show_in_detail(course: &Course, asked: &Asked<'_>, standings: &BTreeMap<Strin
     };
     let begun: Vec<_> = open.iter().filter(is_begun).collect();
     let Some((lessons, exercise)) = begun.first().copied().or(open.first()) else {
-        let next =
-            next_place(course, asked).map_or(String::new(), |place| format!(" {}", place.short));
-        return tell!("\n{GREEN}All passed.{PLAIN} Next: cargo grade{next}");
+        let progress = Progress::read(&course.root).ok();
+        return tell!(
+            "\n{GREEN}All passed.{PLAIN} {}",
+            what_is_next(course, asked, progress.as_ref())
+        );
     };
     explain(course, lessons, exercise, &standings[&exercise.id]);
     if begun.len() > 1 {
@@ -269,10 +271,23 @@ fn heading(place: &Place) -> String {
     format!("{BOLD}{number:>2}  {}{PLAIN}", place.title)
 }
 
+/// What is said when all that was asked for has passed.
+fn what_is_next(course: &Course, asked: &Asked<'_>, progress: Option<&Progress>) -> String {
+    let here = asked.lessons.first().map(|lessons| &lessons.place);
+    let next = progress.and_then(|progress| next_place(course, asked, progress));
+    match (here, next) {
+        // The chapters don't go on behind a tool, and whoever uses it may be anywhere in the book.
+        (Some(tool), next) if tool.number.is_none() && next != Some(tool) => {
+            format!("No chapter follows {}: cargo grade shows how far you are", tool.in_words())
+        }
+        (_, Some(next)) => format!("Next: cargo grade {}", next.short),
+        (_, None) => "Next: cargo grade".to_owned(),
+    }
+}
+
 /// The chapter to be graded next (or the tool), one with an exercise of which it isn't known that it has passed: the one
 /// that was asked for, or the first behind it, or the first of all.
-fn next_place<'a>(course: &'a Course, asked: &Asked<'_>) -> Option<&'a Place> {
-    let progress = Progress::read(&course.root).ok()?;
+fn next_place<'a>(course: &'a Course, asked: &Asked<'_>, progress: &Progress) -> Option<&'a Place> {
     let passed = |exercise: &Exercise| {
         let remembered = progress.of(&exercise.name);
         remembered.of > 0 && remembered.best == remembered.of
@@ -334,4 +349,44 @@ fn wrapped_by(line: &str, indent: &str) -> String {
 fn bar(count: usize, all: usize) -> String {
     let full = (count * 10).checked_div(all).unwrap_or(0);
     format!("{}{}", "■".repeat(full), "□".repeat(10 - full))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use visitors::chapters;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_chapter("1", &["head", "length"], "Next: cargo grade 2")]
+    #[case::one_exercise_of_two("01-head", &["head"], "Next: cargo grade 1")]
+    #[case::one_exercise_of_a_tool("race-due", &["due"], "Next: cargo grade race")]
+    #[case::a_tool("race", &["due", "percentile"], "No chapter follows the race: cargo grade shows how far you are")]
+    fn what_comes_behind_what_has_passed(
+        #[case] what: &str,
+        #[case] passed: &[&str],
+        #[case] words: &str,
+    ) {
+        let course = Course::read(&chapters::root()).unwrap();
+        let asked = Asked::parse(&course, Some(what)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut progress = Progress::read(folder.path()).unwrap();
+        passed.iter().for_each(|name| progress.note_score(name, 7, 7));
+        assert_eq!(what_is_next(&course, &asked, Some(&progress)), words);
+    }
+
+    #[rstest]
+    #[case::a_chapter("1", "Next: cargo grade")]
+    #[case::a_tool("race", "No chapter follows the race: cargo grade shows how far you are")]
+    fn what_comes_behind_all_of_them(#[case] what: &str, #[case] words: &str) {
+        let course = Course::read(&chapters::root()).unwrap();
+        let asked = Asked::parse(&course, Some(what)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut progress = Progress::read(folder.path()).unwrap();
+        for exercise in course.lessons.iter().flat_map(|lessons| &lessons.exercises) {
+            progress.note_score(&exercise.name, 7, 7);
+        }
+        assert_eq!(what_is_next(&course, &asked, Some(&progress)), words);
+    }
 }

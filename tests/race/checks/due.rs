@@ -1,8 +1,11 @@
-//! The checks of race-due: a load that keeps its schedule. What is due, sent and counted is in the program's own report,
+//! The checks of race-due: a load that keeps its schedule. First the schedule itself is asked: no clock runs, and so it's told
+//! any time, to the nanosecond. Then the load runs. What is due, sent and counted is in the program's own report,
 //! and what is judged there follows from its numbers alone, or from the order of events. Where a check judges how late
 //! something was, it measures beside it how late this machine is.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +15,7 @@ use grader::check::{Check, Server};
 use rstest::rstest;
 use visitors::connection::Connection;
 use visitors::hosts::Host;
-use visitors::program::{Program, Trouble};
+use visitors::program::{Program, Start, Trouble};
 use visitors::setup::{skipped, with_lateness};
 
 const SECOND: u128 = 1_000_000_000;
@@ -45,6 +48,177 @@ struct Line {
     latency: u128,
 }
 
+/// A schedule that is asked, and that no load keeps.
+struct Schedule<'a> {
+    check: &'a Check,
+    rate: u64,
+    count: u64,
+}
+
+/// What `next` has given: the requests that are to be sent, and when the next one is due, in nanoseconds.
+#[derive(PartialEq, Eq)]
+struct Given {
+    requests: Range<u64>,
+    next: Option<u128>,
+}
+
+impl Schedule<'_> {
+    /// Such as `of 3 requests at 20 a second`.
+    fn pace(&self) -> String {
+        format!("of {} at {} a second", in_number(self.count), self.rate)
+    }
+
+    /// Asks `questions`, one a line, and gives what is said behind each: `due 1: 10.000000` is `10.000000`.
+    #[track_caller]
+    fn asked(&self, questions: &[String]) -> Vec<String> {
+        let check = self.check;
+        let started = io::pipe().and_then(|(reader, input)| {
+            let start = Start::new(check.program()).env("RUST_BACKTRACE", "0").stdin(reader);
+            let start = start.arg(self.rate.to_string()).arg(self.count.to_string());
+            Ok((start.start()?, input))
+        });
+        let (program, mut input) = match started {
+            Ok(started) => started,
+            Err(error) => check.fail(format!("your program can't be started: {error}")),
+        };
+        let lines = questions.join("\n") + "\n";
+        // A program that doesn't read must not hold us up, and one that has ended has said why.
+        thread::spawn(move || drop(input.write_all(lines.as_bytes())));
+        let expected = || {
+            format!(
+                "{}, asked `{}`, your program was to answer",
+                self.pace(),
+                questions.join("`, `")
+            )
+        };
+        match program.ended() {
+            Ok(status) if status.success() => {}
+            Ok(_) => check.fail_for(&expected(), &program.ended_with().expect("it has ended")),
+            Err(trouble) => check.fail_for(&expected(), &trouble),
+        }
+        let printed = String::from_utf8_lossy(&program.stdout()).into_owned();
+        let answers = printed.lines().filter_map(|line| Some(line.split_once(": ")?.1.to_owned()));
+        let answers: Vec<String> = answers.collect();
+        if answers.len() != questions.len() {
+            let (is, to_be) = (answers.len(), questions.len());
+            check.fail(format!("{} {to_be} times, and answered {is}:\n{printed}", expected()));
+        }
+        answers
+    }
+
+    /// When each of these is due, as it says.
+    #[track_caller]
+    fn due(&self, numbers: &[u64]) -> Vec<Option<u128>> {
+        let questions: Vec<String> = numbers.iter().map(|number| format!("due {number}")).collect();
+        self.asked(&questions).iter().map(|answer| from_ms(answer)).collect()
+    }
+
+    /// What is given at each of these times, in nanoseconds, one after the other.
+    #[track_caller]
+    fn next(&self, times: &[u128]) -> Vec<Given> {
+        let questions: Vec<String> =
+            times.iter().map(|time| format!("next {}", in_ms(*time))).collect();
+        let given = |answer: &String| {
+            let (requests, next) = answer.split_once(", then ")?;
+            let requests = match requests.split_once(" to ") {
+                Some((first, last)) => {
+                    first.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?
+                }
+                None => 0..0,
+            };
+            Some(Given { requests, next: from_ms(next) })
+        };
+        let read = |answer: &String| match given(answer) {
+            Some(given) => given,
+            None => {
+                self.check.fail(format!("{}, `next` was asked, and it said {answer}", self.pace()))
+            }
+        };
+        self.asked(&questions).iter().map(read).collect()
+    }
+
+    /// At each of these times just what is due by then is given, and when the next one is due. `due` says when each is.
+    #[track_caller]
+    fn gives(&self, times: &[u128], due: impl Fn(u64) -> Option<u128>) {
+        let mut first = 0;
+        for (place, (now, given)) in times.iter().zip(self.next(times)).enumerate() {
+            let mut behind = first;
+            while due(behind).is_some_and(|due| due <= *now) {
+                behind += 1;
+            }
+            let expected = Given { requests: first..behind, next: due(behind) };
+            let is_right = given.next == expected.next
+                && (given.requests == expected.requests
+                    || given.requests.is_empty() && first == behind);
+            if !is_right {
+                self.suspect(&given, &expected, *now);
+                let before = match place.checked_sub(1).map(|place| in_ms(times[place])) {
+                    Some(before) => format!("asked after {before} ms, and then"),
+                    None => "asked".to_owned(),
+                };
+                let (now, given, expected) = (in_ms(*now), given.in_words(), expected.in_words());
+                let pace = self.pace();
+                self.check.fail(format!(
+                    "{pace}, {before} after {now} ms, `next` gave {given}; and it was to give {expected}"
+                ));
+            }
+            first = behind;
+        }
+    }
+
+    /// What a difference speaks for.
+    fn suspect(&self, given: &Given, expected: &Given, now: u128) {
+        let (is, to_be) = (&given.requests, &expected.requests);
+        let is_missing = is.end < to_be.end && !to_be.is_empty();
+        let cause = if !is.is_empty() && is.start < to_be.start {
+            "gives-the-same-again"
+        } else if !is.is_empty() && is.end > to_be.end {
+            "too-early"
+        } else if !is.is_empty() && is.start > to_be.start {
+            "drops-what-is-late"
+        } else if is_missing {
+            match given.next {
+                // Whoever goes on behind those that are missing leaves them out.
+                next if next == expected.next => "drops-what-is-late",
+                Some(next) if next == now && is.is_empty() => "not-what-is-due-just-now",
+                _ => "catches-up-slowly",
+            }
+        } else {
+            match (given.next, expected.next) {
+                (Some(_), None) => "never-at-an-end",
+                (Some(next), Some(due)) if next < due => "looks-again-and-again",
+                _ => "too-late",
+            }
+        };
+        self.check.suspect(cause);
+    }
+}
+
+impl Given {
+    /// Such as `requests 0 to 2, and 30.000000 ms for the next one`.
+    fn in_words(&self) -> String {
+        let Range { start, end } = self.requests;
+        let requests = match end.saturating_sub(start) {
+            0 => "none".to_owned(),
+            1 => format!("request {start}"),
+            _ => format!("requests {start} to {}", end - 1),
+        };
+        let next = self.next.map_or("no time".to_owned(), |next| format!("{} ms", in_ms(next)));
+        format!("{requests}, and {next} for the next one")
+    }
+}
+
+/// `1 request`, `20 requests`.
+fn in_number(count: u64) -> String {
+    format!("{count} request{}", if count == 1 { "" } else { "s" })
+}
+
+/// Whether a request may be due at `time`: exactly then, or rounded up or down to a nanosecond.
+fn is_due(number: u64, rate: u64, time: u128) -> bool {
+    let (all, rate) = (u128::from(number) * SECOND, u128::from(rate));
+    (all / rate..=all.div_ceil(rate)).contains(&time)
+}
+
 impl Asked {
     fn answer(mut self) {
         // If the program has hung up, its report says so.
@@ -63,6 +237,7 @@ impl<'a> Load<'a> {
         let words = [address.to_string(), rate.to_string(), count.to_string()];
         let program = check.start(&words.each_ref().map(String::as_str));
         check.suspect_where("were to be sent, ", "another-count");
+        check.suspect_where("never sent: ", "drops-what-is-late");
         check.suspect_where("more requests came than that", "another-count");
         check.suspect_where("was to end when all were answered", "never-at-an-end");
         Self { server: Server { check, program, address }, host, rate, count }
@@ -74,8 +249,7 @@ impl<'a> Load<'a> {
 
     /// Such as `with 3 requests at 20 a second`.
     fn pace(&self) -> String {
-        let requests = if self.count == 1 { "request" } else { "requests" };
-        format!("with {} {requests} at {} a second", self.count, self.rate)
+        format!("with {} at {} a second", in_number(self.count), self.rate)
     }
 
     /// Fails with what was seen in the report: the program has ended as it should. What it said meanwhile may tell more.
@@ -167,17 +341,29 @@ impl<'a> Load<'a> {
         let all: Vec<u64> = (0..if self.rate == 0 { 0 } else { self.count }).collect();
         if numbers != all {
             let wrong = numbers.iter().zip(&all).position(|(is, was_to_be)| is != was_to_be);
-            let seen = match wrong {
+            let seen = left_out(&numbers, all.len() as u64).unwrap_or_else(|| match wrong {
                 Some(0) => format!("the first one was {}", numbers[0]),
                 Some(place) => format!("behind {} came {}", numbers[place - 1], numbers[place]),
                 None => format!("{} were sent", numbers.len()),
-            };
+            });
             self.fail(&format!(
                 "{when}, requests 0, 1, 2 and so on were to be sent, {} in all: {seen}",
                 all.len()
             ));
         }
         lines
+    }
+
+    /// Each that comes behind the first, unanswered, until all have come, or none comes any more; and why none does.
+    fn others_that_come(&self) -> (Vec<Asked>, Option<Trouble>) {
+        let mut asked = Vec::new();
+        for _ in 1..self.count {
+            match self.next_or_trouble() {
+                Ok(one) => asked.push(one),
+                Err(trouble) => return (asked, Some(trouble)),
+            }
+        }
+        (asked, None)
     }
 
     /// More than two intervals of a load that is held up.
@@ -194,7 +380,7 @@ impl<'a> Load<'a> {
     fn is_due_when_it_should(&self, lines: &[Line], when: &str) {
         for line in lines {
             let due = self.due(line.number);
-            if line.due.abs_diff(due) > 1 {
+            if !is_due(line.number, self.rate, line.due) {
                 let (is, due) = (in_ms(line.due), in_ms(due));
                 let number = line.number;
                 self.fail(&format!(
@@ -218,6 +404,24 @@ impl<'a> Load<'a> {
             }
         }
     }
+}
+
+/// What was left out of `count` requests: `never sent: 3, 4, 7 and 20 others`. `None` if none was, or the last one alone: then
+/// it's the count that is wrong.
+fn left_out(came: &[u64], count: u64) -> Option<String> {
+    /// More say no more.
+    const SHOWN: usize = 3;
+    let missing: Vec<u64> = (0..count).filter(|number| !came.contains(number)).collect();
+    if missing.is_empty() || missing == [count - 1] {
+        return None;
+    }
+    let shown: Vec<String> = missing.iter().take(SHOWN).map(u64::to_string).collect();
+    let others = match missing.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        1 => " and one other".to_owned(),
+        others => format!(" and {others} others"),
+    };
+    Some(format!("never sent: {}{others}", shown.join(", ")))
 }
 
 /// `3 due 30.000000 sent 30.112233 answered 31.000000 latency 1.000000`
@@ -244,6 +448,83 @@ fn from_ms(word: &str) -> Option<u128> {
 
 fn in_ms(time: u128) -> String {
     format!("{}.{:06}", time / 1_000_000, time % 1_000_000)
+}
+
+#[rstest]
+#[case::three_a_second(3, &[0, 1, 2, 3, 1000, 1_000_000_007])]
+#[case::one_a_second(1, &[0, 1, 18_446_744_074, u64::MAX - 1])]
+#[case::more_than_a_float_holds(7, &[7, (1 << 53) + 1, (1 << 60) + 3, u64::MAX - 1])]
+#[case::about_one_a_nanosecond(1_000_000_007, &[1, 1_000_000_006, 1_000_000_007, (1 << 62) + 1, u64::MAX - 1])]
+#[case::as_many_as_can_be(u64::MAX, &[0, 1, (1 << 54) + 1, 1 << 63, u64::MAX - 1])]
+fn each_is_due_whichever_its_number(#[case] rate: u64, #[case] numbers: &[u64]) {
+    /// Up to here nanoseconds fit into a u64.
+    const SMALL: u64 = 1 << 33;
+    let check = check!("race-due");
+    check.suspect_where("attempt to", "a-time-is-a-large-number");
+    let schedule = Schedule { check: &check, rate, count: u64::MAX };
+    for (number, due) in numbers.iter().zip(schedule.due(numbers)) {
+        let expected = u128::from(*number) * SECOND / u128::from(rate);
+        if due.is_none_or(|due| !is_due(*number, rate, due)) {
+            // An interval that was rounded is further off.
+            let is_near = due.is_some_and(|due| due.abs_diff(expected) <= expected >> 40);
+            check.suspect(match *number {
+                0 => "first-isnt-due-at-once",
+                _ if is_near => "due-in-floating-point",
+                small if small < SMALL => "interval-is-rounded",
+                _ => "a-time-is-a-large-number",
+            });
+            let is = due.map_or("never".to_owned(), |due| format!("after {} ms", in_ms(due)));
+            let (pace, to_be) = (schedule.pace(), in_ms(expected));
+            check.fail(format!("{pace}, request {number} is due {is}, and not after {to_be} ms"));
+        }
+    }
+}
+
+#[rstest]
+#[case::behind_the_last(7, 3, 3)]
+#[case::with_a_rate_of_0(0, 5, 1)]
+#[case::with_a_count_of_0(7, 0, 0)]
+fn what_isnt_there_is_never_due(#[case] rate: u64, #[case] count: u64, #[case] number: u64) {
+    let check = check!("race-due");
+    check.suspect(if rate == 0 { "rate-of-0" } else { "due-behind-the-last" });
+    let schedule = Schedule { check: &check, rate, count };
+    if let Some(due) = schedule.due(&[number])[0] {
+        let (pace, due) = (schedule.pace(), in_ms(due));
+        check.fail(format!("{pace}, request {number} is due after {due} ms, and not never"));
+    }
+}
+
+/// In milliseconds: a thousand a second.
+#[rstest]
+#[case::several_at_once(&[0, 20, 21, 50, 5000, 5001])]
+#[case::often(&[0, 0, 1, 1, 1, 2, 3])]
+fn what_is_due_by_then_is_given(#[case] times: &[u64]) {
+    /// A whole number of milliseconds is between two: so nothing is rounded.
+    const RATE: u64 = 1000;
+    const COUNT: u64 = 100;
+    const MS: u128 = 1_000_000;
+    let check = check!("race-due");
+    check.suspect("catches-up-slowly");
+    let schedule = Schedule { check: &check, rate: RATE, count: COUNT };
+    // In the middle between two: whether one is due that is due just now is asked elsewhere.
+    let times: Vec<u128> = times.iter().map(|time| u128::from(*time) * MS + MS / 2).collect();
+    schedule.gives(&times, |number| (number < COUNT).then_some(u128::from(number) * MS));
+}
+
+/// A nanosecond before one is due, and just when it is, as the program itself says.
+#[rstest]
+#[case::in_whole_milliseconds(1000)]
+#[case::rounded(3)]
+#[case::rounded_often(700)]
+fn what_is_due_just_now_is_given(#[case] rate: u64) {
+    const COUNT: u64 = 9;
+    let check = check!("race-due");
+    let schedule = Schedule { check: &check, rate, count: COUNT };
+    let numbers: Vec<u64> = (0..COUNT).collect();
+    let due = schedule.due(&numbers);
+    let times = due.iter().flatten().flat_map(|due| [due.saturating_sub(1), *due]);
+    let times: Vec<u128> = times.collect();
+    schedule.gives(&times, |number| *due.get(usize::try_from(number).ok()?)?);
 }
 
 #[rstest]
@@ -306,7 +587,7 @@ fn each_is_due_at_its_own_time(#[case] rate: u64, #[case] count: u64) {
 fn none_is_sent_early(#[case] rate: u64, #[case] count: u64) {
     const EACH: Duration = Duration::from_millis(3);
     /// Far more than are needed: it ends whatever goes wrong.
-    const PIECES: usize = 3000;
+    const PIECES: usize = 1000;
     let check = check!("race-due");
     check.suspect("too-early");
     let load = Load::start(&check, rate, count);
@@ -323,20 +604,21 @@ fn none_is_sent_early(#[case] rate: u64, #[case] count: u64) {
                 thread::sleep(EACH);
             }
         });
-        let others: Vec<_> = (1..load.count).map(|_| load.next_or_trouble()).collect();
+        let others = load.others_that_come();
         is_over.store(true, Ordering::Relaxed);
         others
     });
-    for (number, other) in (1..).zip(others) {
-        match other {
-            Ok(asked) => asked.answer(),
-            Err(trouble) => {
-                load.server.fail_for(&format!("{when}, request {number} was to come"), &trouble);
-            }
-        }
-    }
+    let (others, trouble) = others;
+    let came = 1 + others.len();
+    others.into_iter().for_each(Asked::answer);
     load.answer_all(&when);
-    for Line { number, sent, .. } in load.report(&when) {
+    let lines = load.report(&when);
+    if let Some(trouble) = trouble {
+        // It came when others had been answered.
+        check.suspect("waits-for-answers");
+        load.server.fail_for(&format!("{when}, request {came} was to come"), &trouble);
+    }
+    for Line { number, sent, .. } in lines {
         let due = load.due(number);
         if sent < due {
             let (sent, due) = (in_ms(sent), in_ms(due));
@@ -561,9 +843,14 @@ fn times_asleep(program: &Program) -> Option<u64> {
 
 #[test]
 fn however_many_there_are() {
+    const RATE: u64 = 100;
+    const INTERVAL: u128 = 10_000_000;
     let check = check!("race-due");
     check.suspect("looks-at-all-of-them");
-    let load = Load::start(&check, 100, u64::MAX);
+    // Asked first: a load that goes on for ever and sends nothing would be waited for for a long time.
+    let schedule = Schedule { check: &check, rate: RATE, count: u64::MAX };
+    schedule.gives(&[0, 25_000_000, 45_000_000], |number| Some(u128::from(number) * INTERVAL));
+    let load = Load::start(&check, RATE, u64::MAX);
     let when = load.pace();
     for number in 0..5 {
         let asked = load.next(&format!("{when}, request {number} was to come"));

@@ -13,6 +13,7 @@
 #![allow(unused_imports, unused_mut, unused_variables)]
 
 use std::io::{self, BufRead, Write};
+use std::mem;
 
 use ch07_callbacks::program;
 
@@ -30,21 +31,24 @@ const AT_THE_END: [&str; 4] = ["50", "99", "99.9", "100"];
 /// A percentile is given in thousandths of a percent. This is all of it.
 const WHOLE: u64 = 100_000;
 
-/// Of each value so many bits are told behind the first one that isn't 0. What is left out is less than one part in 128.
+/// Of each value, so many bits count behind the first one that is 1. What the others are worth is less than one part in 128
+/// of the value.
 const BITS: u32 = 7;
-/// So many buckets are between a power of two and the next.
+/// A value below 128 has a bucket of its own. From there on, each range from a power of two to the next has 128 buckets
+/// of equal width: those of 128 to 255 hold one value each, those of 256 to 511 two, those of 512 to 1023 four.
 const EACH: u64 = 1 << BITS;
-/// All of them: a bucket for each value below the first such power, and then so many for each of the others.
+/// How many buckets there are: 128 for the values below 128, and 128 for each of the 57 ranges from 2^7 to 2^64.
 const BUCKETS: usize = EACH as usize * (1 + 64 - BITS as usize);
 
-/// The bucket in which a value is counted.
+/// In which bucket a value is counted: a number from 0 to `BUCKETS` - 1. Buckets are in ascending order: a greater value has
+/// the same one, or a later one.
 fn bucket(value: u64) -> usize {
     // your turn: say in which bucket the value is counted
     todo!("say in which bucket the value is counted")
     // end
 }
 
-/// The greatest value that is counted in a bucket.
+/// The greatest of all values that are counted in a bucket, whether it has come or not.
 fn greatest(bucket: usize) -> u64 {
     // your turn: say what the bucket may hold at the most
     todo!("say what the bucket may hold at the most")
@@ -72,8 +76,9 @@ impl Histogram {
         // end
     }
 
-    /// The value below which, or at which, so much of all values is: so many thousandths of a percent, 99,900 for the
-    /// percentile 99.9. `None` if nothing has come.
+    /// A percentile, in thousandths of a percent: 99,900 for the percentile 99.9. Its rank is that share of all that have come,
+    /// rounded up, and 1 at least. The value with that rank is told as far as its bucket tells: as the greatest value of the
+    /// bucket, or the greatest that has come, whichever is less. `None` if nothing has come.
     fn percentile(&self, thousandths: u64) -> Option<u64> {
         // your turn: find the value that has this rank
         todo!("find the value that has this rank")
@@ -90,14 +95,14 @@ impl Histogram {
 
 /// What has come, in parts: a thread that counts for itself needn't wait for another one.
 struct Parts {
-    /// Of those that are over.
-    before: Histogram,
+    /// All parts that are over, if there are any.
+    before: Option<Histogram>,
     now: Histogram,
 }
 
 impl Parts {
     fn new() -> Self {
-        Self { before: Histogram::new(), now: Histogram::new() }
+        Self { before: None, now: Histogram::new() }
     }
 
     /// Does what a line says. `None` if it's none of those that there are.
@@ -105,8 +110,8 @@ impl Parts {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["part"] => {
-                self.before.merge(&self.now);
-                self.now = Histogram::new();
+                let part = mem::replace(&mut self.now, Histogram::new());
+                self.before.get_or_insert_with(Histogram::new).merge(&part);
             }
             ["p", percent] => return Some(self.tell(percent, thousandths(percent)?, to)),
             [value] => self.now.record(value.parse().ok()?, 1),
@@ -117,10 +122,17 @@ impl Parts {
     }
 
     fn tell(&self, percent: &str, thousandths: u64, to: &mut impl Write) -> io::Result<()> {
-        let mut all = Histogram::new();
-        all.merge(&self.before);
-        all.merge(&self.now);
-        match all.percentile(thousandths) {
+        let value = match &self.before {
+            // One part is all there is.
+            None => self.now.percentile(thousandths),
+            Some(before) => {
+                let mut all = Histogram::new();
+                all.merge(before);
+                all.merge(&self.now);
+                all.percentile(thousandths)
+            }
+        };
+        match value {
             Some(value) => writeln!(to, "p{percent}: {value}")?,
             None => writeln!(to, "p{percent}: none")?,
         }

@@ -8,10 +8,11 @@
 //!
 //! Run it:      cargo run -p ch07-callbacks --bin ch07-server      and, in a second terminal,
 //!              cargo run -p ex-race --bin race-due -- 127.0.0.1:7007 100 10
+//! Ask it:      echo next 25 | cargo run -p ex-race --bin race-due -- 100 10
 //! Be graded:   cargo grade race
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
@@ -23,9 +24,15 @@ use ch09_timers::{Clock, Timer, Timers};
 
 const NAME: &str = "race-due";
 const HELP: &str = "race-due ADDRESS RATE COUNT
+race-due RATE COUNT
 
 Sends COUNT requests to ADDRESS, RATE of them a second, each on a connection of its own. At the end it prints a line for
-each: when it was due, when it was sent, when its answer was there, and the latency, in milliseconds from the start.";
+each: when it was due, when it was sent, when its answer was there, and the latency, in milliseconds from the start.
+
+Without ADDRESS it sends nothing. It reads questions, one a line, and says what the schedule answers:
+
+    due NUMBER   when this request is due, in milliseconds from the start
+    next MS      which requests are to be sent so many milliseconds after the start, and when the next one is due";
 
 /// Which requests are sent when, and from when on their answers are counted. It's a value: it has no clock, no socket and no
 /// loop. Requests are counted from 0; all times are from the start.
@@ -221,13 +228,80 @@ fn in_ms(time: Duration) -> String {
     format!("{}.{:06}", time.as_millis(), time.subsec_nanos() % 1_000_000)
 }
 
+/// `333.333333`, or with fewer digits behind the point, or none.
+fn from_ms(word: &str) -> Option<Duration> {
+    let (whole, part) = word.split_once('.').unwrap_or((word, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > 6 {
+        return None;
+    }
+    let part = Duration::from_nanos(format!("{part:0<6}").parse().ok()?);
+    Duration::from_millis(whole.parse().ok()?).checked_add(part)
+}
+
 fn main() {
     let words = program::arguments(HELP);
-    let [address, rate, count] = words.as_slice() else {
-        program::complain(NAME, 2, "give ADDRESS, RATE and COUNT; see --help");
-    };
-    let address = program::address(NAME, address);
-    let schedule = Schedule { rate: number(rate), count: number(count), given: 0 };
+    match words.as_slice() {
+        [address, rate, count] => load(program::address(NAME, address), schedule(rate, count)),
+        [rate, count] => {
+            if let Err(error) = ask(schedule(rate, count), io::stdin().lock(), io::stdout().lock())
+            {
+                program::complain(NAME, 1, &error.to_string());
+            }
+        }
+        _ => program::complain(
+            NAME,
+            2,
+            "give ADDRESS, RATE and COUNT, or RATE and COUNT; see --help",
+        ),
+    }
+}
+
+fn schedule(rate: &str, count: &str) -> Schedule {
+    Schedule { rate: number(rate), count: number(count), given: 0 }
+}
+
+/// Asks the schedule what the lines say. No clock runs: time passes as they say.
+fn ask(mut schedule: Schedule, mut from: impl BufRead, mut to: impl Write) -> io::Result<()> {
+    let mut line = String::new();
+    // waits: until the next line has come, or nothing more comes
+    while from.read_line(&mut line)? > 0 {
+        let Some(answer) = answer(&mut schedule, line.trim()) else {
+            let advice = format!("{:?} is no question; see --help", line.trim());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, advice));
+        };
+        writeln!(to, "{answer}")?;
+        to.flush()?;
+        line.clear();
+    }
+    Ok(())
+}
+
+/// What the schedule says to a question: `due 1: 10.000000`, `next 25.000000: 0 to 2, then 30.000000`. `None` if it's none that
+/// there is.
+fn answer(schedule: &mut Schedule, question: &str) -> Option<String> {
+    let when = |due: Option<Duration>| due.map_or("never".to_owned(), in_ms);
+    let words: Vec<&str> = question.split_whitespace().collect();
+    match words[..] {
+        ["due", number] => {
+            let number = number.parse().ok()?;
+            Some(format!("due {number}: {}", when(schedule.due(number))))
+        }
+        ["next", now] => {
+            let now = from_ms(now)?;
+            let (given, next) = schedule.next(now);
+            let given = match given.is_empty() {
+                true => "none".to_owned(),
+                false => format!("{} to {}", given.start, given.end - 1),
+            };
+            Some(format!("next {}: {given}, then {}", in_ms(now), when(next)))
+        }
+        _ => None,
+    }
+}
+
+/// Sends all, and says what came of it.
+fn load(address: SocketAddr, schedule: Schedule) {
     program::raise_limit();
     match run(address, schedule) {
         Ok(load) => {

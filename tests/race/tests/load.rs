@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ch07_callbacks::EventLoop;
 use ch09_timers::{Clock, Timers};
-use race::load::crowd::Crowd;
+use race::load::crowd::{AT_THE_DOOR, Crowd};
 use race::load::visits::{Heard, Visits, visit};
 use race::result::Pace;
 use visitors::setup::by_the_clock;
@@ -323,7 +323,7 @@ fn where_nobody_is_answered_any_more_no_more_of_the_crowd_come() {
     let asks = visits(address, Pace::Open { a_second: 1 }, ms(1));
     crowd.grow(&mut event_loop, 1000, &asks, ms(2000)).unwrap();
     assert_eq!(crowd.why().as_deref(), Some("nobody is answered any more"));
-    assert_eq!(crowd.inside(), 64);
+    assert_eq!(crowd.inside(), AT_THE_DOOR);
 }
 
 /// The server that answers without a look.

@@ -15,7 +15,7 @@ use crate::result::Pace;
 
 /// So many knock at the same time: the queues of most servers have room for 128. Who doesn't fit is turned away by the
 /// kernel, and tries again only after a second (listen(2), tcp(7)).
-const AT_THE_DOOR: usize = 100;
+pub const AT_THE_DOOR: usize = 100;
 
 /// One request, at once.
 const ONE: (Pace, Duration) = (Pace::Open { a_second: 1_000_000 }, Duration::from_micros(1));

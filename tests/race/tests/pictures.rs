@@ -269,6 +269,21 @@ fn a_cross_where_a_server_failed_and_why() {
 }
 
 #[test]
+fn the_word_at_a_cross_is_off_its_own_curve() {
+    // Memory that doesn't grow: the curve comes to its cross from the left, and the word would have stood on it.
+    let mut race = made::chapters();
+    let server = race.servers.iter_mut().find(|server| server.name == "4").unwrap();
+    for cell in server.rounds.iter_mut().flat_map(|round| &mut round.cells) {
+        cell.memory = Some(3_000_000);
+    }
+    let svg = of_chapter(&race, Figure::Memory, "4", "3");
+    let word = places(&parsed(&svg)).into_iter().find(|place| place.text.starts_with("4: "));
+    let word = word.expect("it has its word");
+    let (_, flat) = *crosses(&svg).last().expect("there is one");
+    assert!((word.y - flat).abs() >= word.high, "{word:?} is at {flat} in\n{svg}");
+}
+
+#[test]
 fn one_round_has_no_spread() {
     let mut race = made::chapters();
     assert!(picture(&race, "latency").contains("bars: from the least to the most"));

@@ -10,7 +10,7 @@ use crate::measure::started::Started;
 use crate::result::Counted;
 
 /// How long it's asked.
-pub const ONE_BY_ONE: Duration = Duration::from_millis(100);
+pub const ONE_BY_ONE: Duration = Duration::from_millis(125);
 
 /// With more threads it isn't done: to take hold of each of them takes longer than all the rest.
 #[cfg(target_env = "gnu")]
@@ -36,7 +36,7 @@ pub fn count(
         return Ok(None);
     }
     let Ok(counting) = Counting::on(server.processes()) else { return Ok(None) };
-    let pace = Pace::Closed { at_once: 1, a_second: Some(100) };
+    let pace = Pace::Closed { at_once: 1, a_second: Some(40) };
     let visits = Visits { pace, lasting: ONE_BY_ONE, ..visits.clone() };
     let answers = visit(event_loop, visits)?.answered;
     let Counts { calls, turns } = counting.counts();

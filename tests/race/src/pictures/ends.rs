@@ -210,29 +210,73 @@ fn words(laid: &Laid<'_>) -> Vec<(At, String)> {
     said.into_iter().map(in_short).collect()
 }
 
-/// The nearest place where it's on no other.
+/// So many rows away from its cross, at the most, a word is set to keep it off the curves.
+const NEARBY: i32 = 3;
+
+/// The nearest place where it's on no other word, and on no curve; or on curves, if there's none nearby.
 fn place(laid: &Laid<'_>, at: At, word: &str, taken: &mut Vec<[At; 2]>) -> Option<(At, HPos)> {
     let wide = word.chars().count() as i32 * CHARACTER;
-    let rows = (laid.bottom - laid.top) / ROW;
-    let steps = (0..=rows).flat_map(|step| [step * ROW, -step * ROW]);
-    for y in steps.map(|step| at.1 + step) {
-        for (x, anchor) in [(at.0 + 9, HPos::Left), (at.0 - 9, HPos::Right)] {
-            let left = if matches!(anchor, HPos::Left) { x } else { x - wide };
-            let place = [(left, y - ROW / 2), (left + wide, y + ROW / 2)];
-            // On the upper edge, there's as much room above it.
-            let is_inside = left >= laid.left
-                && left + wide <= laid.right + BESIDE - 2
-                && place[0].1 >= laid.top - ROW / 2
-                && place[1].1 <= laid.bottom;
-            if is_inside && !taken.iter().any(|other| meet(&place, other)) {
-                taken.push(place);
-                return Some(((x, y), anchor));
-            }
+    let free = |rows: i32, is_free: &dyn Fn(&[At; 2]) -> bool| {
+        let steps = (0..=rows).flat_map(|step| [step * ROW, -step * ROW]);
+        let sides = [(at.0 + 9, HPos::Left), (at.0 - 9, HPos::Right)];
+        let places = steps.flat_map(|step| sides.map(|(x, anchor)| ((x, at.1 + step), anchor)));
+        places
+            .map(|((x, y), anchor)| {
+                let left = if matches!(anchor, HPos::Left) { x } else { x - wide };
+                (((x, y), anchor), [(left, y - ROW / 2), (left + wide, y + ROW / 2)])
+            })
+            .find(|(_, place)| {
+                let [(left, top), (right, bottom)] = *place;
+                // On the upper edge, there's as much room above it.
+                let is_inside = left >= laid.left
+                    && right <= laid.right + BESIDE - 2
+                    && top >= laid.top - ROW / 2
+                    && bottom <= laid.bottom;
+                is_inside && !taken.iter().any(|other| meet(place, other)) && is_free(place)
+            })
+    };
+    let is_off_curves =
+        |place: &[At; 2]| !laid.points.iter().any(|points| goes_through(points, place));
+    let nearby = free(NEARBY, &is_off_curves);
+    let (found, place) = nearby.or_else(|| free((laid.bottom - laid.top) / ROW, &|_| true))?;
+    taken.push(place);
+    Some(found)
+}
+
+/// Whether a curve through these points, from left to right, goes through a place.
+fn goes_through(points: &[Option<At>], [(left, top), (right, bottom)]: &[At; 2]) -> bool {
+    let points: Vec<At> = points.iter().flatten().copied().collect();
+    points.windows(2).any(|ends| {
+        let [from, to] = [ends[0], ends[1]];
+        let (first, last) = (from.0.max(*left), to.0.min(*right));
+        if first > last || from.0 == to.0 {
+            return false;
         }
-    }
-    None
+        let height = |x: i32| from.1 + (to.1 - from.1) * (x - from.0) / (to.0 - from.0);
+        let (one, other) = (height(first), height(last));
+        one.min(other) < *bottom && one.max(other) > *top
+    })
 }
 
 fn meet(one: &[At; 2], other: &[At; 2]) -> bool {
     one[0].0 < other[1].0 && other[0].0 < one[1].0 && one[0].1 < other[1].1 && other[0].1 < one[1].1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::through_its_middle(&[Some((0, 50)), Some((100, 50))], true)]
+    #[case::from_corner_to_corner(&[Some((0, 0)), Some((100, 100))], true)]
+    #[case::it_ends_inside(&[Some((0, 50)), Some((50, 50))], true)]
+    #[case::above(&[Some((0, 20)), Some((100, 20))], false)]
+    #[case::it_falls_behind_it(&[Some((0, 20)), Some((70, 20)), Some((80, 80))], false)]
+    #[case::it_ends_before(&[Some((0, 50)), Some((30, 50))], false)]
+    #[case::with_a_gap(&[Some((0, 50)), None, Some((100, 50))], true)]
+    #[case::one_point(&[Some((50, 50))], false)]
+    fn a_curve_goes_through_a_place(#[case] points: &[Option<At>], #[case] expected: bool) {
+        assert_eq!(goes_through(points, &[(40, 40), (60, 60)]), expected);
+    }
 }

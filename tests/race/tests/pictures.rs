@@ -279,7 +279,7 @@ fn the_word_at_a_cross_is_off_its_own_curve() {
         cell.why = cell.why.take().map(|_| "sent away at once".to_owned());
     }
     let svg = of_chapter(&race, Figure::Memory, "4", "3");
-    let word = places(&parsed(&svg)).into_iter().find(|place| place.text.starts_with("4: "));
+    let word = places(&parsed(&svg)).into_iter().find(|place| place.text.starts_with("4: sent"));
     let word = word.expect("it has its word");
     let (_, flat) = *crosses(&svg).last().expect("there is one");
     assert!((word.y - flat).abs() >= word.high, "{word:?} is at {flat} in\n{svg}");

@@ -155,12 +155,28 @@ fn each_kind_of_failure_is_counted_as_what_it_is() {
 
 #[test]
 fn what_is_no_answer_is_wrong_and_it_is_known_why() {
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    let address = server(move |_, visitor| answer(visitor, chunked));
+    let broken = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n\r\n";
+    let address = server(move |_, visitor| answer(visitor, broken));
     let heard = heard(visits(address, Pace::Open { a_second: 100 }, ms(50)));
     assert_eq!((heard.wrong, heard.failed()), (5, 5));
     let why = heard.why.unwrap();
     assert!(why.contains("chunks"), "{why}");
+}
+
+#[test]
+fn chunks_are_an_answer_when_the_last_one_is_there() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    // The second visitor isn't told the end of the last chunk.
+    let address = server(move |number, mut visitor| {
+        let rest = if number == 1 { "0\r\n" } else { "0\r\n\r\n" };
+        let _some = visitor.read(&mut [0; 1024]).unwrap();
+        for piece in [head, "2\r", "\nhi\r\n", rest] {
+            visitor.write_all(piece.as_bytes()).unwrap();
+            thread::sleep(ms(1));
+        }
+    });
+    let heard = heard(visits(address, Pace::Open { a_second: 100 }, ms(50)));
+    assert_eq!((heard.answered, heard.hung_up, heard.failed()), (4, 1, 1), "{:?}", heard.why);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use ch09_timers::Clock;
 use hdrhistogram::Histogram;
 
 use super::alarm::Alarm;
-use super::answer::{self, Head};
+use super::answer::{self, Body, Head};
 use super::schedule::Schedule;
 use super::{cpu_time, nanos};
 use crate::result::Pace;
@@ -157,8 +157,8 @@ struct Waits {
     /// What its latency is counted from. `None`: it has asked for
     /// nothing at the moment.
     since: Cell<Option<Duration>>,
-    /// The answer's head has come, and so much of its body hasn't.
-    body: Cell<Option<(Head, u64)>>,
+    /// The answer's head has come, and this much of its body hasn't.
+    body: RefCell<Option<(Head, Body)>>,
 }
 // ANCHOR_END: desk
 
@@ -435,20 +435,19 @@ impl Desk {
 impl Waits {
     /// Takes out what has come of the answer. `None`: not all of it.
     fn take(&self, input: &mut Input) -> io::Result<Option<Head>> {
-        let (head, missing) = match self.body.get() {
+        let (head, mut body) = match self.body.take() {
             Some(begun) => begun,
             None => {
                 let Some(head) = answer::head(&input.bytes)? else { return Ok(None) };
                 input.bytes.drain(..head.length);
-                (head, head.body.unwrap_or(u64::MAX))
+                (head, Body::of(head.body)?)
             }
         };
         // Not kept: a page may be larger than what a connection keeps for us.
-        let some = missing.min(input.bytes.len() as u64);
-        input.bytes.drain(..usize::try_from(some).unwrap_or(usize::MAX));
-        let missing = missing - some;
-        let is_whole = missing == 0 || head.body.is_none() && input.ended;
-        self.body.set((!is_whole).then_some((head, missing)));
-        Ok(is_whole.then_some(head))
+        if body.take(&mut input.bytes, input.ended)? {
+            return Ok(Some(head));
+        }
+        self.body.replace(Some((head, body)));
+        Ok(None)
     }
 }

@@ -1,13 +1,13 @@
 //! Counts the system calls that programs make for a while, and lets go of them again.
 //!
 //! The lens proper looks at calls that can wait, and stays until the program ends. Here each call counts, what it's about
-//! doesn't, and the program goes on without us.
+//! doesn't; and afterwards the program goes on alone.
 
 use std::collections::HashSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub struct Counts {
 /// Programs whose calls are counted, with all of their threads, until this is dropped.
 #[derive(Debug)]
 pub struct Counting {
+    /// They were quiet when it began: what is counted was begun since.
+    began_quiet: bool,
     programs: Vec<Pid>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -52,8 +54,10 @@ struct Shared {
     /// Something has happened since this was last taken.
     has_news: AtomicBool,
     ends: AtomicBool,
-    /// One of the programs ended meanwhile: its status, as wait(2) gives it. Nobody else will be told.
-    ended: OnceLock<(Pid, i32)>,
+    /// A call wasn't seen: the kernel is too old, or the program is of another architecture.
+    is_blind: AtomicBool,
+    /// The programs that ended meanwhile, and their status, as wait(2) gives it. Nobody else will be told.
+    ended: Mutex<Vec<(Pid, i32)>>,
 }
 
 impl Counting {
@@ -79,30 +83,41 @@ impl Counting {
         let thread = thread::Builder::new().name("count".to_owned()).spawn(count);
         let thread = thread.map_err(|_| Blind::Failed(Errno::EAGAIN))?;
         let programs = programs.to_vec();
-        let counting = Self { programs, shared, thread: Some(thread) };
+        let mut counting = Self { began_quiet: false, programs, shared, thread: Some(thread) };
         told.recv().unwrap_or(Err(Blind::Gone))?;
-        counting.until_quiet();
+        counting.began_quiet = counting.is_quiet_soon();
         counting.shared.calls.store(0, Ordering::Relaxed);
         counting.shared.turns.store(0, Ordering::Relaxed);
         Ok(counting)
     }
 
-    /// What they have done since, once they are quiet again.
-    pub fn counts(&self) -> Counts {
-        self.until_quiet();
-        Counts {
+    /// What they have done since, once they are quiet again. `None`: they never were, or their calls can't be told.
+    pub fn counts(&self) -> Option<Counts> {
+        let is_known = self.began_quiet
+            && self.is_quiet_soon()
+            && !self.shared.is_blind.load(Ordering::Relaxed);
+        is_known.then(|| Counts {
             calls: self.shared.calls.load(Ordering::Relaxed),
             turns: self.shared.turns.load(Ordering::Relaxed),
-        }
+        })
     }
 
-    /// One of them that has ended meanwhile, and how, as wait(2) says it: whoever waits for it isn't told any more.
-    pub fn ended(&self) -> Option<(Pid, i32)> {
-        self.shared.ended.get().copied()
+    /// Lets go of them. Gives those that have ended meanwhile, and how, as wait(2) says it: whoever waits for them isn't told
+    /// any more.
+    pub fn finish(mut self) -> Vec<(Pid, i32)> {
+        self.let_go();
+        let ended = self.shared.ended.lock();
+        ended.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn let_go(&mut self) {
+        self.shared.ends.store(true, Ordering::Relaxed);
+        // If it has panicked, the kernel has let go of them all the same.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 
     /// Looked at one after the other, they may have been asleep in turns: so it's looked twice.
-    fn until_quiet(&self) {
+    fn is_quiet_soon(&self) -> bool {
         let began = Instant::now();
         let are_asleep = || self.programs.iter().flat_map(|program| tasks(*program)).all(is_asleep);
         loop {
@@ -110,8 +125,11 @@ impl Counting {
             let were_asleep = are_asleep();
             thread::sleep(QUIET);
             let had_news = || self.shared.has_news.load(Ordering::Relaxed);
-            if were_asleep && are_asleep() && !had_news() || began.elapsed() > NEVER_QUIET {
-                return;
+            if were_asleep && are_asleep() && !had_news() {
+                return true;
+            }
+            if began.elapsed() > NEVER_QUIET {
+                return false;
             }
         }
     }
@@ -126,9 +144,7 @@ fn is_asleep(thread: Pid) -> bool {
 
 impl Drop for Counting {
     fn drop(&mut self) {
-        self.shared.ends.store(true, Ordering::Relaxed);
-        // If it has panicked, the kernel has let go of them all the same.
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.let_go();
     }
 }
 
@@ -142,7 +158,8 @@ impl Shared {
                     self.has_news.store(true, Ordering::Relaxed);
                     match news {
                         News::Gone(status) if programs.contains(&thread) => {
-                            let _ = self.ended.set((thread, status));
+                            let ended = self.ended.lock();
+                            ended.unwrap_or_else(PoisonError::into_inner).push((thread, status));
                         }
                         News::Gone(_) => {}
                         News::Stopped { signal, event } => {
@@ -159,18 +176,28 @@ impl Shared {
         }
     }
 
+    /// It's stopped where a call begins or ends.
+    fn look_at(&self, thread: Pid) {
+        match kernel::at(thread) {
+            Ok(At::Entry { number, .. }) => {
+                self.calls.fetch_add(1, Ordering::Relaxed);
+                let call = i64::try_from(number).ok().and_then(calls::find);
+                if call.is_some_and(|call| call.kind == Kind::Ready) {
+                    self.turns.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            // Killed meanwhile: that is the next news.
+            Ok(At::Exit(_)) | Err(Errno::ESRCH) => {}
+            Ok(At::Elsewhere) | Err(_) => self.is_blind.store(true, Ordering::Relaxed),
+        }
+    }
+
     fn stopped(&self, thread: Pid, signal: i32, event: i32) -> (Onward, i32) {
         let is_stop =
             |signal| [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
         match event {
             0 if signal == libc::SIGTRAP | 0x80 => {
-                if let Ok(At::Entry { number, .. }) = kernel::at(thread) {
-                    self.calls.fetch_add(1, Ordering::Relaxed);
-                    let call = i64::try_from(number).ok().and_then(calls::find);
-                    if call.is_some_and(|call| call.kind == Kind::Ready) {
-                        self.turns.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+                self.look_at(thread);
                 (Onward::ToNextCall, 0)
             }
             0 => (Onward::ToNextCall, signal),
@@ -192,8 +219,9 @@ fn hold(programs: &[Pid]) -> Result<(), Blind> {
             }
             for thread in new {
                 match ptrace::seize(thread, options()) {
-                    // It has ended meanwhile, or the one that began it, which is held, has brought it along.
+                    // It has ended meanwhile.
                     Err(Errno::ESRCH) => continue,
+                    // The one that began it is held, and has brought it along.
                     Err(Errno::EPERM) if thread != *program && is_traced(thread) => continue,
                     result => result?,
                 }

@@ -4,6 +4,9 @@
 mod shared;
 
 use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
 
 use lens::Blind;
 use lens::count::{Counting, Counts};
@@ -30,14 +33,15 @@ fn each_call_of_each_thread_counts_once_and_the_program_goes_on_alone_afterwards
     for round in 0..3 {
         // Where the program `cargo lens` can look, this can as well.
         let counting = Counting::on(&[pid]).expect("programs can be looked at here");
-        assert_eq!(counting.counts(), Counts::default(), "what it's waiting in counts for nothing");
+        let nothing = Some(Counts::default());
+        assert_eq!(counting.counts(), nothing, "what it's waiting in counts for nothing");
         for pieces in 1..=10 {
             give("a piece\n");
             // poll, read, write; and the thread's read and write.
-            assert_eq!(counting.counts(), Counts { calls: 5 * pieces, turns: pieces });
+            let expected = Counts { calls: 5 * pieces, turns: pieces };
+            assert_eq!(counting.counts(), Some(expected));
         }
-        assert_eq!(counting.ended(), None);
-        drop(counting);
+        assert_eq!(counting.finish(), []);
         let word = format!("alone, {round}");
         give(&format!("{word}\n"));
         program.prints(|line| line == word).expect("it goes on");
@@ -55,8 +59,23 @@ fn a_program_that_ends_meanwhile_is_told_here() {
     let counting = Counting::on(&[pid]).expect("programs can be looked at here");
     drop(give);
     // poll, read, and the call with which it ends, at least.
-    assert!(counting.counts().calls >= 3, "{:?}", counting.counts());
-    assert_eq!(counting.ended(), Some((pid, 0)));
+    let counts = counting.counts().expect("who has ended is quiet");
+    assert!(counts.calls >= 3, "{counts:?}");
+    assert_eq!(counting.finish(), [(pid, 0)]);
+    program.is_waited_for_elsewhere(Arc::new(ExitStatus::from_raw(0).into()));
+}
+
+#[test]
+fn of_one_that_is_never_quiet_nothing_is_told() {
+    if !can_look() {
+        return;
+    }
+    // It calls something all the time.
+    let program = Start::new(WAITER).arg("chatters").arg("1000000000").start();
+    let program = program.expect("it can be started");
+    let pid = Pid::from_raw(program.pid());
+    let counting = Counting::on(&[pid]).expect("programs can be looked at here");
+    assert_eq!(counting.counts(), None);
 }
 
 #[test]

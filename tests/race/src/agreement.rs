@@ -6,10 +6,16 @@
 use std::cmp::Ordering;
 
 use crate::about;
-use crate::figures::{Figure, Gap, crowds};
+use crate::figures::{Figure, Gap, crowds, twins};
 use crate::plot::words::{cut, number, plain};
-use crate::result::{Race, Server};
+use crate::result::{Race, Role, Server};
 use crate::table::paragraph;
+
+/// What is compared. Calls are counted once, and have no bars.
+fn figures() -> impl Iterator<Item = Figure> {
+    let is_timed = |figure: &Figure| !matches!(figure, Figure::Calls | Figure::Turns);
+    Figure::ALL.into_iter().filter(is_timed)
+}
 
 /// So many of those that don't agree are listed.
 const MOST_LISTED: usize = 20;
@@ -29,7 +35,7 @@ pub fn print(races: &[(String, Race)]) -> String {
     text += "\nPairs of servers, at each size of the crowd, that one of these tells apart\n";
     text += &format!("  {:width$}  pairs  another order elsewhere\n", "");
     let mut all = Vec::new();
-    for figure in Figure::ALL {
+    for figure in figures() {
         let pairs = pairs(figure, races);
         if pairs.is_empty() {
             continue;
@@ -82,13 +88,15 @@ impl Pair<'_> {
 /// Those that all races have measured, and one of them tells apart.
 fn pairs(figure: Figure, races: &[(String, Race)]) -> Vec<Pair<'_>> {
     let Some((_, first)) = races.first() else { return Vec::new() };
-    let noises: Vec<Option<f64>> = races.iter().map(|(_, race)| figure.noise(race)).collect();
+    let noises: Vec<Option<f64>> = races.iter().map(|(_, race)| floor(figure, race)).collect();
     let find = |race: &'_ Race, name: &str| -> Option<Server> {
         race.servers.iter().find(|server| server.name == name).cloned()
     };
     let mut pairs = Vec::new();
-    for (place, one) in first.servers.iter().enumerate() {
-        for other in &first.servers[place + 1..] {
+    let measured: Vec<&Server> =
+        first.servers.iter().filter(|server| server.role == Role::Measured).collect();
+    for (place, one) in measured.iter().enumerate() {
+        for other in &measured[place + 1..] {
             let both: Option<Vec<(Server, Server)>> = races
                 .iter()
                 .map(|(_, race)| Some((find(race, &one.name)?, find(race, &other.name)?)))
@@ -98,7 +106,7 @@ fn pairs(figure: Figure, races: &[(String, Race)]) -> Vec<Pair<'_>> {
                 let gaps: Option<Vec<Gap>> = both
                     .iter()
                     .zip(&noises)
-                    .map(|((one, other), noise)| Gap::of(figure, *noise, crowd, one, other))
+                    .map(|((one, other), noise)| gap(figure, *noise, crowd, one, other))
                     .collect();
                 let Some(gaps) = gaps else { continue };
                 let Some(told_by) = gaps.iter().position(|gap| gap.is_told) else { continue };
@@ -110,6 +118,24 @@ fn pairs(figure: Figure, races: &[(String, Race)]) -> Vec<Pair<'_>> {
         }
     }
     pairs
+}
+
+/// A server that ran twice and had nothing both times has no noise.
+fn floor(figure: Figure, race: &Race) -> Option<f64> {
+    figure.noise(race).or_else(|| twins(race).next().map(|_| 1.0))
+}
+
+/// Nothing is told where both are limited by the load.
+fn gap(
+    figure: Figure,
+    noise: Option<f64>,
+    crowd: usize,
+    one: &Server,
+    other: &Server,
+) -> Option<Gap> {
+    let gap = Gap::of(figure, noise, crowd, one, other)?;
+    let is_the_loads = [one, other].iter().all(|server| figure.is_the_loads(server, crowd));
+    Some(Gap { is_told: gap.is_told && !is_the_loads, ..gap })
 }
 
 fn short(name: &str) -> String {

@@ -20,7 +20,7 @@ pub enum Figure {
     Failures,
     /// The server's CPU time for each answer.
     Cpu,
-    /// Its system calls for each answer to somebody who is alone.
+    /// Its system calls for each answer, while visitors come one after the other.
     Calls,
     /// How often it asks who is ready, for each such answer.
     Turns,
@@ -156,7 +156,7 @@ impl Figure {
 pub struct Gap {
     /// Which of the medians is the lower one: `Less` if it's the first one's.
     pub order: Ordering,
-    /// They are further apart than the noise, and in none of the rounds was one where the other was in another.
+    /// They are further apart than the noise, and their bars don't overlap.
     pub is_told: bool,
 }
 

@@ -83,6 +83,7 @@ fn note(figure: Figure) -> &'static str {
     match figure {
         Figure::Slowest => " (the 99th percentile)",
         Figure::Rare => " (the 99.9th percentile)",
+        Figure::Longest => " (of each round)",
         Figure::Calls | Figure::Turns => " (to visitors who come one after the other)",
         Figure::Failures => " (of all requests)",
         Figure::Visitor => " (what was added since there was nobody)",
@@ -224,7 +225,7 @@ fn not_counted(race: &Race) -> &'static str {
     if cells.clone().any(|cell| cell.counted.is_some()) || !cells.any(is_ours) {
         return "";
     }
-    "\nSystem calls weren't counted: the lens can't look here. `cargo lens 8` says why.\n"
+    "\nSystem calls weren't counted where this was measured.\n"
 }
 
 /// The noise floor.

@@ -17,7 +17,7 @@ pub const ONE_BY_ONE: Duration = Duration::from_millis(125);
 const MOST_WATCHED: u64 = 1500;
 
 /// What the server calls while some ask one after the other, with so much time between them that nobody meets another.
-/// `None` where it can't be seen.
+/// `None` where it can't be seen, and where not all are answered.
 ///
 /// # Errors
 /// When the load itself can't go on.
@@ -37,13 +37,15 @@ pub fn count(
     }
     let Ok(counting) = Counting::on(server.processes()) else { return Ok(None) };
     let pace = Pace::Closed { at_once: 1, a_second: Some(40) };
-    let visits = Visits { pace, lasting: ONE_BY_ONE, ..visits.clone() };
-    let answers = visit(event_loop, visits)?.answered;
-    let Counts { calls, turns } = counting.counts();
-    if let Some((pid, status)) = counting.ended() {
+    let heard = visit(event_loop, Visits { pace, lasting: ONE_BY_ONE, ..visits.clone() });
+    let counts = counting.counts();
+    for (pid, status) in counting.finish() {
         server.has_ended_with(pid, status);
     }
-    Ok((answers > 0).then_some(Counted { answers, calls, turns }))
+    let (heard, Some(Counts { calls, turns })) = (heard?, counts) else { return Ok(None) };
+    // Of those who weren't answered the calls would count, too.
+    let is_well = heard.failed() == 0 && heard.answered > 0;
+    Ok(is_well.then_some(Counted { answers: heard.answered, calls, turns }))
 }
 
 /// The lens needs glibc.

@@ -24,6 +24,7 @@ const FOR_THE_CROWD: Duration = Duration::from_millis(1300);
 const FOR_ANSWERS: Duration = Duration::from_millis(500);
 /// How many ask at once in the rush: enough to keep a server busy while the others' answers are on their way.
 const IN_THE_RUSH: usize = 16;
+
 /// What is done with each server.
 #[derive(Clone, Debug)]
 pub struct Course {

@@ -67,7 +67,7 @@ pub fn run(
     Race {
         version: VERSION,
         date: httpdate::fmt_http_date(SystemTime::now()),
-        machine: machine::this_one(course.cores.is_some()),
+        machine: machine::this_one(course.cores.is_some_and(|cores| cores.are_apart)),
         plan: plan(course, rounds),
         cut_short: ends(),
         servers,

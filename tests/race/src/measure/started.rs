@@ -31,10 +31,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub struct Cores {
     pub server: usize,
     pub load: usize,
+    /// They share nothing: neither is a hyperthread of the other's core.
+    pub are_apart: bool,
 }
 
 impl Cores {
-    /// The first two, if there are two. What runs beside another on one core, as a hyperthread, isn't a core of its own.
+    /// Two that are apart, if there are; or else the first two.
     pub fn of_this_machine() -> Option<Self> {
         let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
         let all = (0..CpuSet::count()).filter(|core| allowed.is_set(*core) == Ok(true));
@@ -45,15 +47,18 @@ impl Cores {
         })
     }
 
-    /// The first, and the first that isn't on a list with it.
+    /// The first, and the first that isn't on a list with it; or else the second.
     fn among(
-        mut cores: impl Iterator<Item = usize>,
+        cores: impl Iterator<Item = usize>,
         siblings: impl Fn(usize) -> String,
     ) -> Option<Self> {
-        let server = cores.next()?;
-        let beside = siblings(server);
-        let load = cores.find(|core| beside.is_empty() || siblings(*core) != beside)?;
-        Some(Self { server, load })
+        let cores: Vec<usize> = cores.collect();
+        let (server, others) = cores.split_first()?;
+        let beside = siblings(*server);
+        let is_apart = |core: &&usize| beside.is_empty() || siblings(**core) != beside;
+        let apart = others.iter().find(is_apart);
+        let load = apart.or(others.first())?;
+        Some(Self { server: *server, load: *load, are_apart: apart.is_some() })
     }
 }
 
@@ -231,18 +236,19 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::each_is_its_own(&[0, 1], &["0", "1"], Some((0, 1)))]
-    #[case::neighbors_share_a_core(&[0, 1, 2, 3], &["0-1", "0-1", "2-3", "2-3"], Some((0, 2)))]
-    #[case::halves_share_a_core(&[1, 2, 3], &["0,2", "1,3", "0,2", "1,3"], Some((1, 2)))]
-    #[case::one_core_with_two_threads(&[0, 1], &["0-1", "0-1"], None)]
-    #[case::nobody_tells(&[2, 3], &["", "", "", ""], Some((2, 3)))]
+    #[case::each_is_its_own(&[0, 1], &["0", "1"], Some((0, 1, true)))]
+    #[case::neighbors_share_a_core(&[0, 1, 2, 3], &["0-1", "0-1", "2-3", "2-3"], Some((0, 2, true)))]
+    #[case::halves_share_a_core(&[1, 2, 3], &["0,2", "1,3", "0,2", "1,3"], Some((1, 2, true)))]
+    #[case::one_core_with_two_threads(&[0, 1], &["0-1", "0-1"], Some((0, 1, false)))]
+    #[case::nobody_tells(&[2, 3], &["", "", "", ""], Some((2, 3, true)))]
     #[case::only_one(&[0], &["0"], None)]
-    fn server_and_load_share_no_core(
+    fn server_and_load_share_no_core_where_there_are_two(
         #[case] allowed: &[usize],
         #[case] lists: &[&str],
-        #[case] found: Option<(usize, usize)>,
+        #[case] found: Option<(usize, usize, bool)>,
     ) {
         let cores = Cores::among(allowed.iter().copied(), |core| lists[core].to_owned());
-        assert_eq!(cores.map(|Cores { server, load }| (server, load)), found);
+        let cores = cores.map(|cores| (cores.server, cores.load, cores.are_apart));
+        assert_eq!(cores, found);
     }
 }

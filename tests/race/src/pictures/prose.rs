@@ -22,7 +22,7 @@ pub fn under(race: &Race, figure: Figure, shown: &[&Server]) -> Vec<String> {
         Figure::Slowest => "The 99th percentile.",
         Figure::Usual => "Half of all answers took no longer.",
         Figure::Rare => "The 99.9th percentile.",
-        Figure::Longest => "Of all answers.",
+        Figure::Longest => "The longest of each round.",
         Figure::Failures => "Of all requests, those without a right answer.",
         Figure::Cpu => "What the server used, with all of its threads.",
         Figure::Calls => "Visitors come one after the other; counted once.",

@@ -443,7 +443,7 @@ impl Guest<'_> {
 const LAST_LINES: usize = 3;
 
 /// What of a program's stderr is worth showing: its last panic (where, and its message), or else its last lines.
-fn last_words(stderr: &[String]) -> Option<String> {
+pub fn last_words(stderr: &[String]) -> Option<String> {
     // How to get a backtrace is what Rust says after the first panic, and no word of the program's.
     let is_words = |line: &&str| !line.is_empty() && !line.starts_with("note: run with");
     let said: Vec<&str> = stderr.iter().map(String::as_str).filter(is_words).collect();

@@ -1,8 +1,11 @@
-//! What is said of a program that fails: the failure that shows best what is wrong, and the likely causes.
+//! What is said of a program that fails: the failure that shows best what is wrong, and the likely causes. A panic comes first.
+
+use std::fs;
 
 use grader::causes::{Cause, Causes, NOT_WRITTEN_YET};
 use grader::course::{Course, Exercise, Lessons};
 use grader::evidence::{self, Cases, Diagnosis, Seen};
+use grader::panicked::Panic;
 use grader::run::Outcome;
 use grader::trial;
 
@@ -15,32 +18,47 @@ pub fn failure<'a>(
 ) -> Option<(&'a str, Vec<String>)> {
     let seen = Seen::of(results.iter().map(|(name, outcome)| (name.as_str(), outcome)));
     let (told, causes) = diagnose(course, lessons, exercise, results, &seen).unwrap_or_default();
+    let answer = fs::read_to_string(&exercise.answer).unwrap_or_default();
+    let panic = |outcome| Panic::seen(outcome).filter(|panic| !panic.is_meant(&answer));
     let failed = results.iter().filter_map(|(name, outcome)| match outcome {
-        Outcome::Failed(message) => Some((name.as_str(), message.as_str())),
+        Outcome::Failed(message) => Some((name.as_str(), message.as_str(), panic(outcome))),
         Outcome::Passed => None,
     });
-    let failed: Vec<(&str, &str)> = failed.collect();
-    let best = failed.iter().find(|(name, _)| name.ends_with(&format!("::{}", told.check)));
-    let (name, message) = best.or(failed.first())?;
+    let failed: Vec<(&str, &str, Option<Panic>)> = failed.collect();
+    let best = failed.iter().find(|(name, ..)| name.ends_with(&format!("::{}", told.check)));
+    let best = best.or(failed.first())?;
+    // Whatever else is wrong: a panic is seen at once, and mended first.
+    let shown = [best].into_iter().chain(&failed).find(|(.., panic)| panic.is_some());
+    let (name, message, panic) = shown.unwrap_or(best);
     let (saw, own) = message.split_once("\ncause:").unwrap_or((message, ""));
     let mut lines: Vec<String> = saw.lines().map(str::to_owned).collect();
     let likely: Vec<&Cause> = told.causes.iter().filter_map(|name| causes.get(name)).collect();
-    match likely.as_slice() {
+    match (panic, likely.as_slice()) {
+        (Some(panic), [one]) => lines.extend(one_of(&[panic.likely(), in_a_line(one)])),
+        // What several causes explain as well is explained by the panic alone.
+        (Some(panic), _) => lines.push(format!("likely:   {}", panic.likely())),
         // What the check says by itself.
-        [] => lines.extend(own.lines().skip(1).map(str::to_owned)),
-        [one] => {
+        (None, []) => lines.extend(own.lines().skip(1).map(str::to_owned)),
+        (None, [one]) => {
             lines.push(format!("likely:   {}", one.likely));
             lines.extend(place(one).map(|place| format!("book:     {place}")));
         }
-        several => {
-            lines.push("likely:   one of these".to_owned());
-            for (number, cause) in (1..).zip(several) {
-                let place = place(cause).map_or(String::new(), |place| format!(" ({place})"));
-                lines.push(format!("       {number}. {}{place}", cause.likely));
-            }
+        (None, several) => {
+            let several: Vec<String> = several.iter().map(|cause| in_a_line(cause)).collect();
+            lines.extend(one_of(&several));
         }
     }
     Some((name, lines))
+}
+
+fn one_of(likely: &[String]) -> Vec<String> {
+    let numbered = (1..).zip(likely).map(|(number, likely)| format!("       {number}. {likely}"));
+    ["likely:   one of these".to_owned()].into_iter().chain(numbered).collect()
+}
+
+fn in_a_line(cause: &Cause) -> String {
+    let place = place(cause).map_or(String::new(), |place| format!(" ({place})"));
+    format!("{}{place}", cause.likely)
 }
 
 fn place(cause: &Cause) -> Option<String> {

@@ -8,7 +8,7 @@
 //! - [`causes`]: what can be wrong with an answer, in a sentence.
 //! - [`markers`]: how a starter and its hints come out of a worked answer.
 //! - [`wrong`]: wrong answers, which prove the checks.
-//! - [`evidence`]: what the checks saw of a program, and which causes that speaks for.
+//! - [`evidence`]: what the checks saw of a program, and which causes that speaks for; [`panicked`]: that it panicked.
 //! - [`workshop`], [`trial`]: build many answers at once, and try them; [`mutants`]: answers with one small change, made mechanically.
 //! - [`cargo`], [`run`]: building what is judged, and running checks on it.
 //! - [`progress`]: what is remembered from one time to the next.
@@ -22,6 +22,7 @@ pub mod course;
 pub mod evidence;
 pub mod markers;
 pub mod mutants;
+pub mod panicked;
 pub mod place;
 pub mod progress;
 pub mod run;

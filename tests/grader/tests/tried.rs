@@ -21,6 +21,10 @@ fn with_more(exercise: &str, more: &str) -> String {
     with_more("head", "1") + &with_more("01-head", "0"),
     &["01-head:more-1 fails head::", "saw:", "01-head:more-0 passes all", "1 of 2 are caught"],
 )]
+#[case::its_panic_comes_first(
+    with_more("head", "1").replace("(end + 1)", "(end); let _ = came[came.len()]") + &with_more("head", "0"),
+    &["head:more-1 fails head::", "saw:", "your program panicked at ", " (index out of bounds: ", "1 of 2 are caught"],
+)]
 #[case::misspelled(with_more("heed", "1"), &["try.toml: there is no exercise heed; did you mean 01-head?"])]
 #[case::not_to_be_compiled(with_more("head", "no"), &["head:more-no doesn't compile", "0 of 1 are caught"])]
 #[case::no_edit_that_fits(

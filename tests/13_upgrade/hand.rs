@@ -20,7 +20,7 @@ use ch13_upgrade::{
     state::{from_memory, in_memory},
 };
 use grader::causes::NOT_WRITTEN_YET;
-use grader::check::Check;
+use grader::check::{Check, last_words};
 use nix::sys::signal::{Signal, kill};
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{MsgFlags, getsockopt, recv, sockopt};
@@ -28,7 +28,7 @@ use nix::unistd::Pid;
 #[cfg(target_os = "linux")]
 use tempfile::NamedTempFile;
 use tempfile::TempDir;
-use visitors::doing::{Snapshot, descriptors};
+use visitors::doing::{Snapshot, describe, descriptors};
 use visitors::program::{LOOK_EVERY, PATIENCE, Start};
 
 use super::*;
@@ -53,6 +53,8 @@ const UPGRADES: u64 = 100;
 const ALL_ASLEEP: Duration = Duration::from_millis(1500);
 /// And when nobody is left who could.
 const IT_IS_OVER: Duration = Duration::from_millis(600);
+/// What is said of whoever waits for a child.
+const FOR_A_CHILD: &str = "waits for a child to end";
 /// But the old one may wait for so long for the new one.
 const TO_ANSWER: Duration = Duration::from_secs(4);
 
@@ -130,10 +132,13 @@ impl<'a> House<'a> {
         {
             check.suspect("the-old-one-stays");
         }
-        let words = |line: &&String| !line.is_empty() && !line.starts_with("note: run with");
-        let said: Vec<&str> = said.iter().filter(words).map(String::as_str).collect();
-        let last = said[said.len().saturating_sub(3)..].join("\n");
-        check.fail(format!("{saw}\nyour program's last words: {last}"));
+        let doing = describe(first.pid());
+        let doing = match doing.contains(FOR_A_CHILD) {
+            true => format!("\nyour program {doing}"),
+            false => String::new(),
+        };
+        let last = last_words(&said).unwrap_or_default();
+        check.fail(format!("{saw}{doing}\nyour program's last words: {last}"));
     }
 
     /// Waits until somebody has said a line like that, and gives what is found there.
@@ -223,6 +228,11 @@ impl<'a> House<'a> {
                 ))
             }
             (true, true) => {
+                let malformed = ["can't be read", "invalid data"];
+                let said = self.server.program.stderr();
+                if said.iter().any(|line| malformed.iter().any(|words| line.contains(words))) {
+                    check.suspect("read-in-another-order");
+                }
                 self.fail(&format!("generation {to} was to serve, and nobody has said so"))
             }
             (false, _) => {
@@ -237,14 +247,7 @@ impl<'a> House<'a> {
 
     /// All processes that have been started by its name, and live.
     fn everybody(&self) -> Vec<i32> {
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let folder = self.folder.path().to_string_lossy().into_owned();
-        let ours = |entry: fs::DirEntry| {
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let line = fs::read(entry.path().join("cmdline")).ok()?;
-            String::from_utf8_lossy(&line).contains(&folder).then_some(pid)
-        };
-        entries.filter_map(ours).collect()
+        named_after(self.folder.path())
     }
 
     /// This generation has at most so many descriptors more than another one had. Where the system can't tell, nobody can.
@@ -484,7 +487,7 @@ fn the_old_one_ends() {
 #[test]
 fn generations_are_counted() {
     let check = check!("13-hand");
-    check.suspect("generations-arent-counted");
+    check.suspect("isnt-ready");
     let house = House::new(&check);
     for generation in 2..=5 {
         house.upgrade(generation);
@@ -500,6 +503,8 @@ fn generations_are_counted() {
 fn one_visitor(#[case] cause: &'static str, #[case] before: &str, #[case] after: &str) {
     let check = check!("13-hand");
     check.suspect(cause);
+    // What it has said is taken for what is to be said to it.
+    check.suspect_where("the visitor got \"hel\",", "read-in-another-order");
     let house = House::new(&check);
     let mut guest = house.guest("visitor");
     if !before.is_empty() {
@@ -643,6 +648,24 @@ fn an_end_behind_it(#[case] finishes: bool) {
     guest.expect_end(when);
 }
 
+/// It has been told the end, and goes on. All of it is taken, and thrown away.
+#[test]
+fn who_goes_on_sending() {
+    let check = check!("13-hand");
+    check.suspect("an-end-is-forgotten");
+    let house = House::new(&check);
+    let mut guest = house.guest("visitor whose line was too long");
+    guest.send_and_wait(&[b'x'; 2000]);
+    guest.expect_end("after a line that is too long");
+    house.upgrade(2);
+    check.suspect("flags-are-mixed-up");
+    // If its socket has been closed, the first of these is answered by a reset.
+    for _ in 0..3 {
+        guest.send(b"more\n");
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
 #[rstest]
 #[case::there_is_none(None)]
 #[case::it_ends_at_once(Some("exit 1"))]
@@ -655,6 +678,7 @@ fn an_end_behind_it(#[case] finishes: bool) {
 fn it_fails(#[case] script: Option<&str>) {
     let check = check!("13-hand");
     check.suspect("it-isnt-waited-for");
+    check.suspect_where(FOR_A_CHILD, "its-child-is-left");
     let house = House::new(&check);
     let mut guest = house.guest("visitor");
     guest.send_and_wait(b"first\nhel");
@@ -998,28 +1022,36 @@ fn it_isnt_ready(#[case] state: Option<Vec<u8>>) {
     }
 }
 
-/// A real one, without its last byte.
+/// A real one, but not just as it was.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_state_that_breaks_off() {
+#[rstest]
+#[case::breaks_off("ready-is-said-too-soon", "without its last byte", |state: &mut Written| {
+    state.bytes.pop();
+})]
+#[case::has_a_byte_more("something-is-left", "with a byte more", |state: &mut Written| {
+    state.bytes.push(0);
+})]
+#[case::has_a_descriptor_more("something-is-left", "with a descriptor more", |state: &mut Written| {
+    let more = fs::File::open("/dev/null").expect("it's there");
+    state.descriptors.push(more.into());
+})]
+fn a_state_that(#[case] cause: &'static str, #[case] how: &str, #[case] changed: fn(&mut Written)) {
     let check = check!("13-hand");
     check.suspect("isnt-ready");
     let house = House::new(&check);
     let mut guest = house.guest("visitor");
     guest.send_and_wait(b"hel");
     let Some(mut state) = house.hands_over() else { return house.is_replaced_all_the_same() };
-    state.bytes.pop();
+    changed(&mut state);
     let (ours, theirs) = Channel::pair().expect("there is room");
     let mut new = Successor::new(&check, ours, theirs);
     new.says_hello();
-    check.suspect("ready-is-said-too-soon");
+    check.suspect(cause);
     // It may be gone already, and then it says nothing.
     let _ = state.send(&new.channel);
     if let Some(said) = new.says() {
         let said = shown(&said);
-        new.fail(&format!(
-            "the new one said HELLO, and got a state without its last byte, and it said {said}"
-        ));
+        new.fail(&format!("the new one said HELLO, and got a state {how}, and it said {said}"));
     }
 }
 

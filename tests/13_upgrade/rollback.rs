@@ -565,6 +565,49 @@ fn nothing_touches_it_then(#[case] script: &str) {
     }
 }
 
+/// The loop ends its turn all the same, and somebody asks in it.
+#[test]
+fn it_starts_no_other_one() {
+    let check = check!("13-rollback");
+    check.suspect("go-isnt-said");
+    let house = House::new(&check);
+    let waits = "while ! test -e \"$0.on\" && test -e \"$0\"; do sleep 0.05; done";
+    house.ask(&format!(
+        "echo >> \"$0.starts\"; echo ready; read go; : > \"$0.here\"; {waits}; echo serving; : > \"$0.said\"; exec sleep 5"
+    ));
+    house.is_there("here", "after the new one said ready, it was to hear go");
+    let when = "after the new one said that it serves, and SIGUSR2 came in the same turn";
+    house.server.program.stop();
+    fs::write(house.beside("on"), "").expect("there is room");
+    let began = Instant::now();
+    while !house.beside("said").exists() && began.elapsed() < PATIENCE {
+        thread::sleep(LOOK_EVERY / 4);
+    }
+    house.ask_again();
+    house.server.program.go_on();
+    check.suspect("it-isnt-replaced");
+    let says = || {
+        let said = house.said();
+        said.iter().find_map(|line| line.strip_prefix("replaced by ")?.parse().ok())
+    };
+    let pid: i32 = house.wait_until(&format!("{when}, your program was to be replaced"), says);
+    check.suspect("the-end-is-none");
+    let ended = house.server.program.ended();
+    // Whoever isn't seen any more has left a line.
+    let others: Vec<i32> = named_after(&house.script).into_iter().filter(|it| *it != pid).collect();
+    let starts = fs::read(house.beside("starts")).map_or(0, |lines| lines.len());
+    for pid in others.iter().chain(&[pid]) {
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+    if let Err(trouble) = ended {
+        check.fail_for(&format!("{when}, your program was to end"), &trouble);
+    }
+    check.suspect("one-more-is-started");
+    if !others.is_empty() || starts > 1 {
+        check.fail(format!("{when}, your program started another one"));
+    }
+}
+
 /// Its end and its last words are seen in the same turn, and its end first.
 #[rstest]
 #[case::hello("its-last-word-is-lost", "echo hello", "it said \"hello\"")]
@@ -639,6 +682,7 @@ fn the_line_comes_last() {
         house.server.fail_seeing(&format!("{when}, your program said already\n  {said}"));
     }
     check.suspect("two-at-once");
+    check.suspect_where("waits for a child to end", "waits-for-the-child");
     house.ask_again();
     house.says(&[UNDER_WAY], &format!("{when}, asked again"));
     check.suspect("its-end-isnt-heard");

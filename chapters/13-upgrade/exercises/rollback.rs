@@ -6,14 +6,14 @@
 //! over; it's told `go`; and when it says `serving`, the old one ends. What it would be given with that is left out here.
 //!
 //! Run it:      cargo run -p ex13-upgrade --bin ex13-rollback -- 7013 sh -c 'echo ready; read go; exit 1'
-//!              and, in a second terminal,      pkill -USR2 ex13-rollback
+//!              and, in a second terminal,      pkill -USR2 -f 'ex13-rollback 7013'
 //! Be graded:   cargo grade 13
 
 // Until you have written your part, much is unused here. Take these lines out when you have.
 #![allow(clippy::ptr_arg, dead_code, unreachable_code)]
 #![allow(unused_imports, unused_mut, unused_variables)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::mem;
@@ -74,6 +74,8 @@ struct Upgrade {
     /// The new program and its arguments.
     command: Vec<String>,
     attempt: RefCell<Option<Attempt>>,
+    /// The new program serves. This one still ends its turn, and starts no other.
+    is_replaced: Cell<bool>,
 }
 
 impl Upgrade {
@@ -134,7 +136,8 @@ impl Upgrade {
         Ok(Attempt { child, to_child, ear, line, is_ready, deadline, failed })
     }
 
-    /// Hears what the new program has said by now, if it has said anything: more of it than of any line that it may say.
+    /// Hears what the new program has said by now, if it has said anything. That's one read, which takes more than all that a
+    /// good one ever says: to call this once is enough.
     fn listen(&self, event_loop: &mut EventLoop, ear: Token) {
         let mut piece = [0; 4096];
         let Some(Ear(from_child)) = event_loop.get_mut(ear) else { return };
@@ -230,7 +233,8 @@ fn main() {
 fn run(listen: impl FnOnce() -> TcpListener, command: Vec<String>) -> io::Result<()> {
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
-    let upgrade = Rc::new(Upgrade { timers, command, attempt: RefCell::new(None) });
+    let (attempt, is_replaced) = (RefCell::new(None), Cell::new(false));
+    let upgrade = Rc::new(Upgrade { timers, command, attempt, is_replaced });
     // Before anybody can know that we're here: without this, SIGUSR2 ends a program.
     signals::on_signals(
         &mut event_loop,

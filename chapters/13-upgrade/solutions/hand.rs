@@ -8,7 +8,7 @@
 //!
 //! Run it:      cargo run -p ex13-upgrade --bin ex13-hand      and, in more terminals,
 //!              nc 127.0.0.1 7013      and type some lines, before and after
-//!              pkill -USR2 ex13-hand
+//!              kill -USR2 PID      with the number that it has said
 //! Be graded:   cargo grade 13
 #![cfg_attr(not(target_os = "linux"), no_main)]
 #![cfg(target_os = "linux")]
@@ -101,7 +101,8 @@ impl House {
         // end
     }
 
-    /// The new one has taken over, or failed. To end, stop the loop, or the process: either will do.
+    /// The new one has taken over, or failed. To end, end the process; or stop the loop, which still finishes this turn, and so
+    /// close the door and all visitors first.
     fn has_handed_over(&self, event_loop: &mut EventLoop, handed: io::Result<()>) {
         // your turn: leave, or go on as if nothing had been
         // hint: `self.successor.take()` is the child. If all went well, say `replaced by` and its process number (`Child::id`), and stop

@@ -6,10 +6,10 @@
 //! over; it's told `go`; and when it says `serving`, the old one ends. What it would be given with that is left out here.
 //!
 //! Run it:      cargo run -p ex13-upgrade --bin ex13-rollback -- 7013 sh -c 'echo ready; read go; exit 1'
-//!              and, in a second terminal,      pkill -USR2 ex13-rollback
+//!              and, in a second terminal,      pkill -USR2 -f 'ex13-rollback 7013'
 //! Be graded:   cargo grade 13
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::mem;
@@ -70,6 +70,8 @@ struct Upgrade {
     /// The new program and its arguments.
     command: Vec<String>,
     attempt: RefCell<Option<Attempt>>,
+    /// The new program serves. This one still ends its turn, and starts no other.
+    is_replaced: Cell<bool>,
 }
 
 impl Upgrade {
@@ -78,6 +80,10 @@ impl Upgrade {
         // your turn: start the new program, unless one is under way already
         // hint: `self.attempt` says whether one is under way. If it is, `say(UNDER_WAY)`, and nothing else happens.
         // hint: `self.start` gives the attempt, to be kept, or an error: that's `Why::CantRun`, and all is over already.
+        // hint: A loop that is stopped finishes its turn, and SIGUSR2 may come in it: when `self.is_replaced`, nothing happens here.
+        if self.is_replaced.get() {
+            return;
+        }
         if self.attempt.borrow().is_some() {
             return say(UNDER_WAY);
         }
@@ -99,7 +105,8 @@ impl Upgrade {
         // hint: Once it has failed, nothing counts that it says. And a line without an end is none: when more than LONGEST_LINE
         //   bytes have come of it, it's enough.
         // hint: `succeeded` wants the attempt itself. So take it out of `self.attempt`, and put it back at the end, unless it has
-        //   succeeded: what isn't there any more, nobody can end, however late.
+        //   succeeded: what isn't there any more, nobody can end, however late. But then nothing says any more that one is
+        //   under way: set `self.is_replaced`, and ask for it in `begin`.
         // hint: Whoever has ended doesn't serve, whatever was said before: ask `attempt.has_ended()`. There is nothing to be done then:
         //   SIGCHLD comes for that, too.
         let Some(mut attempt) = self.attempt.take() else { return };
@@ -116,7 +123,10 @@ impl Upgrade {
                 }
                 // SIGCHLD tells of that, or has told of it.
                 (b"serving", true) if attempt.has_ended() => {}
-                (b"serving", true) => return succeeded(event_loop, attempt),
+                (b"serving", true) => {
+                    self.is_replaced.set(true);
+                    return succeeded(event_loop, attempt);
+                }
                 _ => attempt.fail(Why::Said(line)),
             }
         }
@@ -191,7 +201,8 @@ impl Upgrade {
         Ok(Attempt { child, to_child, ear, line, is_ready, deadline, failed })
     }
 
-    /// Hears what the new program has said by now, if it has said anything: more of it than of any line that it may say.
+    /// Hears what the new program has said by now, if it has said anything. That's one read, which takes more than all that a
+    /// good one ever says: to call this once is enough.
     fn listen(&self, event_loop: &mut EventLoop, ear: Token) {
         let mut piece = [0; 4096];
         let Some(Ear(from_child)) = event_loop.get_mut(ear) else { return };
@@ -292,7 +303,8 @@ fn main() {
 fn run(listen: impl FnOnce() -> TcpListener, command: Vec<String>) -> io::Result<()> {
     let mut event_loop = ch08_epoll::event_loop()?;
     let timers = Timers::start(&mut event_loop, Clock::system());
-    let upgrade = Rc::new(Upgrade { timers, command, attempt: RefCell::new(None) });
+    let (attempt, is_replaced) = (RefCell::new(None), Cell::new(false));
+    let upgrade = Rc::new(Upgrade { timers, command, attempt, is_replaced });
     // Before anybody can know that we're here: without this, SIGUSR2 ends a program.
     signals::on_signals(
         &mut event_loop,

@@ -26,6 +26,7 @@ pub struct Outgoing<'l> {
 }
 
 impl<'l> Outgoing<'l> {
+    // ANCHOR: gives
     /// Hands over a descriptor, too. One that many have, such as a file's, goes once.
     pub fn descriptor(&mut self, descriptor: BorrowedFd<'l>) {
         let next = self.descriptors.len() as u64;
@@ -35,6 +36,7 @@ impl<'l> Outgoing<'l> {
         }
         self.writer.number(number);
     }
+    // ANCHOR_END: gives
 
     /// The bytes, and the descriptors.
     pub fn finish(self) -> (Vec<u8>, Vec<BorrowedFd<'l>>) {
@@ -55,6 +57,7 @@ impl<'a> Incoming<'a> {
         Self { reader: Reader::new(bytes), descriptors, files: BTreeMap::new() }
     }
 
+    // ANCHOR: gets
     /// A descriptor that is one's own.
     ///
     /// # Errors
@@ -63,6 +66,7 @@ impl<'a> Incoming<'a> {
         let number = self.reader.number()?;
         self.take(number)
     }
+    // ANCHOR_END: gets
 
     /// A file that others may have, too.
     ///
@@ -88,6 +92,7 @@ impl<'a> Incoming<'a> {
         Detached { bytes: self.reader.rest().to_vec(), descriptors: self.descriptors }
     }
 
+    // ANCHOR: end
     /// That was all.
     ///
     /// # Errors
@@ -96,6 +101,7 @@ impl<'a> Incoming<'a> {
         self.reader.end()?;
         if self.descriptors.iter().all(Option::is_none) { Ok(()) } else { Err(Malformed) }
     }
+    // ANCHOR_END: end
 }
 
 /// State that was handed over, and is read by whoever it's for.

@@ -4,7 +4,7 @@
 //! something was, it measures beside it how late this machine is.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::{self, PipeWriter, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -68,19 +68,25 @@ impl Schedule<'_> {
         format!("of {} at {} a second", in_number(self.count), self.rate)
     }
 
+    /// The program that is asked, and what it reads from.
+    #[track_caller]
+    fn start(&self) -> (Program, PipeWriter) {
+        let started = io::pipe().and_then(|(reader, input)| {
+            let start = Start::new(self.check.program()).env("RUST_BACKTRACE", "0").stdin(reader);
+            let start = start.arg(self.rate.to_string()).arg(self.count.to_string());
+            Ok((start.start()?, input))
+        });
+        match started {
+            Ok(started) => started,
+            Err(error) => self.check.fail(format!("your program can't be started: {error}")),
+        }
+    }
+
     /// Asks `questions`, one a line, and gives what is said behind each: `due 1: 10.000000` is `10.000000`.
     #[track_caller]
     fn asked(&self, questions: &[String]) -> Vec<String> {
         let check = self.check;
-        let started = io::pipe().and_then(|(reader, input)| {
-            let start = Start::new(check.program()).env("RUST_BACKTRACE", "0").stdin(reader);
-            let start = start.arg(self.rate.to_string()).arg(self.count.to_string());
-            Ok((start.start()?, input))
-        });
-        let (program, mut input) = match started {
-            Ok(started) => started,
-            Err(error) => check.fail(format!("your program can't be started: {error}")),
-        };
+        let (program, mut input) = self.start();
         let lines = questions.join("\n") + "\n";
         // A program that doesn't read must not hold us up, and one that has ended has said why.
         thread::spawn(move || drop(input.write_all(lines.as_bytes())));
@@ -180,18 +186,34 @@ impl Schedule<'_> {
             match given.next {
                 // Whoever goes on behind those that are missing leaves them out.
                 next if next == expected.next => "drops-what-is-late",
+                _ if self.is_rounded(to_be.start) && is_beside(given.next, Some(now)) => {
+                    "rounds-in-two-ways"
+                }
                 Some(next) if next == now && is.is_empty() => "not-what-is-due-just-now",
                 _ => "catches-up-slowly",
             }
         } else {
             match (given.next, expected.next) {
                 (Some(_), None) => "never-at-an-end",
+                (next, due) if self.is_rounded(to_be.end) && is_beside(next, due) => {
+                    "rounds-in-two-ways"
+                }
                 (Some(next), Some(due)) if next < due => "looks-again-and-again",
                 _ => "too-late",
             }
         };
         self.check.suspect(cause);
     }
+
+    /// Whether it's due in between two nanoseconds.
+    fn is_rounded(&self, number: u64) -> bool {
+        !(u128::from(number) * SECOND).is_multiple_of(u128::from(self.rate))
+    }
+}
+
+/// Whether two times are the same to a nanosecond.
+fn is_beside(one: Option<u128>, other: Option<u128>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.abs_diff(other) <= 1)
 }
 
 impl Given {
@@ -550,7 +572,9 @@ fn there_is_nothing_to_send(#[case] rate: u64, #[case] count: u64) {
     let load = Load::start(&check, rate, count);
     let when = load.pace();
     match load.next_or_trouble() {
-        Ok(Asked { number, .. }) => load.server.fail_seeing(&format!("{when}, {number} came")),
+        Ok(Asked { number, .. }) => {
+            load.server.fail_seeing(&format!("{when}, request {number} came"))
+        }
         Err(Trouble::Ended { .. }) => {}
         Err(trouble) => {
             load.server.fail_for(&format!("{when}, it was to end at once"), &trouble);
@@ -859,5 +883,45 @@ fn however_many_there_are() {
             load.server.fail_seeing(&format!("{when}, {came} came, and {number} was to come"));
         }
         asked.answer();
+    }
+}
+
+/// Questions that are asked when much has been given cost no more than those before, and than giving all that.
+#[test]
+fn what_was_given_costs_nothing() {
+    /// One a millisecond.
+    const RATE: u64 = 1000;
+    const QUESTIONS: u64 = 40;
+    const MANY: u64 = 500_000;
+    /// The later ones may cost so many times as much as all that was asked before.
+    const TIMES: u32 = 4;
+    /// And so much more: CPU time is told in steps of 10 ms.
+    const MORE: Duration = Duration::from_millis(30);
+    let check = check!("race-due");
+    check.suspect("counts-what-was-given");
+    let schedule = Schedule { check: &check, rate: RATE, count: u64::MAX };
+    let (program, mut input) = schedule.start();
+    // Asks `next` at each of these milliseconds, and gives how much CPU time was used when all is answered.
+    let mut used_after = |times: Range<u64>, what: &str| {
+        let end = format!("due {}", times.end);
+        let questions: String = times.map(|ms| format!("next {ms}\n")).collect();
+        // It's less than a pipe holds. A program that has ended has said why.
+        let _ = input.write_all(format!("{questions}{end}\n").as_bytes());
+        if let Err(trouble) = program.prints(|line| line.starts_with(&end)) {
+            let pace = schedule.pace();
+            check.fail_for(&format!("{pace}, your program was to answer {what}"), &trouble);
+        }
+        program.usage().unwrap_or_default().cpu
+    };
+    let more = format!("{QUESTIONS} more questions when {MANY} requests had been given");
+    used_after(0..QUESTIONS, &format!("{QUESTIONS} questions at the start"));
+    let before =
+        used_after(MANY - 1..MANY, &format!("a question that gives all of {MANY} requests"));
+    let later = used_after(MANY..MANY + QUESTIONS, &more).saturating_sub(before);
+    if later > TIMES * before + MORE {
+        let (pace, before, later) = (schedule.pace(), before.as_millis(), later.as_millis());
+        check.fail(format!(
+            "{pace}, your program used {later} ms of CPU time to answer {more}; until then it had used {before} ms"
+        ));
     }
 }

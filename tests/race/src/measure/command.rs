@@ -60,7 +60,7 @@ struct Arguments {
     window: u64,
 
     /// How long it's asked as fast as it answers, in ms; 0: it isn't
-    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     rush: u64,
 
     /// The other way to measure: each visitor asks again when the last answer is there, and the time counts from

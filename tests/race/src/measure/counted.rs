@@ -10,7 +10,7 @@ use crate::measure::started::Started;
 use crate::result::Counted;
 
 /// How long it's asked.
-pub const ONE_BY_ONE: Duration = Duration::from_millis(125);
+pub const ONE_BY_ONE: Duration = Duration::from_millis(100);
 
 /// With more threads it isn't done: to take hold of each of them takes longer than all the rest.
 #[cfg(target_env = "gnu")]

@@ -19,7 +19,7 @@ use crate::measure::started::{Cores, Started};
 use crate::result::{Answers, Cell, Pace, QUANTILES, Round};
 
 /// How long it's waited until some of the crowd are in: the kernel knocks again after one second.
-const FOR_THE_CROWD: Duration = Duration::from_millis(1300);
+const FOR_THE_CROWD: Duration = Duration::from_millis(1100);
 /// How long it's waited for the last answers: whoever waits longer hasn't been answered.
 const FOR_ANSWERS: Duration = Duration::from_millis(500);
 /// How many ask at once in the rush: enough to keep a server busy while the others' answers are on their way.

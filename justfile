@@ -118,9 +118,9 @@ noticed:
     cargo build --quiet --release --package ch13-upgrade
     cargo run --quiet --release --package ch13-upgrade --example noticed target/release/ch13-upgrade > book/figures/13-noticed.txt
 
-# Have the race run for the book, longer than usual, write it down, and draw it anew. A quarter of an hour; close what else runs.
+# Have the race run for the book, longer than usual, write it down, and draw it anew. Ten minutes; close what else runs.
 race-for-the-book: && (curves)
-    cargo race --window 2200 --rush 300 --json book/figures/race.json > book/figures/race.txt
+    cargo race --window 1000 --rush 300 --json book/figures/race.json > book/figures/race.txt
     cargo race 2 --rounds 1 --crowd 0 --window 6000 --rush 0 --rate 100 --silent --json book/figures/race-open.json
     cargo race 2 --rounds 1 --crowd 0 --window 6000 --rush 0 --rate 100 --silent --closed --json book/figures/race-closed.json
 

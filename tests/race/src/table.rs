@@ -25,6 +25,7 @@ pub fn print(race: &Race) -> String {
     }
     text += &marks.told();
     text += &causes(race);
+    text += &fewer_rounds(race);
     text += not_counted(race);
     text += &noise(race);
     text += &lateness(race);
@@ -215,6 +216,22 @@ fn cause(cells: &[&Cell]) -> Option<String> {
         cells.iter().filter(|cell| cell.inside >= cell.crowd).find_map(|cell| cell.why.as_ref());
     causes.extend(why.map(|why| plain(why)));
     (!causes.is_empty()).then(|| causes.join(", "))
+}
+
+/// Who didn't meet a crowd in each round, though it was there in the last one.
+fn fewer_rounds(race: &Race) -> String {
+    let mut text = String::new();
+    for server in &race.servers {
+        for crowd in crowds(race) {
+            let (met, all) = (server.cells(crowd).count(), server.rounds.len());
+            if met > 0 && met < all && !Fate::of(server, crowd).is_altogether() {
+                let rounds = about::counted(all, "round");
+                let (name, crowd) = (name(server), number(crowd as f64));
+                text += &paragraph(&format!("  {name}, with {crowd}: {met} of {rounds}"), "    ");
+            }
+        }
+    }
+    if text.is_empty() { text } else { format!("\nIn some of the rounds only\n{text}") }
 }
 
 /// Where servers ran of which everything else is known.

@@ -283,3 +283,16 @@ fn a_server_that_has_ended_is_told_though_all_were_inside() {
     let text = print(&race);
     assert!(text.contains("\n  8, with 10,000: it has ended\n"), "{text}");
 }
+
+#[test]
+fn who_met_a_crowd_in_some_rounds_only_is_told() {
+    let mut race = made::chapters();
+    let server = race.servers.iter_mut().find(|server| server.name == "5").unwrap();
+    for round in &mut server.rounds[3..] {
+        round.cells.pop();
+    }
+    let text = print(&race);
+    let told = "\nIn some of the rounds only\n  5, with 10,000: 3 of 5 rounds\n";
+    assert!(text.contains(told), "{text}");
+    assert!(!print(&made::chapters()).contains("In some of the rounds"));
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 
@@ -16,6 +16,11 @@ use crate::measure::round::{self, Course};
 use crate::plot::words::{cut, number, plain};
 use crate::result::{Plan, Race, Server, VERSION};
 
+/// A server that needs longer than this to let a crowd in is asked with it in the first [`ROUNDS_OF_SLOW`] rounds only: it would
+/// take a third of the whole time otherwise.
+const SLOW: Duration = Duration::from_secs(5);
+/// As many as a median needs.
+const ROUNDS_OF_SLOW: usize = 3;
 /// How much of a name the line of progress has room for.
 const LONGEST_NAME: usize = 14;
 
@@ -33,24 +38,31 @@ pub fn run(
     let mut progress = Progress::new(rounds * servers.len() * sizes, estimate);
     let ends = || course.ends.load(Ordering::Relaxed);
     let mut begun = 0;
+    let mut patiences = vec![Patience::default(); contestants.len()];
     for round in 1..=rounds {
         // Calls are the same each time.
         let course = &Course { counts: course.counts && round == 1, ..course.clone() };
-        for (contestant, server) in contestants.iter().zip(&mut servers) {
+        for ((contestant, server), patience) in
+            contestants.iter().zip(&mut servers).zip(&mut patiences)
+        {
             if ends() {
                 break;
             }
             let mut step = begun * sizes;
             begun += 1;
             let goes_on = |size| {
+                let is_too_long = round > ROUNDS_OF_SLOW && patience.has_ended_before(size);
+                patience.begins(size, course);
                 let title = short(contestant);
                 let crowd = number(size as f64);
                 progress.show(step, &format!("round {round} of {rounds}, {title}, {crowd} silent"));
                 step += 1;
-                !ends()
+                !ends() && !is_too_long
             };
             let built = contestant.program().and_then(|program| built.get(&program));
-            match round::run(contestant, built.map(PathBuf::as_path), course, goes_on) {
+            let outcome = round::run(contestant, built.map(PathBuf::as_path), course, goes_on);
+            patience.ends(course);
+            match outcome {
                 Ok(round) => server.rounds.push(round),
                 Err(error) => {
                     progress.say(&format!("{}: {error}", server.title));
@@ -71,6 +83,35 @@ pub fn run(
         plan: plan(course, rounds),
         cut_short: ends(),
         servers,
+    }
+}
+
+/// With which crowds a server takes too long.
+#[derive(Clone, Debug, Default)]
+struct Patience {
+    /// The size that it's at, and since when.
+    now: Option<(usize, Instant)>,
+    /// The smallest one that it needed too long for.
+    too_many: Option<usize>,
+}
+
+impl Patience {
+    fn begins(&mut self, size: usize, course: &Course) {
+        self.ends(course);
+        self.now = Some((size, Instant::now()));
+    }
+
+    /// The crowd is there, and those who ask have been answered.
+    fn ends(&mut self, course: &Course) {
+        if let Some((size, since)) = self.now.take()
+            && since.elapsed() > SLOW + course.window + course.rush
+        {
+            self.too_many.get_or_insert(size);
+        }
+    }
+
+    fn has_ended_before(&self, size: usize) -> bool {
+        self.too_many.is_some_and(|too_many| size >= too_many)
     }
 }
 
@@ -111,5 +152,37 @@ fn advice(error: &io::Error) -> Option<&'static str> {
              /proc/sys/net/ipv4/ip_local_port_range",
         ),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_that_took_too_long_and_all_larger_ones_are_left_out() {
+        let course = Course {
+            crowds: vec![10, 100, 1000],
+            pace: crate::result::Pace::Open { a_second: 1 },
+            window: Duration::from_secs(60),
+            rush: Duration::from_secs(5),
+            stays: false,
+            target: "/".to_owned(),
+            meanwhile: false,
+            counts: false,
+            ends: std::sync::Arc::default(),
+            cores: None,
+        };
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds));
+        let after = |seconds| {
+            // A machine that has just been started has no such moment.
+            let since = ago(seconds)?;
+            let mut patience = Patience { now: Some((100, since)), too_many: None };
+            patience.begins(1000, &course);
+            Some([10, 100, 1000].map(|size| patience.has_ended_before(size)))
+        };
+        // As long as it's asked, and five seconds.
+        assert!(after(69).is_none_or(|left_out| left_out == [false; 3]));
+        assert!(after(71).is_none_or(|left_out| left_out == [false, true, true]));
     }
 }

@@ -56,11 +56,11 @@ struct Arguments {
     rounds: u32,
 
     /// How long it's asked at each size of the crowd, in ms
-    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 160, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     window: u64,
 
     /// How long it's asked as fast as it answers, in ms; 0: it isn't
-    #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     rush: u64,
 
     /// The other way to measure: each visitor asks again when the last answer is there, and the time counts from

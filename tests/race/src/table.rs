@@ -41,7 +41,7 @@ fn head(race: &Race) -> String {
     let cores = if race.machine.pinned {
         "server and load on a core of their own each"
     } else {
-        "server and load on the same cores"
+        "server and load on the same cores, so that the load may have been the limit anywhere"
     };
     let mut text = paragraph(&format!("The race of {}", plain(&race.date)), "");
     text += &paragraph(&format!("{}; {cores}", about::machine(&race.machine)), "");

@@ -70,7 +70,7 @@ fn what_was_measured_and_where() {
     race.cut_short = true;
     let text = head(&race);
     for part in [
-        "unknown processor, 2 cores, Linux 6.12.1; server and load on the same cores",
+        "unknown processor, 2 cores, Linux 6.12.1; server and load on the same cores, so that the load may have been the limit anywhere",
         "64 at once, each timed from when it was sent, for 2 s with each crowd; visitors stayed; \
          in the middle third of the time there was a greedy visitor",
         "It was cut short",

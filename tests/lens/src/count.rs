@@ -4,7 +4,6 @@
 //! doesn't; and afterwards the program goes on alone.
 
 use std::collections::HashSet;
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +15,11 @@ use nix::libc;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 use visitors::calls::{self, Kind};
+use visitors::doing::Snapshot;
 
 use crate::Blind;
 use crate::kernel::{self, At, News, Onward};
-use crate::tracer::{is_traced, options, tasks};
+use crate::tracer::{is_stop, is_traced, options, tasks};
 
 /// All of them were seen asleep, and for so long nothing has happened: whatever was begun is over.
 const QUIET: Duration = Duration::from_millis(1);
@@ -119,7 +119,11 @@ impl Counting {
     /// Looked at one after the other, they may have been asleep in turns: so it's looked twice.
     fn is_quiet_soon(&self) -> bool {
         let began = Instant::now();
-        let are_asleep = || self.programs.iter().flat_map(|program| tasks(*program)).all(is_asleep);
+        let are_asleep = || {
+            let looks = self.programs.iter().map(|program| Snapshot::of(program.as_raw()));
+            // Of one that has ended, there is none.
+            looks.flatten().all(|look| look.asleep())
+        };
         loop {
             self.shared.has_news.store(false, Ordering::Relaxed);
             let were_asleep = are_asleep();
@@ -133,13 +137,6 @@ impl Counting {
             }
         }
     }
-}
-
-/// Or has ended.
-fn is_asleep(thread: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{thread}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, behind)| behind.chars().next());
-    state.is_none_or(|state| matches!(state, 'S' | 'Z' | 'X'))
 }
 
 impl Drop for Counting {
@@ -193,8 +190,6 @@ impl Shared {
     }
 
     fn stopped(&self, thread: Pid, signal: i32, event: i32) -> (Onward, i32) {
-        let is_stop =
-            |signal| [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
         match event {
             0 if signal == libc::SIGTRAP | 0x80 => {
                 self.look_at(thread);

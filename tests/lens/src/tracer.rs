@@ -326,8 +326,6 @@ impl Tracer {
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.stops += 1;
         }
-        let is_stop =
-            |signal| [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
         match event {
             libc::PTRACE_EVENT_SECCOMP => self.look_at_call(tid, seen, tell),
             libc::PTRACE_EVENT_EXEC => {
@@ -801,6 +799,11 @@ fn is_dup2(number: i64) -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn is_dup2(_: i64) -> bool {
     false
+}
+
+/// Whether whoever gets this signal stops, until it's told to go on.
+pub(crate) fn is_stop(signal: i32) -> bool {
+    [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
 }
 
 /// What a traced thread tells, besides its calls: that it begins others, or becomes another program.

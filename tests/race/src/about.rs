@@ -1,8 +1,20 @@
 //! What a race was, in sentences: for the table's head, and for the small print of the pictures.
 
-use crate::plot::words::{number, plain};
+use textwrap::core::display_width;
+
+use crate::plot::words::{cut, number, plain};
 use crate::result::{Machine, Pace, Plan, Race};
 use crate::units::Unit;
+
+/// A longer name is cut, in tables and in the line of progress.
+pub const LONGEST_NAME: usize = 14;
+
+/// A server's name as it's printed: without what a terminal would obey, and not too wide.
+pub fn short(name: &str) -> String {
+    let name = cut(&plain(name), LONGEST_NAME);
+    // One that's twice as wide as others, in a terminal.
+    if display_width(&name) > LONGEST_NAME { cut(&name, LONGEST_NAME / 2) } else { name }
+}
 
 /// `5 rounds`, `1 visitor`.
 pub fn counted(count: usize, what: &str) -> String {

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use crate::about;
 use crate::figures::{Figure, Gap, crowds, twins};
-use crate::plot::words::{cut, number, plain};
+use crate::plot::words::{number, plain};
 use crate::result::{Race, Role, Server};
 use crate::table::paragraph;
 
@@ -19,8 +19,6 @@ fn figures() -> impl Iterator<Item = Figure> {
 
 /// So many of those that don't agree are listed.
 const MOST_LISTED: usize = 20;
-/// A longer name is cut.
-const LONGEST_NAME: usize = 14;
 
 /// For each figure: how many pairs of servers are told apart, and which come out in another order elsewhere. `races` are more
 /// than one, with their names.
@@ -77,8 +75,8 @@ impl Pair<'_> {
             "{}, with {}: {} is {lower} than {} in {}, and isn't in {}",
             figure.title(),
             number(self.crowd as f64),
-            short(self.one),
-            short(self.other),
+            about::short(self.one),
+            about::short(self.other),
             plain(name(self.told_by)),
             plain(self.against.map_or("", name)),
         )
@@ -89,17 +87,14 @@ impl Pair<'_> {
 fn pairs(figure: Figure, races: &[(String, Race)]) -> Vec<Pair<'_>> {
     let Some((_, first)) = races.first() else { return Vec::new() };
     let noises: Vec<Option<f64>> = races.iter().map(|(_, race)| floor(figure, race)).collect();
-    let find = |race: &'_ Race, name: &str| -> Option<Server> {
-        race.servers.iter().find(|server| server.name == name).cloned()
-    };
     let mut pairs = Vec::new();
     let measured: Vec<&Server> =
         first.servers.iter().filter(|server| server.role == Role::Measured).collect();
     for (place, one) in measured.iter().enumerate() {
         for other in &measured[place + 1..] {
-            let both: Option<Vec<(Server, Server)>> = races
+            let both: Option<Vec<(&Server, &Server)>> = races
                 .iter()
-                .map(|(_, race)| Some((find(race, &one.name)?, find(race, &other.name)?)))
+                .map(|(_, race)| Some((race.server(&one.name)?, race.server(&other.name)?)))
                 .collect();
             let Some(both) = both else { continue };
             for crowd in crowds(first) {
@@ -136,8 +131,4 @@ fn gap(
     let gap = Gap::of(figure, noise, crowd, one, other)?;
     let is_the_loads = [one, other].iter().all(|server| figure.is_the_loads(server, crowd));
     Some(Gap { is_told: gap.is_told && !is_the_loads, ..gap })
-}
-
-fn short(name: &str) -> String {
-    cut(&plain(name), LONGEST_NAME)
 }

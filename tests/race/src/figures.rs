@@ -142,7 +142,7 @@ impl Figure {
     pub fn noise(self, race: &Race) -> Option<f64> {
         let ratio = |twin: &Server, again: &Server, crowd| {
             let (one, other) = (self.of(twin, crowd)?.median, self.of(again, crowd)?.median);
-            (one > 0.0 && other > 0.0).then(|| (one / other).max(other / one))
+            (one > 0.0 && other > 0.0).then(|| apart(one, other))
         };
         let ratios = twins(race).flat_map(|(twin, again)| {
             crowds(race).into_iter().filter_map(move |crowd| ratio(twin, again, crowd))
@@ -170,12 +170,16 @@ impl Gap {
         other: &Server,
     ) -> Option<Self> {
         let (one, other) = (figure.of(one, crowd)?, figure.of(other, crowd)?);
-        let ratio = (one.median / other.median).max(other.median / one.median);
-        let is_beyond = noise.is_some_and(|noise| ratio > noise);
+        let is_beyond = noise.is_some_and(|noise| apart(one.median, other.median) > noise);
         let overlap = one.least <= other.most && other.least <= one.most;
         let order = one.median.total_cmp(&other.median);
         Some(Self { order, is_told: is_beyond && !overlap })
     }
+}
+
+/// The factor between two figures, however they are ordered.
+fn apart(one: f64, other: f64) -> f64 {
+    (one / other).max(other / one)
 }
 
 fn for_each(cell: &Cell, count: fn(&Counted) -> u64) -> Option<f64> {

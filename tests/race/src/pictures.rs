@@ -44,10 +44,7 @@ pub fn all(race: &Race) -> Vec<(String, String)> {
 /// One chapter's server against the one `before`, both by their short names. A server that isn't in the race has no
 /// curve.
 pub fn of_chapter(race: &Race, figure: Figure, name: &str, before: &str) -> String {
-    let shown: Vec<&Server> = [before, name]
-        .iter()
-        .filter_map(|name| race.servers.iter().find(|server| server.name == *name))
-        .collect();
+    let shown: Vec<&Server> = [before, name].iter().filter_map(|name| race.server(name)).collect();
     over_crowds(race, figure, &chapters_name(name), &shown, Noise::Band).draw()
 }
 
@@ -111,22 +108,21 @@ const RARE: [(f64, f64, &str); 5] = [
 /// The latencies of the server `name`, asked at fixed times and asked as it answers, with the largest crowd that was
 /// answered both times.
 pub fn two_ways(open: &Race, closed: &Race, name: &str) -> String {
-    let find = |race: &'_ Race| race.servers.iter().find(|server| server.name == name).cloned();
-    let (asked_openly, asked_closedly) = (find(open), find(closed));
-    let has_answers = |server: &Option<Server>, crowd| {
-        server.as_ref().is_some_and(|server| Figure::Usual.of(server, crowd).is_some())
+    let (asked_openly, asked_closedly) = (open.server(name), closed.server(name));
+    let has_answers = |server: Option<&Server>, crowd| {
+        server.is_some_and(|server| Figure::Usual.of(server, crowd).is_some())
     };
     let crowd = crowds(open)
         .into_iter()
-        .rfind(|crowd| has_answers(&asked_openly, *crowd) && has_answers(&asked_closedly, *crowd));
+        .rfind(|crowd| has_answers(asked_openly, *crowd) && has_answers(asked_closedly, *crowd));
     let ways = [(asked_openly, "open", 0), (asked_closedly, "closed", 1)];
     let mut curves = Vec::new();
     for (server, way, look) in ways {
         if let (Some(server), Some(crowd)) = (server, crowd) {
             let points = RARE.iter().map(|(quantile, at, _)| Point {
                 at: *at,
-                figure: latency(&server, crowd, *quantile),
-                hollow: Figure::Usual.is_the_loads(&server, crowd),
+                figure: latency(server, crowd, *quantile),
+                hollow: Figure::Usual.is_the_loads(server, crowd),
                 cross: None,
             });
             curves.push(Curve {

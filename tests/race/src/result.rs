@@ -23,6 +23,11 @@ pub struct Race {
 }
 
 impl Race {
+    /// By its short name.
+    pub fn server(&self, name: &str) -> Option<&Server> {
+        self.servers.iter().find(|server| server.name == name)
+    }
+
     /// What stands in `json`.
     ///
     /// # Errors

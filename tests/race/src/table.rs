@@ -5,14 +5,12 @@ use textwrap::core::display_width;
 
 use crate::about;
 use crate::figures::{Fate, Figure, crowds, kinds, nobody_answered, twins};
-use crate::plot::words::{cut, number, plain};
+use crate::plot::words::{number, plain};
 use crate::result::{Cell, Pace, Race, Server};
 use crate::units::Unit;
 
 /// As wide as terminals are that nobody has made wider.
 const WIDTH: usize = 80;
-/// A longer name is cut.
-const LONGEST_NAME: usize = 14;
 /// The head of the first column.
 const CROWD: &str = "silent visitors";
 
@@ -303,9 +301,7 @@ fn lower(title: &str) -> String {
 }
 
 fn name(server: &Server) -> String {
-    let name = cut(&plain(&server.name), LONGEST_NAME);
-    // One that's twice as wide as others, in a terminal.
-    if display_width(&name) > LONGEST_NAME { cut(&name, LONGEST_NAME / 2) } else { name }
+    about::short(&server.name)
 }
 
 fn names_width(race: &Race) -> usize {

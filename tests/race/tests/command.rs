@@ -161,7 +161,7 @@ fn the_books_tables_are_those_of_its_race() {
 
 /// The book's race, and what its page says of it.
 #[test]
-fn what_the_page_says_of_system_calls_is_so() {
+fn what_the_page_says_is_so() {
     let race = read(&visitors::chapters::root().join("book/figures/race.json"));
     // As the page says it was called: `--window 1000 --rush 300`.
     assert_eq!((race.plan.window, race.plan.rush), (1_000_000_000, 300_000_000));
@@ -184,9 +184,57 @@ fn what_the_page_says_of_system_calls_is_so() {
         assert!((many - none).abs() < 1.0, "{name}: {none} {many}");
     }
     assert!(each(Figure::Calls, "7", 5000) > calls("7") + 2.0);
+    // What else the page says of its pictures.
+    let cpu = |name, crowd| each(Figure::Cpu, name, crowd);
+    assert!(cpu("5", 10) < 1.25 * cpu("8", 10), "with ten, poll costs no more than epoll");
+    assert!((1.5..3.0).contains(&(cpu("3", 10) / cpu("8", 10))), "a thread costs about twice that");
+    for name in ["5", "6", "7"] {
+        assert!(
+            (1.8e6..2.2e6).contains(&cpu(name, 5000)),
+            "two milliseconds, a whole core: {name}"
+        );
+        assert!(each(Figure::Usual, name, 5000) > 5.0 * each(Figure::Usual, "8", 5000), "{name}");
+    }
+    let slowest = |name| each(Figure::Slowest, name, 10_000);
+    assert!(slowest("5") > 5.0 * slowest("6") && slowest("5") > 5.0 * slowest("7"));
+    assert!(each(Figure::Failures, "5", 10_000) > 0.0);
+    assert!(each(Figure::Most, "6", 1000) > 3.0 * each(Figure::Most, "5", 1000));
+    let visitor = |name| each(Figure::Visitor, name, 10_000);
+    assert!(["5", "6", "7", "8", "9", "11"].iter().all(|name| visitor("3") > 20.0 * visitor(name)));
+    assert!(visitor("7") > visitor("6"), "callbacks take memory");
     let agreement = visitors::chapters::root().join("book/figures/race-agreement.txt");
     let agreement = fs::read_to_string(agreement).unwrap();
     assert!(agreement.contains("Pairs of servers") && agreement.contains("first.json"));
+}
+
+/// A page that names other times than `--help` does, and a default race that takes longer than is promised.
+#[test]
+fn the_defaults_are_those_of_the_page_and_take_less_than_three_minutes() {
+    let help = race().arg("--help").output().unwrap();
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let default = |option: &str| {
+        let (_, behind) = help.split_once(&format!("--{option} ")).expect(option);
+        let (_, behind) = behind.split_once("[default: ").expect(option);
+        behind.split(']').next().unwrap().to_owned()
+    };
+    let page = visitors::chapters::root().join("book/src/race.md");
+    let page = fs::read_to_string(page).unwrap();
+    let [window, rate, rush] = ["window", "rate", "rush"].map(default);
+    for part in [
+        format!("In the *window*, for {window} ms, {rate} requests a second are sent."),
+        format!("In the *rush*, for {rush} ms,"),
+    ] {
+        assert!(page.contains(&part), "{part} isn't on the page");
+    }
+    assert_eq!(default("rounds"), "5");
+    // What is told beforehand, as far as that is true: it was within a tenth of what it took. It's ended as soon as it's said.
+    let started = Start::new(env!("CARGO_BIN_EXE_race")).arg("--unoptimized").apart().start();
+    let started = started.unwrap();
+    let told = started.says(|line| line.contains("minutes")).unwrap();
+    // It ends its servers, too.
+    started.signal(Signal::SIGINT);
+    started.ended().unwrap();
+    assert!(told.contains("11 servers, 5 rounds: about 2:"), "{told}");
 }
 
 #[test]

@@ -12,6 +12,9 @@ use crate::result::Counted;
 /// How long it's asked.
 pub const ONE_BY_ONE: Duration = Duration::from_millis(100);
 
+/// So many a second: whoever comes finds the last one gone, also where a turn takes some milliseconds.
+#[cfg(target_env = "gnu")]
+const A_SECOND: u32 = 40;
 /// With more threads it isn't done: to take hold of each of them takes longer than all the rest.
 #[cfg(target_env = "gnu")]
 const MOST_WATCHED: u64 = 1500;
@@ -36,7 +39,7 @@ pub fn count(
         return Ok(None);
     }
     let Ok(counting) = Counting::on(server.processes()) else { return Ok(None) };
-    let pace = Pace::Closed { at_once: 1, a_second: Some(40) };
+    let pace = Pace::Closed { at_once: 1, a_second: Some(A_SECOND) };
     let heard = visit(event_loop, Visits { pace, lasting: ONE_BY_ONE, ..visits.clone() });
     let counts = counting.counts();
     for (pid, status) in counting.finish() {

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 
+use crate::about;
 use crate::load::nanos;
 use crate::measure::contestant::{Contestant, Place};
 use crate::measure::machine;
 use crate::measure::progress::Progress;
 use crate::measure::round::{self, Course};
-use crate::plot::words::{cut, number, plain};
+use crate::plot::words::number;
 use crate::result::{Plan, Race, Server, VERSION};
 
 /// A server that needs longer than this to let a crowd in is asked with it in the first [`ROUNDS_OF_SLOW`] rounds only: it would
@@ -21,8 +22,6 @@ use crate::result::{Plan, Race, Server, VERSION};
 const SLOW: Duration = Duration::from_secs(5);
 /// As many as a median needs.
 const ROUNDS_OF_SLOW: usize = 3;
-/// How much of a name the line of progress has room for.
-const LONGEST_NAME: usize = 14;
 
 /// Runs it. What was measured until it was to end is kept. A server that can't be started, or fails, has fewer rounds, and
 /// it's said why.
@@ -138,7 +137,7 @@ fn short(contestant: &Contestant) -> String {
         Place::Chapter(_) => contestant.title.split(',').next().unwrap_or(&contestant.title),
         _ => &contestant.name,
     };
-    cut(&plain(name), LONGEST_NAME)
+    about::short(name)
 }
 
 /// What to do where the load itself can't go on: it has no descriptor, or no port left.

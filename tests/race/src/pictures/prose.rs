@@ -54,7 +54,7 @@ pub fn under(race: &Race, figure: Figure, shown: &[&Server]) -> Vec<String> {
 /// Under the title of the picture with both ways.
 pub fn under_two_ways(open: &Race, closed: &Race, name: &str, crowd: Option<usize>) -> Vec<String> {
     let mut under = Vec::new();
-    if let Some(server) = open.servers.iter().find(|server| server.name == name) {
+    if let Some(server) = open.server(name) {
         let with = match crowd {
             None => String::new(),
             Some(0) => ", without a crowd".to_owned(),

@@ -195,6 +195,10 @@ fn what_the_page_says_is_so() {
         );
         assert!(each(Figure::Usual, name, 5000) > 5.0 * each(Figure::Usual, "8", 5000), "{name}");
     }
+    for name in ["3", "8", "9"] {
+        let [none, many] = [0, 10_000].map(|crowd| each(Figure::Usual, name, crowd));
+        assert!(many < 1.5 * none, "nobody looks at those who say nothing: {name}");
+    }
     let slowest = |name| each(Figure::Slowest, name, 10_000);
     assert!(slowest("5") > 5.0 * slowest("6") && slowest("5") > 5.0 * slowest("7"));
     assert!(each(Figure::Failures, "5", 10_000) > 0.0);

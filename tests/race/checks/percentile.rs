@@ -256,6 +256,7 @@ fn the_rank_is_exact(#[case] before: &[&str], #[case] percent: &str, #[case] exp
 #[case::a_part(&["1 9223372036854775807", "2 9223372036854775808"], "49.999", 1)]
 #[case::all(&["1 18446744073709551614", "2"], "100", 2)]
 #[case::all_but_one(&["1 18446744073709551614", "2"], "99.999", 1)]
+#[case::one_more_than_a_float_can_tell(&["1 4611686018427387904", "2 4611686018427387905"], "50", 2)]
 fn the_rank_of_very_many_is_exact(
     #[case] before: &[&str],
     #[case] percent: &str,

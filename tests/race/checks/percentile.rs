@@ -430,14 +430,27 @@ fn parts_are_told_together(#[case] before: &[&str], #[case] asked: &[(&str, u64)
 
 #[test]
 fn to_count_costs_little() {
-    const VALUES: u64 = 50_000;
-    /// Much more than it takes to read so many lines.
-    const PLENTY: Duration = Duration::from_millis(1000);
     let check = check!("race-percentile");
     check.suspect("searches-for-the-bucket");
     check.suspect_where("panicked at", "a-value-that-cant-be-counted");
-    let values: String = (0..VALUES).map(|n| format!("{}\n", u64::MAX - n)).collect();
-    let judged = Judged::start(&check);
+    counts_at_little_cost(&check, |n| u64::MAX - n);
+}
+
+/// Whoever searches has found these at once.
+#[test]
+fn to_count_a_small_value_costs_little() {
+    let check = check!("race-percentile");
+    check.suspect("goes-through-all-buckets");
+    counts_at_little_cost(&check, |n| n % 5);
+}
+
+#[track_caller]
+fn counts_at_little_cost(check: &Check, value: impl Fn(u64) -> u64) {
+    const VALUES: u64 = 50_000;
+    /// Much more than it takes to read so many lines.
+    const PLENTY: Duration = Duration::from_millis(1000);
+    let values: String = (0..VALUES).map(|n| format!("{}\n", value(n))).collect();
+    let judged = Judged::start(check);
     judged.asked(&(values + "p 50\n"), "50", &format!("after {VALUES} values"));
     let used = judged.program.usage().unwrap_or_default().cpu;
     if used > PLENTY {
